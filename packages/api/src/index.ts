@@ -1,0 +1,4 @@
+export * from './labels.ts';
+export * from './names.ts';
+export * from './ports.ts';
+export * from './type-urls.ts';

@@ -1,0 +1,41 @@
+/** Labels and annotations that Weft reads or writes, by the names Istio and Gateway API give them. */
+
+export const Label = {
+  /** `ambient` enrols a pod or a namespace; `none` opts a pod out. */
+  dataplaneMode: 'istio.io/dataplane-mode',
+  useWaypoint: 'istio.io/use-waypoint',
+  useWaypointNamespace: 'istio.io/use-waypoint-namespace',
+  waypointFor: 'istio.io/waypoint-for',
+  ingressUseWaypoint: 'istio.io/ingress-use-waypoint',
+  revision: 'istio.io/rev',
+  config: 'istio.io/config',
+  tunnel: 'networking.istio.io/tunnel',
+  network: 'topology.istio.io/network',
+  subzone: 'topology.istio.io/subzone',
+  region: 'topology.kubernetes.io/region',
+  zone: 'topology.kubernetes.io/zone',
+  workloadName: 'service.istio.io/workload-name',
+  canonicalName: 'service.istio.io/canonical-name',
+  canonicalRevision: 'service.istio.io/canonical-revision',
+  appName: 'app.kubernetes.io/name',
+  appVersion: 'app.kubernetes.io/version',
+  gatewayName: 'gateway.networking.k8s.io/gateway-name',
+  gatewayManaged: 'gateway.istio.io/managed',
+  serviceName: 'kubernetes.io/service-name',
+  podTemplateHash: 'pod-template-hash',
+  requireWaypoint: 'weft.dev/require-waypoint',
+} as const;
+
+export const Annotation = {
+  /** Written by the CNI agent once traffic really is redirected; the control plane reads it. */
+  redirection: 'ambient.istio.io/redirection',
+  bypassInboundCapture: 'ambient.istio.io/bypass-inbound-capture',
+  dnsCapture: 'ambient.istio.io/dns-capture',
+  rerouteVirtualInterfaces: 'istio.io/reroute-virtual-interfaces',
+  sidecarStatus: 'sidecar.istio.io/status',
+  trafficDistribution: 'networking.istio.io/traffic-distribution',
+  dryRun: 'istio.io/dry-run',
+} as const;
+
+export const DataplaneMode = { ambient: 'ambient', none: 'none' } as const;
+export const Redirection = { enabled: 'enabled', pending: 'pending' } as const;

@@ -1,0 +1,44 @@
+/** Names on the cluster are Istio's, so that kubectl habits, Kiali, istioctl and a Rust ztunnel's defaults hold. */
+
+export const SYSTEM_NAMESPACE = 'istio-system';
+export const DEFAULT_TRUST_DOMAIN = 'cluster.local';
+export const DEFAULT_CLUSTER_DOMAIN = 'cluster.local';
+export const DEFAULT_CLUSTER_ID = 'Kubernetes';
+
+/** Audience of the projected service-account tokens that authenticate to xDS and to the CA. */
+export const TOKEN_AUDIENCE = 'istio-ca';
+
+export const Component = { controlPlane: 'istiod', ztunnel: 'ztunnel', cni: 'istio-cni-node' } as const;
+
+/** ConfigMap with the mesh's root certificates, in every namespace. */
+export const ROOT_CERT_CONFIGMAP = 'istio-ca-root-cert';
+export const ROOT_CERT_KEY = 'root-cert.pem';
+/** Secret that holds the self-signed certificate authority. */
+export const CA_SECRET = 'istio-ca-secret';
+export const CA_SECRET_TYPE = 'istio.io/ca-root';
+export const MESH_CONFIGMAP = 'istio';
+
+export const CniName = { plugin: 'istio-cni' } as const;
+
+/** Paths inside the containers and on the node. */
+export const Path = {
+  zdsSocket: '/var/run/ztunnel/ztunnel.sock',
+  cniPluginSocket: '/var/run/istio-cni/pluginevent.sock',
+  cniLogSocket: '/var/run/istio-cni/log.sock',
+  cniRunDir: '/var/run/istio-cni',
+  rootCert: '/var/run/secrets/istio/root-cert.pem',
+  token: '/var/run/secrets/tokens/istio-token',
+} as const;
+
+/** Field managers of server-side apply. */
+export const FieldManager = {
+  gatewayController: 'istio.io/gateway-controller',
+  ambientService: 'istio-ambient-service',
+  ztunnelPolicy: 'istio-ambient-ztunnel-policy',
+} as const;
+
+/** Names of the policies that the control plane derives. */
+export const DerivedPolicy = {
+  staticStrict: 'istio_converted_static_strict',
+  peerAuthenticationPrefix: 'converted_peer_authentication_',
+} as const;

@@ -1,0 +1,18 @@
+import { Counter, Gauge, Histogram, Registry, openMetricsContentType, type OpenMetricsContentType } from 'prom-client';
+
+export { Counter, Gauge, Histogram };
+export type MetricsRegistry = Registry<OpenMetricsContentType>;
+
+/** A registry that prints OpenMetrics text, ended by `# EOF`. One per process, passed to whoever counts. */
+export function createMetricsRegistry(): MetricsRegistry {
+  const registry = new Registry<OpenMetricsContentType>();
+  registry.setContentType(openMetricsContentType);
+  return registry;
+}
+
+/** Content type by the scraper's Accept header; the text is the same. */
+export function metricsContentType(accept: string | undefined): string {
+  return accept?.includes('application/openmetrics-text') === true
+    ? 'application/openmetrics-text;charset=utf-8;version=1.0.0'
+    : 'text/plain; charset=utf-8';
+}

@@ -1,0 +1,92 @@
+#!/usr/bin/env node
+// One entry for `npm test`, `npm run demo` and friends. Makes sure that the workspace is installed and built,
+// then runs the command. Needs nothing but Node and npm.
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = path.join(path.dirname(fileURLToPath(import.meta.url)), '..');
+process.chdir(root);
+process.env.PATH = `${path.join(root, 'node_modules/.bin')}:${process.env.PATH}:/usr/sbin:/sbin`;
+
+function run(command, args, options = {}) {
+  const result = spawnSync(command, args, { stdio: 'inherit', ...options });
+  if (result.error) throw result.error;
+  return result.status ?? 1;
+}
+
+function mustRun(command, args, options) {
+  const status = run(command, args, options);
+  if (status !== 0) process.exit(status);
+}
+
+/** Installs the workspace when the lockfile or the Node version changed since the last time. */
+function install() {
+  const { packageManager } = JSON.parse(readFileSync('package.json', 'utf8'));
+  const hash = createHash('sha256').update(readFileSync('pnpm-lock.yaml')).update(process.version).digest('hex');
+  const stamp = 'node_modules/.weft-install';
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === hash) return;
+  console.log(`installing the workspace with ${packageManager} …`);
+  mustRun('npx', ['--yes', packageManager, 'install', '--frozen-lockfile', '--silent'], {
+    env: { ...process.env, npm_config_loglevel: 'error' },
+  });
+  writeFileSync(stamp, hash);
+}
+
+/** tsc never deletes outputs; a removed test would live on in dist and still run. */
+function removeStaleOutputs() {
+  const packages = [...readdirSync('packages').map((p) => `packages/${p}`), 'cni-plugin', 'e2e', 'bench'];
+  for (const pkg of packages) {
+    const dist = path.join(pkg, 'dist');
+    if (!existsSync(dist)) continue;
+    for (const file of readdirSync(dist, { recursive: true })) {
+      const output = path.join(dist, file);
+      if (!/\.(js|js\.map|d\.ts|d\.ts\.map)$/.test(file) || !statSync(output).isFile()) continue;
+      const source = path.join(pkg, 'src', file.replace(/(\.d\.ts|\.js)(\.map)?$/, '.ts'));
+      if (!existsSync(source)) rmSync(output);
+    }
+  }
+}
+
+function build() {
+  removeStaleOutputs();
+  mustRun('tsc', ['-b']);
+}
+
+const [command = 'test', ...args] = process.argv.slice(2);
+install();
+switch (command) {
+  case 'build':
+    build();
+    break;
+  case 'test':
+    build();
+    process.exit(run(process.execPath, ['scripts/test.mjs', ...args]));
+    break;
+  case 'demo':
+    build();
+    process.exit(run(process.execPath, ['scripts/demo.mjs', ...args]));
+    break;
+  case 'weft':
+    build();
+    process.exit(run(process.execPath, ['packages/cli/bin/weft.js', ...args]));
+    break;
+  case 'lint':
+    build();
+    mustRun('oxlint', ['--type-aware', '--deny-warnings']);
+    mustRun('biome', ['format']);
+    break;
+  case 'format':
+    mustRun('biome', ['format', '--write']);
+    break;
+  case 'bench':
+    build();
+    process.exit(run(process.execPath, ['bench/dist/main.js', ...args]));
+    break;
+  default:
+    console.error(`run.mjs: unknown command ${command}`);
+    process.exit(2);
+}
+mkdirSync('node_modules/.cache', { recursive: true });
