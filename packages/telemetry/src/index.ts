@@ -1,4 +1,6 @@
 export * from './admin-server.ts';
+export * from './backoff.ts';
+export * from './clock.ts';
 export * from './environment.ts';
 export * from './error-codes/index.ts';
 export * from './errors.ts';
