@@ -1,0 +1,11 @@
+export * from './json.ts';
+export * from './type-schema.ts';
+export { TypeRegistry } from './registry.ts';
+export { typeFromCrd } from './crd-schema.ts';
+export { decodeProtobuf, type DecodedProtobuf } from './protobuf.ts';
+export { parseStrictJson, type StrictJson, strictDecodingErrors } from './strict-json.ts';
+export { type FieldValidation, pruneUnknown } from './prune.ts';
+export { applyDefaults } from './defaults.ts';
+export { type FieldError, type FieldErrorReason, fieldError, invalidMessage } from './field-errors.ts';
+export { validate } from './validate.ts';
+export { type CelProgram, compileExpression } from './cel.ts';

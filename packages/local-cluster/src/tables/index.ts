@@ -1,0 +1,1 @@
+export { type ColumnDefinition, type Table, type TableOptions, type TableRow, toTable } from './table.ts';
