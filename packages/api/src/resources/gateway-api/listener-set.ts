@@ -1,0 +1,66 @@
+import { defineResource, object, required, string, type CustomResource } from '../model.ts';
+import {
+  gatewayConditions,
+  gatewayGroup,
+  gatewayKind,
+  gatewayListeners,
+  listenerStatuses,
+  namespaceName,
+} from '../gateway-api-parts.ts';
+
+export const listenerSet = defineResource({
+  group: 'gateway.networking.k8s.io',
+  kind: 'ListenerSet',
+  plural: 'listenersets',
+  shortNames: ['lset'],
+  categories: ['gateway-api'],
+  scope: 'Namespaced',
+  versions: [{ name: 'v1', storage: true }],
+  statusSubresource: true,
+  columns: [
+    { name: 'Accepted', jsonPath: '.status.conditions[?(@.type=="Accepted")].status', type: 'string' },
+    { name: 'Programmed', jsonPath: '.status.conditions[?(@.type=="Programmed")].status', type: 'string' },
+    { name: 'Age', jsonPath: '.metadata.creationTimestamp', type: 'date' },
+  ],
+  schema: object({
+    spec: object({
+      listeners: required(gatewayListeners),
+      parentRef: required(
+        object({
+          group: gatewayGroup,
+          kind: gatewayKind,
+          name: required(string({ minLength: 1, maxLength: 253 })),
+          namespace: namespaceName,
+        }),
+      ),
+    }),
+    status: object(
+      {
+        conditions: gatewayConditions,
+        listeners: listenerStatuses,
+      },
+      {
+        default: {
+          conditions: [
+            {
+              lastTransitionTime: '1970-01-01T00:00:00Z',
+              message: 'Waiting for controller',
+              reason: 'Pending',
+              status: 'Unknown',
+              type: 'Accepted',
+            },
+            {
+              lastTransitionTime: '1970-01-01T00:00:00Z',
+              message: 'Waiting for controller',
+              reason: 'Pending',
+              status: 'Unknown',
+              type: 'Programmed',
+            },
+          ],
+        },
+      },
+    ),
+  }),
+});
+
+export type ListenerSet = CustomResource<typeof listenerSet>;

@@ -1,0 +1,389 @@
+/** Parts that several Istio resources share, smallest first. */
+import {
+  boolean,
+  intOrString,
+  integer,
+  list,
+  map,
+  number,
+  object,
+  oneOf,
+  required,
+  string,
+} from './model.ts';
+
+export const apiGroup = string({
+  maxLength: 253,
+  pattern: '^$|^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$',
+});
+
+export const apiKind = string({
+  minLength: 1,
+  maxLength: 63,
+  pattern: '^[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?$',
+});
+
+export const sha256 = string({ pattern: '(^$|^[a-f0-9]{64}$)' });
+
+export const selectorPorts = list(
+  object({
+    number: required(integer({ minimum: 1, maximum: 65535 })),
+  }),
+  { listType: 'map', listMapKeys: ['number'] },
+);
+
+export const providers = list(
+  object({
+    name: required(string({ minLength: 1 })),
+  }),
+);
+
+export const messageType = object({
+  code: string(),
+  name: string(),
+});
+
+export const environment = object({
+  defaultValue: string(),
+  name: required(string({ minLength: 1 })),
+});
+
+export const failover = object({
+  from: string(),
+  to: string(),
+});
+
+export const http2KeepAlive = object({
+  interval: string(),
+  timeout: string(),
+});
+
+export const workloadSelector = object({
+  labels: map(string(), { maxProperties: 256 }),
+});
+
+export const selector = object({
+  matchLabels: map(string(), { maxProperties: 4096 }),
+});
+
+export const attribute = object({
+  name: required(string()),
+  value: string(),
+});
+
+export const failovers = list(failover);
+
+export const attributes = list(attribute);
+
+export const stringMatch = object(
+  {
+    exact: string(),
+    prefix: string(),
+    regex: string(),
+  },
+  { atMostOneOf: ['exact', 'prefix', 'regex'] },
+);
+
+export const warmup = object({
+  aggression: number({ minimum: 0, format: 'double', nullable: true }),
+  duration: required(string()),
+  minimumPercent: number({ minimum: 0, maximum: 100, format: 'double', nullable: true }),
+});
+
+export const retryBudget = object({
+  budgetInterval: string(),
+  minRetryConcurrency: integer({ minimum: 0, maximum: 4294967295 }),
+  percent: number({ minimum: 0, maximum: 100, format: 'double', nullable: true }),
+});
+
+export const tlsCertificate = object({
+  caCertificates: string(),
+  privateKey: string(),
+  serverCertificate: string(),
+});
+
+export const corsOrigin = object({
+  exact: string(),
+  prefix: string(),
+  regex: string(),
+});
+
+export const distribute = object({
+  from: string(),
+  to: map(integer()),
+});
+
+export const tcpKeepalive = object({
+  interval: string(),
+  probes: integer({ minimum: 0, maximum: 4294967295 }),
+  time: string(),
+});
+
+export const networkFilterMatch = object({
+  name: string(),
+  subFilter: object({
+    name: string(),
+  }),
+});
+
+export const wasmEnv = object({
+  name: required(string({ minLength: 1, maxLength: 256 })),
+  value: string({ maxLength: 2048 }),
+  valueFrom: oneOf(['INLINE', 'HOST']),
+});
+
+export const tunnel = object({
+  protocol: string(),
+  targetHost: required(string()),
+  targetPort: required(integer({ minimum: 0, maximum: 4294967295 })),
+});
+
+export const wasmEnvs = list(wasmEnv, { maxItems: 256, listType: 'map', listMapKeys: ['name'] });
+
+export const tlsCertificates = list(tlsCertificate, { minItems: 1, maxItems: 2 });
+
+export const distributes = list(distribute);
+
+export const targetRef = object({
+  group: apiGroup,
+  kind: required(apiKind),
+  name: required(string({ minLength: 1, maxLength: 253 })),
+  namespace: string(),
+});
+
+export const destination = object({
+  host: required(string()),
+  port: object({
+    number: integer({ minimum: 0, maximum: 4294967295 }),
+  }),
+  subset: string(),
+});
+
+export const trafficSelector = object({
+  mode: oneOf(['UNDEFINED', 'CLIENT', 'SERVER', 'CLIENT_AND_SERVER']),
+  ports: selectorPorts,
+});
+
+export const servicePort = object({
+  name: string(),
+  number: integer({ minimum: 0, maximum: 4294967295 }),
+  protocol: string(),
+  targetPort: integer({ minimum: 0, maximum: 4294967295 }),
+});
+
+export const targetRefs = list(targetRef, { maxItems: 16 });
+
+export const trafficSelectors = list(trafficSelector);
+
+export const validationMessage = object({
+  documentationUrl: string(),
+  level: oneOf(['UNKNOWN', 'ERROR', 'WARNING', 'INFO']),
+  type: messageType,
+});
+
+export const vmConfig = object({
+  env: wasmEnvs,
+});
+
+export const validationMessages = list(validationMessage);
+
+export const headerOperations = object({
+  add: map(string()),
+  remove: list(string()),
+  set: map(string()),
+});
+
+export const routeDestination = object({
+  destination: required(destination),
+  weight: integer({ format: 'int32' }),
+});
+
+export const backendUtilization = object({
+  errorUtilizationPenaltyPercent: integer({ minimum: 0, maximum: 4294967295 }),
+  metricNamesForComputingUtilization: list(string()),
+  weightExpirationPeriod: string(),
+  weightStabilizationPeriod: string(),
+  weightUpdatePeriod: string(),
+});
+
+export const routeDestinations = list(routeDestination);
+
+export const httpCookie = object({
+  attributes: attributes,
+  name: required(string()),
+  path: string(),
+  ttl: string(),
+});
+
+export const condition = object({
+  lastProbeTime: string({ format: 'date-time' }),
+  lastTransitionTime: string({ format: 'date-time' }),
+  message: string(),
+  observedGeneration: intOrString(),
+  reason: string(),
+  status: string(),
+  type: string(),
+});
+
+export const conditions = list(condition);
+
+export const tcpPool = object({
+  connectTimeout: string(),
+  idleTimeout: string(),
+  maxConnectionDuration: string(),
+  maxConnections: integer({ format: 'int32' }),
+  tcpKeepalive: tcpKeepalive,
+});
+
+export const zoneAwareLbSetting = object({
+  enabled: boolean({ nullable: true }),
+  failover: failovers,
+  failoverPriority: list(string()),
+  minClusterSize: integer({ minimum: 1, maximum: 4294967295, nullable: true }),
+});
+
+export const workloadEndpoint = object({
+  address: string({ maxLength: 256 }),
+  labels: map(string(), { maxProperties: 256 }),
+  locality: string({ maxLength: 2048 }),
+  network: string({ maxLength: 2048 }),
+  ports: map(integer(), { maxProperties: 128 }),
+  serviceAccount: string({ maxLength: 253 }),
+  weight: integer({ minimum: 0, maximum: 4294967295 }),
+});
+
+export const clientTls = object({
+  caCertificates: string(),
+  caCrl: string(),
+  clientCertificate: string(),
+  credentialName: string(),
+  insecureSkipVerify: boolean({ nullable: true }),
+  mode: oneOf(['DISABLE', 'SIMPLE', 'MUTUAL', 'ISTIO_MUTUAL']),
+  privateKey: string(),
+  sni: string(),
+  subjectAltNames: list(string()),
+});
+
+export const outlierDetection = object({
+  baseEjectionTime: string(),
+  consecutive5xxErrors: integer({ minimum: 0, maximum: 4294967295, nullable: true }),
+  consecutiveErrors: integer({ format: 'int32' }),
+  consecutiveGatewayErrors: integer({ minimum: 0, maximum: 4294967295, nullable: true }),
+  consecutiveLocalOriginFailures: integer({ minimum: 0, maximum: 4294967295, nullable: true }),
+  interval: string(),
+  maxEjectionPercent: integer({ format: 'int32' }),
+  minHealthPercent: integer({ format: 'int32' }),
+  outlierDetectionHttpErrorCodes: list(integer({ minimum: 100, maximum: 599 })),
+  splitExternalLocalOriginErrors: boolean(),
+});
+
+export const httpPool = object({
+  h2UpgradePolicy: oneOf(['DEFAULT', 'DO_NOT_UPGRADE', 'UPGRADE']),
+  http1MaxPendingRequests: integer({ format: 'int32' }),
+  http2KeepAlive: http2KeepAlive,
+  http2MaxRequests: integer({ format: 'int32' }),
+  idleTimeout: string(),
+  maxConcurrentStreams: integer({ format: 'int32' }),
+  maxRequestsPerConnection: integer({ format: 'int32' }),
+  maxRetries: integer({ format: 'int32' }),
+  useClientProtocol: boolean(),
+});
+
+export const localityLbSetting = object({
+  distribute: distributes,
+  enabled: boolean({ nullable: true }),
+  failover: failovers,
+  failoverPriority: list(string()),
+});
+
+export const headers = object({
+  request: headerOperations,
+  response: headerOperations,
+});
+
+export const consistentHash = object({
+  httpCookie: httpCookie,
+  httpHeaderName: string(),
+  httpQueryParameterName: string(),
+  maglev: object({
+    tableSize: integer({ minimum: 0 }),
+  }),
+  minimumRingSize: integer({ minimum: 0 }),
+  ringHash: object({
+    minimumRingSize: integer({ minimum: 0 }),
+  }),
+  useSourceIp: boolean(),
+});
+
+export const istioStatus = object(
+  {
+    conditions: conditions,
+    observedGeneration: intOrString(),
+    validationMessages: validationMessages,
+  },
+  { preserveUnknownFields: true },
+);
+
+export const connectionPool = object({
+  http: httpPool,
+  tcp: tcpPool,
+});
+
+export const serverTls = object({
+  caCertCredentialName: string(),
+  caCertificates: string(),
+  caCrl: string(),
+  cipherSuites: list(string()),
+  credentialName: string(),
+  credentialNames: list(string(), { minItems: 1, maxItems: 2 }),
+  ecdhCurves: list(string()),
+  httpsRedirect: boolean(),
+  insecureSkipVerify: boolean({ nullable: true }),
+  maxProtocolVersion: oneOf(['TLS_AUTO', 'TLSV1_0', 'TLSV1_1', 'TLSV1_2', 'TLSV1_3']),
+  minProtocolVersion: oneOf(['TLS_AUTO', 'TLSV1_0', 'TLSV1_1', 'TLSV1_2', 'TLSV1_3']),
+  mode: oneOf(['PASSTHROUGH', 'SIMPLE', 'MUTUAL', 'AUTO_PASSTHROUGH', 'ISTIO_MUTUAL', 'OPTIONAL_MUTUAL']),
+  privateKey: string(),
+  serverCertificate: string(),
+  subjectAltNames: list(string()),
+  tlsCertificates: tlsCertificates,
+  verifyCertificateHash: list(string()),
+  verifyCertificateSpki: list(string()),
+});
+
+export const loadBalancer = object(
+  {
+    backendUtilization: backendUtilization,
+    consistentHash: consistentHash,
+    localityLbSetting: localityLbSetting,
+    simple: oneOf(['UNSPECIFIED', 'LEAST_CONN', 'RANDOM', 'PASSTHROUGH', 'ROUND_ROBIN', 'LEAST_REQUEST']),
+    warmup: warmup,
+    warmupDurationSecs: string(),
+    zoneAwareLbSetting: zoneAwareLbSetting,
+  },
+  { atMostOneOf: ['simple', 'consistentHash', 'backendUtilization'] },
+);
+
+export const portLevelSetting = object({
+  connectionPool: connectionPool,
+  loadBalancer: loadBalancer,
+  outlierDetection: outlierDetection,
+  port: object({
+    number: integer({ minimum: 0, maximum: 4294967295 }),
+  }),
+  tls: clientTls,
+});
+
+export const portLevelSettings = list(portLevelSetting, { maxItems: 4096 });
+
+export const trafficPolicy = object({
+  connectionPool: connectionPool,
+  loadBalancer: loadBalancer,
+  outlierDetection: outlierDetection,
+  portLevelSettings: portLevelSettings,
+  proxyProtocol: object({
+    version: oneOf(['V1', 'V2']),
+  }),
+  retryBudget: retryBudget,
+  tls: clientTls,
+  tunnel: tunnel,
+});
