@@ -1,0 +1,40 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Sandbox } from './testing/sandbox.ts';
+
+const reason = Sandbox.unavailable;
+if (reason !== undefined) console.warn(`skipped: ${reason}`);
+
+(reason === undefined || process.env['CI'] === 'true' ? describe : describe.skip)(
+  'network namespaces',
+  () => {
+    let sandbox: Sandbox;
+    beforeAll(() => {
+      sandbox = Sandbox.start(new URL('./testing/network.scenario.js', import.meta.url));
+    });
+    afterAll(() => sandbox.stop());
+
+    it('runs work in another namespace and returns the thread, also after an exception', async () => {
+      expect(await sandbox.call('returnsHome')).toEqual({ same: true, inside: true, afterThrow: true });
+    });
+
+    it('listens and connects in another namespace, invisibly to its own', async () => {
+      expect(await sandbox.call('connectsThere')).toEqual({
+        text: '::ffff:127.0.0.1',
+        transparent: true,
+        refusedHere: 'ENETUNREACH',
+      });
+    });
+
+    it('connects from an address that is not its own', async () => {
+      expect(await sandbox.call('spoofs')).toEqual({ spoofed: true, remote: '192.0.2.7' });
+    });
+
+    it('finds the original destination of a redirected IPv4 connection on a dual-stack listener', async () => {
+      expect(await sandbox.call('findsOriginalDestination', 4)).toBe('10.9.0.2 80');
+    });
+
+    it('finds the original destination of a redirected IPv6 connection', async () => {
+      expect(await sandbox.call('findsOriginalDestination', 6)).toBe('2001:db8::2 80');
+    });
+  },
+);

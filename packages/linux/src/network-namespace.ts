@@ -1,0 +1,65 @@
+import { closeSync, fstatSync, openSync } from 'node:fs';
+import { check, libc } from './libc.ts';
+
+const CLONE_NEWNET = 0x4000_0000;
+
+export interface NetworkNamespace {
+  readonly fd: number;
+  /** `device:inode`: equal for two descriptors of one namespace. */
+  readonly id: string;
+  close(): void;
+}
+
+/** Opens `/var/run/netns/x`, `/proc/1/ns/net` and the like. */
+export function openNetworkNamespace(path: string): NetworkNamespace {
+  return adoptNetworkNamespace(openSync(path, 'r'));
+}
+
+/** Takes ownership of a descriptor, such as one received over a socket. */
+export function adoptNetworkNamespace(fd: number): NetworkNamespace {
+  const { dev, ino } = fstatSync(fd, { bigint: true });
+  let isOpen = true;
+  return {
+    fd,
+    id: `${dev}:${ino}`,
+    close: () => {
+      if (!isOpen) return;
+      isOpen = false;
+      closeSync(fd);
+    },
+  };
+}
+
+/**
+ * Runs `work` with this thread in another network namespace; sockets made meanwhile stay there. `work` must be
+ * synchronous: what runs later runs in the old namespace. Aborts the process if the thread can't return, for
+ * then every later socket would be opened in somebody else's pod.
+ */
+export function inNetworkNamespace<T>(namespace: Pick<NetworkNamespace, 'fd'>, work: () => T): T {
+  const home = openSync('/proc/thread-self/ns/net', 'r');
+  try {
+    check('setns', libc().setns(namespace.fd, CLONE_NEWNET));
+    try {
+      return work();
+    } finally {
+      if (libc().setns(home, CLONE_NEWNET) !== 0) process.abort();
+    }
+  } finally {
+    closeSync(home);
+  }
+}
+
+/** A new, empty network namespace that lives as long as its descriptor or a socket in it. */
+export function createNetworkNamespace(): NetworkNamespace {
+  const home = openSync('/proc/thread-self/ns/net', 'r');
+  try {
+    check('unshare', libc().unshare(CLONE_NEWNET));
+    try {
+      return openNetworkNamespace('/proc/thread-self/ns/net');
+    } finally {
+      if (libc().setns(home, CLONE_NEWNET) !== 0) process.abort();
+    }
+  } finally {
+    closeSync(home);
+  }
+}

@@ -1,0 +1,131 @@
+import { execFileSync } from 'node:child_process';
+import { createServer, Socket, type AddressInfo } from 'node:net';
+import { once } from 'node:events';
+import { readlinkSync } from 'node:fs';
+import {
+  createNetworkNamespace,
+  createTcpListener,
+  createTcpSocket,
+  inNetworkNamespace,
+  originalDestination,
+  setTcpOptions,
+  socketDescriptor,
+  type NetworkNamespace,
+} from '../index.ts';
+
+/** Steps of linux.kernel.test.ts; they run inside a Sandbox. */
+
+const run = (...command: string[]): void => {
+  execFileSync(command[0] ?? '', command.slice(1), { stdio: 'pipe' });
+};
+
+function namespaceWithLoopback(): NetworkNamespace {
+  const namespace = createNetworkNamespace();
+  inNetworkNamespace(namespace, () => run('ip', 'link', 'set', 'lo', 'up'));
+  return namespace;
+}
+
+export function returnsHome(): { same: boolean; inside: boolean; afterThrow: boolean } {
+  const here = (): string => readlinkSync('/proc/thread-self/ns/net');
+  const home = here();
+  const namespace = createNetworkNamespace();
+  const inside = inNetworkNamespace(namespace, here);
+  const same = here() === home;
+  try {
+    inNetworkNamespace(namespace, () => {
+      throw new Error('expected');
+    });
+  } catch {
+    // The point is what namespace the thread is in now.
+  }
+  namespace.close();
+  return { same, inside: inside !== home, afterThrow: here() === home };
+}
+
+/** Listens and connects in another namespace, with a mark on both sockets. */
+export async function connectsThere(): Promise<{ text: string; transparent: boolean; refusedHere: string }> {
+  const namespace = namespaceWithLoopback();
+  const listener = inNetworkNamespace(namespace, () =>
+    createTcpListener({ host: '::', port: 0, mark: 1337, reusePort: true, transparent: 'best-effort' }),
+  );
+  const server = createServer({ allowHalfOpen: true }, (socket) => socket.end(socket.remoteAddress ?? ''));
+  server.listen({ fd: listener.fd });
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const { fd } = inNetworkNamespace(namespace, () => createTcpSocket({ family: 4, mark: 1337 }));
+  const socket = new Socket({ fd }).connect({ host: '127.0.0.1', port });
+  let text = '';
+  for await (const chunk of socket) text += String(chunk);
+  const stranger = new Socket().connect({ host: '127.0.0.1', port });
+  const [error] = (await once(stranger, 'error')) as [NodeJS.ErrnoException];
+  server.close();
+  namespace.close();
+  return { text, transparent: listener.transparent, refusedHere: error.code ?? '' };
+}
+
+/** A client address that isn't ours reaches the server, as the node proxy shows clients to applications. */
+export async function spoofs(): Promise<{ spoofed: boolean; remote: string }> {
+  const namespace = namespaceWithLoopback();
+  inNetworkNamespace(namespace, () => {
+    run('ip', 'address', 'add', '10.9.0.1/32', 'dev', 'lo');
+    run('ip', 'link', 'add', 'out', 'type', 'veth', 'peer', 'name', 'peer');
+    run('ip', 'link', 'set', 'out', 'up');
+    run('ip', 'link', 'set', 'peer', 'up');
+    run('ip', 'route', 'add', 'default', 'dev', 'out');
+    run('ip', 'route', 'add', 'local', '0.0.0.0/0', 'dev', 'lo', 'table', '100');
+    run('ip', 'rule', 'add', 'fwmark', '0x539', 'lookup', '100');
+    run('iptables', '-t', 'mangle', '-A', 'OUTPUT', '-p', 'tcp', '-j', 'MARK', '--set-mark', '0x539');
+  });
+  const { fd } = inNetworkNamespace(namespace, () => createTcpListener({ host: '::', port: 8080 }));
+  const server = createServer((socket) => socket.end(socket.remoteAddress ?? '')).listen({ fd });
+  const made = inNetworkNamespace(namespace, () =>
+    createTcpSocket({ family: 4, mark: 0x539, bindAddress: '192.0.2.7' }),
+  );
+  const socket = new Socket({ fd: made.fd }).connect({ host: '10.9.0.1', port: 8080 });
+  let remote = '';
+  for await (const chunk of socket) remote += String(chunk);
+  server.close();
+  namespace.close();
+  return { spoofed: made.spoofed, remote: remote.replace('::ffff:', '') };
+}
+
+/** Redirects a connection with iptables and asks where it was meant to go. */
+export async function findsOriginalDestination(family: 4 | 6): Promise<string> {
+  const namespace = namespaceWithLoopback();
+  const [address, tool] = family === 4 ? ['10.9.0.2', 'iptables'] : ['2001:db8::2', 'ip6tables'];
+  inNetworkNamespace(namespace, () => {
+    run('ip', 'address', 'add', `${address}/${family === 4 ? 32 : 128}`, 'dev', 'lo');
+    run(
+      tool,
+      '-t',
+      'nat',
+      '-A',
+      'OUTPUT',
+      '-p',
+      'tcp',
+      '--dport',
+      '80',
+      '-j',
+      'REDIRECT',
+      '--to-ports',
+      '15001',
+    );
+  });
+  const { fd } = inNetworkNamespace(namespace, () => createTcpListener({ host: '::', port: 15001 }));
+  const server = createServer((socket) => {
+    const descriptor = socketDescriptor(socket) ?? -1;
+    setTcpOptions(descriptor, {
+      noDelay: true,
+      keepAlive: { idleMs: 180_000, intervalMs: 180_000, probes: 9 },
+    });
+    const found = originalDestination(descriptor);
+    socket.end(`${found?.address} ${found?.port}`);
+  }).listen({ fd });
+  const made = inNetworkNamespace(namespace, () => createTcpSocket({ family }));
+  const socket = new Socket({ fd: made.fd }).connect({ host: address, port: 80 });
+  let text = '';
+  for await (const chunk of socket) text += String(chunk);
+  server.close();
+  namespace.close();
+  return text;
+}
