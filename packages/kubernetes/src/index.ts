@@ -1,1 +1,10 @@
-export {};
+export * from './client.ts';
+export * from './connection.ts';
+export * from './errors.ts';
+export * from './kubeconfig.ts';
+export * from './lease-election.ts';
+export * from './objects.ts';
+export * from './reflector.ts';
+export * from './resources.ts';
+export type { ApiRequest, HttpMethod, Query } from './transport.ts';
+export type { WatchEvent } from './watch-stream.ts';
