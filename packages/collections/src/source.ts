@@ -1,0 +1,35 @@
+import { Collection, type Equality } from './collection.ts';
+
+/** Where facts enter. Writes are collected, the last one for a key wins, and take effect in the next tick. */
+export class SourceCollection<V> extends Collection<V> {
+  private pending = new Map<string, V | undefined>();
+  private readonly wake: () => void;
+
+  constructor(name: string, equal: Equality<V>, wake: () => void) {
+    super(name, equal);
+    this.wake = wake;
+  }
+
+  set(key: string, value: V): void {
+    this.pending.set(key, value);
+    this.wake();
+  }
+
+  delete(key: string): void {
+    this.pending.set(key, undefined);
+    this.wake();
+  }
+
+  /** @internal */
+  get hasPending(): boolean {
+    return this.pending.size > 0;
+  }
+
+  /** @internal */
+  stagePending(): void {
+    if (this.pending.size === 0) return;
+    const pending = this.pending;
+    this.pending = new Map();
+    for (const [key, value] of pending) this.stage(key, value);
+  }
+}
