@@ -22,6 +22,11 @@ export interface ReflectorOptions<T extends KubernetesObject> {
   readonly signal: AbortSignal;
   /** A type that the server doesn't know (its CRD is missing) counts as empty until it appears. */
   readonly absentIsEmpty?: boolean;
+  /**
+   * What the mirror keeps of an object, and later reports as deleted; `onChange` gets the whole of it. Must keep
+   * name, namespace, uid and resourceVersion. For consumers that hold facts of their own about many objects.
+   */
+  readonly retain?: (object: T) => T;
   /** They are most of an object's bytes and no consumer reads them, so they are dropped unless asked for. */
   readonly keepManagedFields?: boolean;
   readonly logger?: Logger;
@@ -227,7 +232,7 @@ export class Reflector<T extends KubernetesObject> {
       // Deleted and made again while nobody looked: two objects, not one that changed.
       if (uid !== metadata.uid) this.pending.push({ kind: 'delete', key, object: known });
     }
-    this.objects.set(key, object);
+    this.objects.set(key, this.options.retain?.(object) ?? object);
     this.pending.push({ kind: 'upsert', key, object });
     this.scheduleFlush();
   }
