@@ -42,6 +42,21 @@ export const localClusterErrors = {
     title: 'The local cluster did not stop',
     next: 'End the process that the message names.',
   },
+  WEFT2020: {
+    layer: 'kube-apiserver',
+    title: "The local cluster's state file is damaged",
+    next: 'Restore the file that the message names, or remove the cluster with `weft local down` and start it again.',
+  },
+  WEFT2021: {
+    layer: 'kube-apiserver',
+    title: "The local cluster's state cannot be written",
+    next: 'Free space on, or regain write access to, the disk that holds the state directory.',
+  },
+  WEFT2022: {
+    layer: 'kube-apiserver',
+    title: "The configuration of the local cluster's API server is not usable",
+    next: 'Correct the field that the message names; `weft local down` and `up` write the file anew.',
+  },
   WEFT2060: {
     layer: 'kubelet',
     title: 'The kubelet configuration is not usable',
@@ -81,10 +96,5 @@ export const localClusterErrors = {
     layer: 'kubelet',
     title: 'A CNI plugin failed',
     next: 'Read the message of the plugin; the kubelet calls it again.',
-  },
-  WEFT2068: {
-    layer: 'kubelet',
-    title: 'No address is left in the pod range of the node',
-    next: 'Delete pods on this node.',
   },
 } as const satisfies ErrorCodeTable;
