@@ -2,7 +2,7 @@ export * from './json.ts';
 export * from './type-schema.ts';
 export { TypeRegistry } from './registry.ts';
 export { typeFromCrd } from './crd-schema.ts';
-export { decodeProtobuf, type DecodedProtobuf } from './protobuf.ts';
+export { decodeProtobuf, type DecodedProtobuf, ProtobufError } from './protobuf.ts';
 export { parseStrictJson, type StrictJson, strictDecodingErrors } from './strict-json.ts';
 export { type FieldValidation, pruneUnknown } from './prune.ts';
 export { applyDefaults } from './defaults.ts';
