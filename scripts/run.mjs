@@ -53,6 +53,7 @@ function removeStaleOutputs() {
 function build() {
   removeStaleOutputs();
   mustRun('tsc', ['-b']);
+  mustRun(process.execPath, ['cni-plugin/scripts/bundle.mjs']);
 }
 
 const [command = 'test', ...args] = process.argv.slice(2);

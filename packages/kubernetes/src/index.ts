@@ -2,6 +2,7 @@ export * from './client.ts';
 export * from './connection.ts';
 export * from './errors.ts';
 export * from './kubeconfig.ts';
+export * from './label-selector.ts';
 export * from './lease-election.ts';
 export * from './objects.ts';
 export * from './reflector.ts';

@@ -1,0 +1,103 @@
+import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
+import path from 'node:path';
+import { inNetworkNamespace, openNetworkNamespace, type NetworkNamespace } from '@weft/linux';
+import { systemErrorCode } from '@weft/telemetry';
+
+export interface NodeView {
+  /** The node's `/proc` as mounted here. */
+  readonly procDir: string;
+  /** The node's `/var/run/netns` as mounted here. */
+  readonly netnsDir: string;
+}
+
+/** Files read per search; a node has a few thousand processes. */
+const MAX_PROCESSES = 65_536;
+
+/**
+ * Finds the network namespace of a running pod: by the pod's UID in its processes' cgroup names, as kubelets make
+ * them, else among the named namespaces by the pod's address. Either way the namespace must own one of the addresses,
+ * or a stale entry could have us redirect a stranger's traffic. The caller closes the result.
+ */
+export function findPodNetworkNamespace(
+  node: NodeView,
+  uid: string,
+  addresses: readonly string[],
+): NetworkNamespace | undefined {
+  if (addresses.length === 0) return undefined;
+  const hostNamespace = namespaceId(path.join(node.procDir, '1/ns/net'));
+  for (const candidate of [...byCgroup(node.procDir, uid), ...named(node.netnsDir)]) {
+    const namespace = open(candidate);
+    if (namespace === undefined) continue;
+    if (namespaceId(candidate) !== hostNamespace && ownsAddress(namespace, addresses)) return namespace;
+    namespace.close();
+  }
+  return undefined;
+}
+
+/** Namespace paths of the pod's processes, oldest first: the sandbox outlives its containers. */
+function byCgroup(procDir: string, uid: string): readonly string[] {
+  const spellings = [uid, uid.replaceAll('-', '_')];
+  const found: { path: string; startTime: number }[] = [];
+  for (const pid of list(procDir).slice(0, MAX_PROCESSES)) {
+    if (!/^\d+$/.test(pid)) continue;
+    const cgroup = read(path.join(procDir, pid, 'cgroup'));
+    if (!spellings.some((s) => cgroup.includes(s))) continue;
+    found.push({ path: path.join(procDir, pid, 'ns/net'), startTime: startTime(read(path.join(procDir, pid, 'stat'))) });
+  }
+  return found.sort((a, b) => a.startTime - b.startTime).map((f) => f.path);
+}
+
+function named(netnsDir: string): readonly string[] {
+  return list(netnsDir).map((name) => path.join(netnsDir, name));
+}
+
+/** Field 22 of /proc/pid/stat; the command name before it may hold spaces and parentheses. */
+function startTime(stat: string): number {
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return Number(fields[19] ?? Number.POSITIVE_INFINITY);
+}
+
+function ownsAddress(namespace: NetworkNamespace, addresses: readonly string[]): boolean {
+  try {
+    const own = inNetworkNamespace(namespace, () =>
+      Object.values(networkInterfaces()).flatMap((entries) => entries?.map((e) => e.address) ?? []),
+    );
+    return addresses.some((address) => own.includes(address));
+  } catch {
+    return false; // a plain file in the folder, or a namespace that is going away
+  }
+}
+
+function open(file: string): NetworkNamespace | undefined {
+  try {
+    return openNetworkNamespace(file);
+  } catch {
+    return undefined; // the process has ended meanwhile
+  }
+}
+
+function namespaceId(file: string): string | undefined {
+  try {
+    return readlinkSync(file);
+  } catch {
+    return undefined; // a named namespace is a mount, not a link
+  }
+}
+
+function list(dir: string): readonly string[] {
+  try {
+    return readdirSync(dir);
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+function read(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return ''; // the process has ended meanwhile
+  }
+}

@@ -1,0 +1,3 @@
+import { runPlugin } from './plugin.ts';
+
+void runPlugin();

@@ -1,0 +1,101 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { INPOD_ROUTE_TABLE, INPOD_RULE_PREFERENCE, MARK_MASK, ZTUNNEL_CONNMARK } from '@weft/api';
+import type { CommandRunner } from './command.ts';
+import { podRules, type IpVersion, type PodRuleOptions } from './pod-rules.ts';
+import { isInForce, parseSaved, removalInput, restoreInput } from './restore.ts';
+
+const fwmark = `0x${ZTUNNEL_CONNMARK.toString(16)}/0x${MARK_MASK.toString(16)}`;
+
+/** Names of the iptables programs to use: `iptables`, `iptables-nft` or `iptables-legacy`. */
+export type IptablesVariant = 'iptables' | 'iptables-nft' | 'iptables-legacy';
+
+export function program(variant: IptablesVariant, version: IpVersion, suffix: '' | '-save' | '-restore' = ''): string {
+  return `${version === 4 ? variant : variant.replace('iptables', 'ip6tables')}${suffix}`;
+}
+
+/** The variant that holds rules already, so that ours are seen beside theirs; otherwise the system's default. */
+export function detectVariant(runner: CommandRunner): IptablesVariant {
+  let best: IptablesVariant = 'iptables';
+  let most = 0;
+  for (const variant of ['iptables-nft', 'iptables-legacy'] as const) {
+    const count = countRules(runner, variant);
+    if (count > most) [best, most] = [variant, count];
+  }
+  return best;
+}
+
+function countRules(runner: CommandRunner, variant: IptablesVariant): number {
+  try {
+    const { status, stdout } = runner.tryRun(program(variant, 4, '-save'), []);
+    return status === 0 ? stdout.split('\n').filter((line) => line.startsWith('-A ')).length : 0;
+  } catch {
+    return 0; // not installed
+  }
+}
+
+export function ipv6Available(): boolean {
+  return (
+    existsSync('/proc/sys/net/ipv6/conf/all/disable_ipv6') &&
+    readFileSync('/proc/sys/net/ipv6/conf/all/disable_ipv6', 'utf8').trim() !== '1'
+  );
+}
+
+/** Redirection of one pod through its namespace's runner. Applying twice is the same as once. */
+export class PodRedirection {
+  private readonly runner: CommandRunner;
+  private readonly variant: IptablesVariant;
+  private readonly versions: readonly IpVersion[];
+
+  constructor(runner: CommandRunner, variant: IptablesVariant, versions: readonly IpVersion[]) {
+    this.runner = runner;
+    this.variant = variant;
+    this.versions = versions;
+  }
+
+  apply(options: PodRuleOptions): void {
+    for (const version of this.versions) {
+      this.addRoutes(version);
+      const wanted = podRules(version, options);
+      const saved = this.saved(version);
+      if (isInForce(wanted, saved)) continue;
+      this.restore(version, restoreInput(wanted, saved));
+    }
+  }
+
+  inForce(options: PodRuleOptions): boolean {
+    return this.versions.every((version) => isInForce(podRules(version, options), this.saved(version)));
+  }
+
+  remove(): void {
+    for (const version of this.versions) {
+      const input = removalInput(podRules(version, { bypassInbound: false, virtualInterfaces: [] }), this.saved(version));
+      if (input !== '') this.restore(version, input);
+      const family = `-${version}`;
+      // Removing what isn't there is how it should be.
+      this.runner.tryRun('ip', [family, 'rule', 'del', 'pref', String(INPOD_RULE_PREFERENCE)]);
+      this.runner.tryRun('ip', [family, 'route', 'flush', 'table', String(INPOD_ROUTE_TABLE)]);
+    }
+  }
+
+  private saved(version: IpVersion): ReturnType<typeof parseSaved> {
+    return parseSaved(this.runner.run(program(this.variant, version, '-save'), []));
+  }
+
+  private restore(version: IpVersion, input: string): void {
+    this.runner.run(program(this.variant, version, '-restore'), ['--noflush'], input);
+  }
+
+  /** Replies with the connection mark are delivered here, to ztunnel's socket, whatever their destination. */
+  private addRoutes(version: IpVersion): void {
+    const family = `-${version}`;
+    const table = String(INPOD_ROUTE_TABLE);
+    const everything = version === 4 ? '0.0.0.0/0' : '::/0';
+    this.runner.run('ip', [family, 'route', 'replace', 'local', everything, 'dev', 'lo', 'table', table]);
+    const rules = this.runner.run('ip', [family, 'rule', 'show', 'pref', String(INPOD_RULE_PREFERENCE)]);
+    if (rules.includes(fwmark)) return;
+    this.runner.run('ip', [
+      ...[family, 'rule', 'add', 'pref', String(INPOD_RULE_PREFERENCE)],
+      ...['fwmark', fwmark, 'lookup', table],
+    ]);
+  }
+}
