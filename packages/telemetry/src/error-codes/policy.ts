@@ -1,4 +1,30 @@
 import type { ErrorCodeTable } from '../errors.ts';
 
 /** WEFT14xx. */
-export const policyErrors = {} as const satisfies ErrorCodeTable;
+export const policyErrors = {
+  WEFT1401: {
+    layer: 'policy',
+    title: 'An authorization policy from the control plane cannot be enforced as written',
+    next: 'Correct the field that the message names; the last good version stays in force.',
+  },
+  WEFT1402: {
+    layer: 'policy',
+    title: 'A connection was denied by a DENY policy',
+    next: 'The message names the policy; change it if the connection should be allowed.',
+  },
+  WEFT1403: {
+    layer: 'policy',
+    title: 'A connection was denied because no ALLOW policy matches it',
+    next: 'Add a rule for the source that the log line names to one of the ALLOW policies of the destination.',
+  },
+  WEFT1404: {
+    layer: 'policy',
+    title: 'A connection was denied because a policy of the destination is not known yet',
+    next: 'See whether the control plane is reachable; the message names the policy that it has not sent.',
+  },
+  WEFT1405: {
+    layer: 'policy',
+    title: 'An open connection was cut because a policy now denies it',
+    next: 'The message names the policy; change it if the connection should be allowed.',
+  },
+} as const satisfies ErrorCodeTable;

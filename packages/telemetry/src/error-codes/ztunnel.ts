@@ -1,4 +1,125 @@
 import type { ErrorCodeTable } from '../errors.ts';
 
 /** WEFT13xx. */
-export const ztunnelErrors = {} as const satisfies ErrorCodeTable;
+export const ztunnelErrors = {
+  WEFT1301: {
+    layer: 'workload discovery',
+    title: 'A workload from the control plane makes no sense',
+    next: 'Report it to whoever runs the control plane; the last good version stays in use.',
+  },
+  WEFT1302: {
+    layer: 'workload discovery',
+    title: 'A service from the control plane makes no sense',
+    next: 'Report it to whoever runs the control plane; the last good version stays in use.',
+  },
+  WEFT1310: {
+    layer: 'outbound',
+    title: 'The pod is not known to the control plane',
+    next: 'See with `weft ztunnel-config workload` whether the pod is there, and whether istiod is reachable.',
+  },
+  WEFT1311: {
+    layer: 'outbound',
+    title: 'The service has no healthy endpoint',
+    next: 'See with `kubectl get endpointslices` whether the pods of the service are ready.',
+  },
+  WEFT1312: {
+    layer: 'outbound',
+    title: 'The destination is on another network, which cannot be reached',
+    next: 'Reach it by a service; multi-network traffic needs an east-west gateway.',
+  },
+  WEFT1313: {
+    layer: 'outbound',
+    title: 'The waypoint of the destination cannot be resolved',
+    next: 'See with `weft ztunnel-config service` whether the waypoint named there exists and has a ready pod.',
+  },
+  WEFT1314: {
+    layer: 'outbound',
+    title: 'A connection to a port of the proxy itself was refused',
+    next: 'Ports 15001, 15006 and 15008 belong to the mesh; use the port of the application.',
+  },
+  WEFT1315: {
+    layer: 'outbound',
+    title: 'The upstream connection failed',
+    next: 'See whether the destination listens on that port, and whether a NetworkPolicy blocks it.',
+  },
+  WEFT1316: {
+    layer: 'outbound',
+    title: 'The tunnel to the destination could not be opened',
+    next: 'See the ztunnel log of the destination node, and whether a NetworkPolicy blocks port 15008.',
+  },
+  WEFT1317: {
+    layer: 'outbound',
+    title: 'The other end of the tunnel refused the connection',
+    next: 'Status 401 is a policy of the destination, 503 an application that does not answer, 400 a stale address.',
+  },
+  WEFT1318: {
+    layer: 'identity',
+    title: 'The certificate of a workload is not available',
+    next: 'See with `weft ztunnel-config certificate` what the certificate authority answered.',
+  },
+  WEFT1319: {
+    layer: 'outbound',
+    title: 'The endpoint has only a host name, which this version does not resolve',
+    next: 'Give the endpoint an IP address.',
+  },
+  WEFT1320: {
+    layer: 'inbound',
+    title: 'A tunnel request is malformed',
+    next: 'Something other than a mesh proxy connects to port 15008; the message names its address.',
+  },
+  WEFT1321: {
+    layer: 'inbound',
+    title: 'A tunnel request is for an address that this pod does not serve',
+    next: 'Usually a pod address was reused and the sender had not heard of it yet; it retries.',
+  },
+  WEFT1322: {
+    layer: 'inbound',
+    title: 'The service or port that a tunnel request names is not known here',
+    next: 'See with `weft ztunnel-config service` whether the destination knows the service and its port.',
+  },
+  WEFT1323: {
+    layer: 'inbound',
+    title: 'A TLS handshake on port 15008 failed',
+    next: 'Something without a certificate of the mesh connects there, or its certificate has expired.',
+  },
+  WEFT1324: {
+    layer: 'inbound',
+    title: 'The pod wants a PROXY protocol header, which this version cannot write',
+    next: 'Set the protocol of the application tunnel to NONE.',
+  },
+  WEFT1325: {
+    layer: 'relay',
+    title: 'A connection ended with an error',
+    next: 'One of its two ends reset it or went away; the log line names both.',
+  },
+  WEFT1326: {
+    layer: 'relay',
+    title: 'A connection was refused because the proxy is at its limit of connections',
+    next: 'Find the pod with the most connections with `weft ztunnel-config connections`.',
+  },
+  WEFT1330: {
+    layer: 'pods',
+    title: 'The listeners of a pod could not be opened',
+    next: 'Another proxy may hold ports 15001, 15006 or 15008 in the pod; it is tried again every 5 seconds.',
+  },
+  WEFT1331: {
+    layer: 'pods',
+    title: 'The CNI agent broke the protocol',
+    next: 'See that the versions of the CNI agent and of ztunnel fit together.',
+  },
+  WEFT1332: {
+    layer: 'pods',
+    title: 'There is no connection to the CNI agent',
+    next: 'See that the pods of the DaemonSet istio-cni-node are running; enrolled pods go on meanwhile.',
+  },
+  WEFT1340: {
+    layer: 'process',
+    title: 'A data thread failed',
+    next: 'Its connections are lost and a new one has been started; report the message as a defect.',
+  },
+  WEFT1341: {
+    layer: 'process',
+    title: 'The drain deadline passed with connections still open',
+    next: 'Raise terminationGracePeriodSeconds of the ztunnel chart if they must end by themselves.',
+  },
+} as const satisfies ErrorCodeTable;

@@ -1,0 +1,150 @@
+import type { ErrorCode } from '@weft/telemetry';
+import { endpointPort } from './load-balance.ts';
+import { illegalPorts } from './outbound.ts';
+import {
+  formatSocketAddress,
+  ipFamily,
+  parseIp,
+  splitAuthority,
+  type IpAddress,
+  type SocketAddress,
+} from '../state/ip-address.ts';
+import type { GatewayAddress, Service, ServiceKey, Workload } from '../state/workload.ts';
+import type { WorkloadStore } from '../state/workload-store.ts';
+
+export interface InboundContext {
+  readonly store: WorkloadStore;
+  readonly network: string;
+  /** LOCALHOST_APP_TUNNEL: PROXY tunnels end on the pod's loopback. */
+  readonly localhostAppTunnel: boolean;
+}
+
+export interface TunnelRequest {
+  /** The pod that the tunnel ended in. */
+  readonly local: Workload;
+  readonly localIp: IpAddress;
+  readonly peerIp: IpAddress;
+  readonly authority: string;
+  /** `host` of the `forwarded` header: the service that the client addressed, by its own account. */
+  readonly forwardedHost: string | undefined;
+}
+
+export type InboundPlan =
+  | {
+      readonly kind: 'connect';
+      readonly upstream: SocketAddress;
+      /** The client's address, to connect from where the kernel allows; undefined to use the own one. */
+      readonly bindSource: IpAddress | undefined;
+      /** What policies see as the destination. */
+      readonly destination: SocketAddress;
+      /** For telemetry only. */
+      readonly service: Service | undefined;
+    }
+  | {
+      readonly kind: 'refuse';
+      readonly status: 400 | 503;
+      readonly code: ErrorCode;
+      readonly reason: string;
+    };
+
+/** Decides what a CONNECT that arrived on 15008 is to be connected to. Policy is decided apart from it. */
+export function decideInboundTunnel(request: TunnelRequest, context: InboundContext): InboundPlan {
+  const { local, localIp, peerIp, authority, forwardedHost } = request;
+  const target = splitAuthority(authority);
+  if (target === undefined)
+    return refuse(400, 'WEFT1320', `authority ${JSON.stringify(authority.slice(0, 256))}`);
+  const targetIp = parseIp(target.host);
+  if (targetIp !== undefined && !isDestinationAccepted(targetIp, request, context)) {
+    return refuse(400, 'WEFT1321', `${authority} arrived at ${localIp}`);
+  }
+  let { port } = target;
+  if (targetIp === undefined) {
+    const service = context.store.serviceByHostname(target.host, local.namespace);
+    if (service === undefined) return refuse(503, 'WEFT1322', `no service ${target.host} is visible here`);
+    const mapped = endpointPort(local, service, port);
+    if (mapped === undefined) return refuse(503, 'WEFT1322', `service ${service.key} has no port ${port}`);
+    port = mapped;
+  }
+  const tunnel = local.applicationTunnel;
+  if (tunnel !== undefined && tunnel.port !== 0) port = tunnel.port;
+  const destination = { ip: localIp, port };
+  if (illegalPorts.has(port))
+    return refuse(503, 'WEFT1314', `${formatSocketAddress(destination)} is a port of the proxy`);
+  if (tunnel?.protocol === 'PROXY') return refuse(503, 'WEFT1324', `workload ${local.uid}`);
+  return {
+    kind: 'connect',
+    upstream: destination,
+    bindSource: peerIp === localIp || ipFamily(peerIp) !== ipFamily(localIp) ? undefined : peerIp,
+    destination,
+    service: destinationService(context.store, local, port, forwardedHost),
+  };
+}
+
+/** A plaintext connection that was on its way to the application. */
+export function decideInboundPlaintext(
+  request: { readonly local: Workload; readonly peerIp: IpAddress; readonly destination: SocketAddress },
+  { store }: InboundContext,
+): InboundPlan {
+  const { local, peerIp, destination } = request;
+  if (illegalPorts.has(destination.port)) {
+    return refuse(503, 'WEFT1314', `${formatSocketAddress(destination)} is a port of the proxy`);
+  }
+  return {
+    kind: 'connect',
+    upstream: destination,
+    bindSource: peerIp === destination.ip ? undefined : peerIp,
+    destination,
+    service: destinationService(store, local, destination.port, undefined),
+  };
+}
+
+/** A tunnel to this pod may ask for this pod, or for something that this pod is the waypoint of. */
+function isDestinationAccepted(
+  target: IpAddress,
+  { local, localIp }: TunnelRequest,
+  context: InboundContext,
+): boolean {
+  if (target === localIp || local.applicationTunnel !== undefined) return true;
+  const owner = context.store.ownerOf(context.network, target, local.namespace);
+  const waypoint = owner?.kind === 'service' ? owner.service.waypoint : owner?.workload.waypoint;
+  return waypoint !== undefined && isWaypointHere(waypoint, local, localIp, context);
+}
+
+function isWaypointHere(
+  { destination }: GatewayAddress,
+  local: Workload,
+  localIp: IpAddress,
+  { store }: InboundContext,
+): boolean {
+  let key: ServiceKey | undefined;
+  if (destination.kind === 'hostname') key = destination.key;
+  else {
+    const { network, ip } = destination.address;
+    const owner = store.ownerOf(network, ip, local.namespace);
+    if (owner?.kind === 'workload') return owner.workload.addresses.includes(localIp);
+    key = owner?.service.key;
+  }
+  return key !== undefined && store.isEndpoint(key, local.uid);
+}
+
+/** The service that the client addressed, if the workload is in it; else the first with this port. */
+function destinationService(
+  store: WorkloadStore,
+  local: Workload,
+  port: number,
+  forwardedHost: string | undefined,
+): Service | undefined {
+  let byPort: Service | undefined;
+  for (const [key, mapping] of local.services) {
+    const service = store.service(key);
+    if (service === undefined) continue;
+    if (service.hostname === forwardedHost) return service;
+    const hasPort = [...mapping.values()].includes(port) || [...service.ports.values()].includes(port);
+    if (hasPort) byPort ??= service;
+  }
+  return byPort;
+}
+
+function refuse(status: 400 | 503, code: ErrorCode, reason: string): InboundPlan {
+  return { kind: 'refuse', status, code, reason };
+}

@@ -1,0 +1,236 @@
+import { ipBytes, prefixKey, type IpAddress } from './ip-address.ts';
+import {
+  networkAddressKey,
+  type Service,
+  type ServiceKey,
+  type Workload,
+  type WorkloadUid,
+} from './workload.ts';
+
+export interface LocalPod {
+  readonly name: string;
+  readonly namespace: string;
+  readonly serviceAccount: string;
+}
+
+/** What a service's VIP or address was found to be. */
+export type AddressOwner =
+  | { readonly kind: 'workload'; readonly workload: Workload }
+  | { readonly kind: 'service'; readonly service: Service };
+
+/**
+ * Workloads and services by every key that a connection can ask for. Lookups are synchronous and pure; the
+ * endpoints of a service follow from its workloads, in whichever order both arrive.
+ */
+export class WorkloadStore {
+  private readonly workloads = new Map<WorkloadUid, Workload>();
+  private readonly services = new Map<ServiceKey, Service>();
+  /** By `network/ip`. Almost always one; several while a pod's address passes on to another pod. */
+  private readonly byAddress = new Map<string, readonly Workload[]>();
+  private readonly byPod = new Map<string, Set<Workload>>();
+  private readonly endpointsByService = new Map<ServiceKey, Map<WorkloadUid, Workload>>();
+  private readonly byVip = new Map<string, readonly Service[]>();
+  private readonly byHostname = new Map<string, readonly Service[]>();
+  private readonly byCidr = new CidrIndex();
+
+  /** Returns the record it replaces. */
+  upsertWorkload(workload: Workload): Workload | undefined {
+    const old = this.removeWorkload(workload.uid);
+    this.workloads.set(workload.uid, workload);
+    for (const key of addressKeys(workload)) add(this.byAddress, key, workload);
+    const pod = podKey(workload);
+    const sharing = this.byPod.get(pod);
+    if (sharing === undefined) this.byPod.set(pod, new Set([workload]));
+    else sharing.add(workload);
+    for (const key of workload.services.keys()) {
+      const endpoints = this.endpointsByService.get(key);
+      if (endpoints === undefined) this.endpointsByService.set(key, new Map([[workload.uid, workload]]));
+      else endpoints.set(workload.uid, workload);
+    }
+    return old;
+  }
+
+  removeWorkload(uid: WorkloadUid): Workload | undefined {
+    const old = this.workloads.get(uid);
+    if (old === undefined) return undefined;
+    this.workloads.delete(uid);
+    for (const key of addressKeys(old)) remove(this.byAddress, key, old);
+    const sharing = this.byPod.get(podKey(old));
+    sharing?.delete(old);
+    if (sharing?.size === 0) this.byPod.delete(podKey(old));
+    for (const key of old.services.keys()) {
+      const endpoints = this.endpointsByService.get(key);
+      endpoints?.delete(uid);
+      if (endpoints?.size === 0) this.endpointsByService.delete(key);
+    }
+    return old;
+  }
+
+  upsertService(service: Service): void {
+    this.removeService(service.key);
+    this.services.set(service.key, service);
+    for (const { network, ip } of service.vips) add(this.byVip, networkAddressKey(network, ip), service);
+    for (const { network, cidr } of service.cidrVips)
+      this.byCidr.add(network, cidr.length, cidr.key, service);
+    add(this.byHostname, service.hostname, service);
+  }
+
+  removeService(key: ServiceKey): boolean {
+    const old = this.services.get(key);
+    if (old === undefined) return false;
+    this.services.delete(key);
+    for (const { network, ip } of old.vips) remove(this.byVip, networkAddressKey(network, ip), old);
+    for (const { network, cidr } of old.cidrVips) this.byCidr.remove(network, cidr.length, cidr.key, old);
+    remove(this.byHostname, old.hostname, old);
+    return true;
+  }
+
+  workload(uid: WorkloadUid): Workload | undefined {
+    return this.workloads.get(uid);
+  }
+
+  service(key: ServiceKey): Service | undefined {
+    return this.services.get(key);
+  }
+
+  /** The workload at an address; host-network pods share their node's and are not found by it. */
+  workloadAt(network: string, ip: IpAddress): Workload | undefined {
+    const found = this.byAddress.get(networkAddressKey(network, ip));
+    if (found === undefined || found.length < 2) return found?.[0];
+    // Pods before what only refers to them (WorkloadEntries), then what can be tunnelled to.
+    const pods = found.filter(({ uid }) => uid.includes('//Pod/'));
+    const candidates = pods.length > 0 ? pods : found;
+    return candidates.find(({ protocol }) => protocol === 'HBONE') ?? candidates[0];
+  }
+
+  /** The service that a client in this namespace reaches by a virtual address. */
+  serviceAt(network: string, ip: IpAddress, clientNamespace: string): Service | undefined {
+    const exact = preferred(this.byVip.get(networkAddressKey(network, ip)) ?? [], clientNamespace);
+    return exact ?? this.byCidr.find(network, ip, clientNamespace);
+  }
+
+  /** Workload first, as the first look at a destination wants it. */
+  ownerOf(network: string, ip: IpAddress, clientNamespace: string): AddressOwner | undefined {
+    const workload = this.workloadAt(network, ip);
+    if (workload !== undefined) return { kind: 'workload', workload };
+    const service = this.serviceAt(network, ip, clientNamespace);
+    return service && { kind: 'service', service };
+  }
+
+  /** The service of a host name as seen from a namespace. */
+  serviceByHostname(hostname: string, clientNamespace: string): Service | undefined {
+    return preferred(this.byHostname.get(hostname) ?? [], clientNamespace);
+  }
+
+  endpoints(key: ServiceKey): Iterable<Workload> {
+    return this.endpointsByService.get(key)?.values() ?? [];
+  }
+
+  isEndpoint(key: ServiceKey, uid: WorkloadUid): boolean {
+    return this.endpointsByService.get(key)?.has(uid) === true;
+  }
+
+  /** Endpoints of services that are not known (yet). */
+  stagedServices(): ReadonlyMap<ServiceKey, readonly Workload[]> {
+    const staged = new Map<ServiceKey, readonly Workload[]>();
+    for (const [key, endpoints] of this.endpointsByService) {
+      if (!this.services.has(key)) staged.set(key, [...endpoints.values()]);
+    }
+    return staged;
+  }
+
+  /** The workload of a pod on this node; any node's if `node` is empty. */
+  localWorkload(pod: LocalPod, node: string): Workload | undefined {
+    for (const workload of this.byPod.get(podKey(pod)) ?? []) {
+      if (isLocal(workload, node)) return workload;
+    }
+    return undefined;
+  }
+
+  allWorkloads(): Iterable<Workload> {
+    return this.workloads.values();
+  }
+
+  allServices(): Iterable<Service> {
+    return this.services.values();
+  }
+
+  get sizes(): { readonly workloads: number; readonly services: number } {
+    return { workloads: this.workloads.size, services: this.services.size };
+  }
+}
+
+export function isLocal(workload: Workload, node: string): boolean {
+  return node === '' || workload.node === node;
+}
+
+function podKey({ name, namespace, serviceAccount }: LocalPod): string {
+  return `${namespace}/${name}/${serviceAccount}`;
+}
+
+function addressKeys({ network, addresses, networkMode }: Workload): string[] {
+  return networkMode === 'HostNetwork' ? [] : addresses.map((ip) => networkAddressKey(network, ip));
+}
+
+function isVisible({ visibility, namespace }: Service, clientNamespace: string): boolean {
+  return visibility === 'Public' || namespace === clientNamespace;
+}
+
+function preferred(services: readonly Service[], clientNamespace: string): Service | undefined {
+  const visible = services.filter((service) => isVisible(service, clientNamespace));
+  return (
+    visible.find(({ namespace }) => namespace === clientNamespace) ??
+    visible.find(({ canonical }) => canonical) ??
+    visible[0]
+  );
+}
+
+/** Services by the prefixes they claim: one hash table for each prefix length in use. */
+class CidrIndex {
+  private readonly byNetwork = new Map<string, Map<number, Map<string, readonly Service[]>>>();
+
+  add(network: string, length: number, key: string, service: Service): void {
+    const lengths = this.byNetwork.get(network) ?? new Map<number, Map<string, readonly Service[]>>();
+    this.byNetwork.set(network, lengths);
+    const prefixes = lengths.get(length) ?? new Map<string, readonly Service[]>();
+    lengths.set(length, prefixes);
+    add(prefixes, key, service);
+  }
+
+  remove(network: string, length: number, key: string, service: Service): void {
+    const lengths = this.byNetwork.get(network);
+    const prefixes = lengths?.get(length);
+    if (lengths === undefined || prefixes === undefined) return;
+    remove(prefixes, key, service);
+    if (prefixes.size === 0) lengths.delete(length);
+    if (lengths.size === 0) this.byNetwork.delete(network);
+  }
+
+  /** Ranked by: in the client's namespace, longest prefix, canonical. */
+  find(network: string, ip: IpAddress, clientNamespace: string): Service | undefined {
+    const lengths = this.byNetwork.get(network);
+    if (lengths === undefined) return undefined;
+    const bytes = ipBytes(ip);
+    let best: { service: Service; rank: number } | undefined;
+    for (const [length, prefixes] of lengths) {
+      for (const service of prefixes.get(prefixKey(bytes, length)) ?? []) {
+        if (!isVisible(service, clientNamespace)) continue;
+        const isOwn = service.namespace === clientNamespace ? 1 : 0;
+        const rank = isOwn * 1000 + length * 2 + (service.canonical ? 1 : 0);
+        if (best === undefined || rank > best.rank) best = { service, rank };
+      }
+    }
+    return best?.service;
+  }
+}
+
+function add<T>(index: Map<string, readonly T[]>, key: string, value: T): void {
+  const present = index.get(key);
+  index.set(key, present === undefined ? [value] : [...present, value]);
+}
+
+function remove<T>(index: Map<string, readonly T[]>, key: string, value: T): void {
+  const rest = (index.get(key) ?? []).filter((v) => v !== value);
+  if (rest.length === 0) index.delete(key);
+  else index.set(key, rest);
+}
