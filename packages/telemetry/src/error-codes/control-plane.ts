@@ -1,4 +1,75 @@
 import type { ErrorCodeTable } from '../errors.ts';
 
 /** WEFT18xx. */
-export const controlPlaneErrors = {} as const satisfies ErrorCodeTable;
+export const controlPlaneErrors = {
+  WEFT1801: {
+    layer: 'certificate authority',
+    title: 'The plugged-in certificate authority is incomplete or cannot be used',
+    next: 'Put ca-cert.pem, ca-key.pem, cert-chain.pem and root-cert.pem that belong together into the Secret cacerts.',
+  },
+  WEFT1802: {
+    layer: 'certificate authority',
+    title: 'The Secret with the self-signed certificate authority cannot be used',
+    next: 'Repair the Secret istio-ca-secret; if it is deleted, a new root is made and every workload must be restarted.',
+  },
+  WEFT1803: {
+    layer: 'certificate authority',
+    title: 'A certificate request came from a caller who could not be authenticated',
+    next: 'Check that the caller mounts a service account token of audience istio-ca and that this pod may create TokenReviews.',
+  },
+  WEFT1804: {
+    layer: 'certificate authority',
+    title: 'A caller asked for a certificate of an identity that it may not have',
+    next: 'Check that the caller is listed in CA_TRUSTED_NODE_ACCOUNTS and that a pod of that identity runs on its node.',
+  },
+  WEFT1805: {
+    layer: 'certificate authority',
+    title: 'A certificate signing request was refused',
+    next: 'Look at the cause: the request is malformed, its signature is wrong, or it asks for too long a lifetime.',
+  },
+  WEFT1806: {
+    layer: 'certificate authority',
+    title: 'The root certificate could not be written to a namespace',
+    next: 'Check that istiod may create and patch ConfigMaps; the write is tried again.',
+  },
+  WEFT1807: {
+    layer: 'certificate authority',
+    title: 'A certificate request could not be checked, because the Kubernetes API does not answer',
+    next: 'Restore the API server; proxies keep their certificates and ask again.',
+  },
+  WEFT1810: {
+    layer: 'policy',
+    title: 'A policy object was refused because of what it says',
+    next: 'Correct the field that the message names.',
+  },
+  WEFT1811: {
+    layer: 'webhook',
+    title: 'An admission request could not be understood',
+    next: 'Check that the webhook configuration sends AdmissionReview v1 of the kinds that the mesh validates.',
+  },
+  WEFT1812: {
+    layer: 'webhook',
+    title: 'The webhook configuration could not be given its certificate',
+    next: 'Check that istiod may patch validatingwebhookconfigurations; the patch is tried again.',
+  },
+  WEFT1820: {
+    layer: 'xds',
+    title: 'A proxy could not be authenticated',
+    next: 'Check that the proxy mounts a service account token of audience istio-ca and that this pod may create TokenReviews.',
+  },
+  WEFT1821: {
+    layer: 'xds',
+    title: 'A proxy claims to be somebody else than it is authenticated as',
+    next: 'Set POD_NAMESPACE and SERVICE_ACCOUNT of the proxy by the downward API.',
+  },
+  WEFT1830: {
+    layer: 'config',
+    title: 'Derived configuration could not be computed; the last good one stays in force',
+    next: 'Correct the object that the message names; for meshSettings that is the ConfigMap istio.',
+  },
+  WEFT1840: {
+    layer: 'status',
+    title: 'A status condition could not be written',
+    next: 'Check that istiod may patch the status of the named kind; the write is tried again.',
+  },
+} as const satisfies ErrorCodeTable;

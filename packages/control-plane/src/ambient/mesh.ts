@@ -1,0 +1,28 @@
+import { parse } from 'yaml';
+
+/** What all derived resources depend on. */
+export interface Mesh {
+  readonly trustDomain: string;
+  /** Policies of this namespace apply to the whole mesh. */
+  readonly rootNamespace: string;
+  /** The network of this cluster, by the label on the system namespace; empty when there is only one. */
+  readonly network: string;
+}
+
+/**
+ * The settings of a MeshConfig that ambient needs.
+ * @throws where the text isn't YAML or a setting isn't a string; the caller keeps what it had.
+ */
+export function parseMeshConfig(text: string, defaults: Mesh): Mesh {
+  const document: unknown = parse(text) ?? {};
+  if (typeof document !== 'object' || document === null || Array.isArray(document)) {
+    throw new Error('mesh configuration is not a mapping');
+  }
+  const settings = new Map<string, unknown>(Object.entries(document));
+  const read = (name: 'trustDomain' | 'rootNamespace'): string => {
+    const value = settings.get(name) ?? defaults[name];
+    if (typeof value !== 'string') throw new Error(`mesh configuration: ${name} is not a string`);
+    return value === '' ? defaults[name] : value;
+  };
+  return { ...defaults, trustDomain: read('trustDomain'), rootNamespace: read('rootNamespace') };
+}

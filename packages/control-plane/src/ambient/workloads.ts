@@ -1,0 +1,146 @@
+import { DEFAULT_TRUST_DOMAIN, Label } from '@weft/api';
+import { istio } from '@weft/api/workload';
+import { selects } from '@weft/collections';
+import type { EndpointSliceFacts, NodeFacts, PodFacts, ServiceFacts } from '../sources/facts.ts';
+import { addressBytes } from './addresses.ts';
+import type { Mesh } from './mesh.ts';
+import { serviceHostname } from './services.ts';
+import { workloadNames } from './workload-names.ts';
+
+const { NetworkMode, TunnelProtocol, WorkloadStatus, WorkloadType } = istio.workload;
+type Workload = istio.workload.Workload.$Properties;
+type PortList = istio.workload.PortList.$Shape;
+
+export interface ClusterNames {
+  readonly clusterId: string;
+  readonly clusterDomain: string;
+}
+
+export interface PodContext extends ClusterNames {
+  readonly mesh: Mesh;
+  readonly node: NodeFacts | undefined;
+  /** Services of the pod's namespace whose selector may match; decided here. */
+  readonly services: readonly ServiceFacts[];
+  /** Selectorless Services that reach the pod through a slice which names it. */
+  readonly sliceServices: readonly SliceService[];
+  /** `namespace/name` of the policies attached by selector, in the order in which they are to be listed. */
+  readonly policies: readonly string[];
+}
+
+export interface SliceService {
+  readonly slice: EndpointSliceFacts;
+  readonly service: ServiceFacts;
+}
+
+export function podUid(clusterId: string, namespace: string, name: string): string {
+  return `${clusterId}//Pod/${namespace}/${name}`;
+}
+
+/** A pod as the data plane sees it; undefined while it has no address, and once it has ended. */
+export function podWorkload(pod: PodFacts, context: PodContext): Workload | undefined {
+  if (pod.phase === 'Succeeded' || pod.phase === 'Failed') return undefined;
+  const addresses = pod.addresses.flatMap((ip) => addressBytes(ip) ?? []);
+  if (addresses.length === 0) return undefined;
+  const { clusterId, mesh, node } = context;
+  const nativeTunnel = (pod.labels[Label.tunnel] ?? '').split(',').includes('http');
+  return {
+    uid: podUid(clusterId, pod.namespace, pod.name),
+    name: pod.name,
+    namespace: pod.namespace,
+    addresses,
+    network: mesh.network,
+    tunnelProtocol: nativeTunnel || pod.redirected ? TunnelProtocol.HBONE : TunnelProtocol.NONE,
+    nativeTunnel,
+    // Left out where it is the default, as clients expect.
+    ...(mesh.trustDomain === DEFAULT_TRUST_DOMAIN ? {} : { trustDomain: mesh.trustDomain }),
+    serviceAccount: pod.serviceAccount,
+    node: pod.nodeName,
+    ...workloadNames(pod),
+    // Always POD on the wire: the kind of the owner was dropped for compatibility.
+    workloadType: WorkloadType.POD,
+    services: podServices(pod, context),
+    authorizationPolicies: [...context.policies],
+    status: pod.healthy ? WorkloadStatus.HEALTHY : WorkloadStatus.UNHEALTHY,
+    clusterId,
+    ...locality(node),
+    networkMode: pod.hostNetwork ? NetworkMode.HOST_NETWORK : NetworkMode.STANDARD,
+  };
+}
+
+function locality(node: NodeFacts | undefined): Pick<Workload, 'locality'> {
+  if (node === undefined || (node.region === '' && node.zone === '' && node.subzone === '')) return {};
+  return { locality: { ...node } };
+}
+
+function podServices(pod: PodFacts, context: PodContext): Record<string, PortList> {
+  const found: [string, PortList][] = [];
+  for (const service of context.services) {
+    if (Object.keys(service.selector).length === 0 || !selects(service.selector, pod.labels)) continue;
+    const ports = service.ports.flatMap(({ port, targetPort }) => {
+      const target = typeof targetPort === 'number' ? targetPort : numericPort(targetPort, pod);
+      return target === undefined ? [] : [{ servicePort: port, targetPort: target }];
+    });
+    found.push([serviceKey(service, context), { ports }]);
+  }
+  for (const { slice, service } of context.sliceServices) {
+    found.push([serviceKey(service, context), slicePorts(service, slice)]);
+  }
+  return sortedRecord(found);
+}
+
+/** Kubernetes also takes a number written as a string; a name must be one of the pod's. */
+function numericPort(name: string, pod: PodFacts): number | undefined {
+  if (/^\d{1,5}$/.test(name)) return Number(name);
+  return Object.hasOwn(pod.namedPorts, name) ? pod.namedPorts[name] : undefined;
+}
+
+function slicePorts(service: ServiceFacts, slice: EndpointSliceFacts): PortList {
+  return {
+    ports: service.ports.flatMap(({ name, port }) => {
+      const targetPort = Object.hasOwn(slice.ports, name) ? slice.ports[name] : undefined;
+      return targetPort === undefined ? [] : [{ servicePort: port, targetPort }];
+    }),
+  };
+}
+
+function serviceKey({ namespace, name }: ServiceFacts, { clusterDomain }: ClusterNames): string {
+  return `${namespace}/${serviceHostname(name, namespace, clusterDomain)}`;
+}
+
+/** Sorted, so that equal content has equal bytes, and so one version, on every replica. */
+function sortedRecord(entries: readonly (readonly [string, PortList])[]): Record<string, PortList> {
+  return Object.fromEntries([...entries].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)));
+}
+
+/** Endpoints that are not pods: machines beside the cluster, the API server, host processes. */
+export function sliceWorkloads(
+  slice: EndpointSliceFacts,
+  service: ServiceFacts,
+  context: ClusterNames & { readonly mesh: Mesh },
+): Workload[] {
+  const { clusterId, mesh } = context;
+  const ports = slicePorts(service, slice);
+  return slice.endpoints.flatMap((endpoint): Workload[] => {
+    const address = addressBytes(endpoint.address);
+    if (endpoint.podName !== undefined || address === undefined) return [];
+    return [
+      {
+        uid: `${clusterId}/discovery.k8s.io/EndpointSlice/${slice.namespace}/${slice.name}/${endpoint.address}`,
+        name: slice.name,
+        namespace: slice.namespace,
+        addresses: [address],
+        network: mesh.network,
+        tunnelProtocol: TunnelProtocol.NONE,
+        workloadName: slice.name,
+        canonicalName: slice.name,
+        canonicalRevision: 'latest',
+        workloadType: WorkloadType.POD,
+        services: { [serviceKey(service, context)]: ports },
+        status: endpoint.ready ? WorkloadStatus.HEALTHY : WorkloadStatus.UNHEALTHY,
+        clusterId,
+        // Other endpoints may share the address, so it must not be taken for this one's own.
+        networkMode: NetworkMode.HOST_NETWORK,
+      },
+    ];
+  });
+}

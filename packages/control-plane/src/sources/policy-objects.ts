@@ -1,0 +1,114 @@
+import type { Condition, KubernetesObject, UntypedObject } from '@weft/kubernetes';
+
+/** AuthorizationPolicy and PeerAuthentication as users write them (security.istio.io/v1). */
+
+export interface PolicySelector {
+  readonly matchLabels?: Readonly<Record<string, string>>;
+}
+
+export interface TargetReference {
+  readonly group?: string;
+  readonly kind: string;
+  readonly name: string;
+  readonly namespace?: string;
+}
+
+type Strings = readonly string[];
+
+export interface PolicySource {
+  readonly principals?: Strings;
+  readonly notPrincipals?: Strings;
+  readonly requestPrincipals?: Strings;
+  readonly notRequestPrincipals?: Strings;
+  readonly namespaces?: Strings;
+  readonly notNamespaces?: Strings;
+  readonly serviceAccounts?: Strings;
+  readonly notServiceAccounts?: Strings;
+  readonly trustDomains?: Strings;
+  readonly notTrustDomains?: Strings;
+  readonly ipBlocks?: Strings;
+  readonly notIpBlocks?: Strings;
+  readonly remoteIpBlocks?: Strings;
+  readonly notRemoteIpBlocks?: Strings;
+}
+
+export interface PolicyOperation {
+  readonly hosts?: Strings;
+  readonly notHosts?: Strings;
+  readonly ports?: Strings;
+  readonly notPorts?: Strings;
+  readonly methods?: Strings;
+  readonly notMethods?: Strings;
+  readonly paths?: Strings;
+  readonly notPaths?: Strings;
+}
+
+export interface PolicyCondition {
+  readonly key: string;
+  readonly values?: Strings;
+  readonly notValues?: Strings;
+}
+
+export interface PolicyRule {
+  readonly from?: readonly { readonly source?: PolicySource }[];
+  readonly to?: readonly { readonly operation?: PolicyOperation }[];
+  readonly when?: readonly PolicyCondition[];
+}
+
+export type PolicyAction = 'ALLOW' | 'DENY' | 'AUDIT' | 'CUSTOM';
+
+export interface AuthorizationPolicySpec {
+  readonly action?: PolicyAction;
+  readonly selector?: PolicySelector;
+  readonly targetRef?: TargetReference;
+  readonly targetRefs?: readonly TargetReference[];
+  readonly rules?: readonly PolicyRule[];
+  readonly provider?: { readonly name?: string };
+}
+
+export type MtlsMode = 'UNSET' | 'DISABLE' | 'PERMISSIVE' | 'STRICT';
+
+export interface PeerAuthenticationSpec {
+  readonly selector?: PolicySelector;
+  readonly mtls?: { readonly mode?: MtlsMode };
+  readonly portLevelMtls?: Readonly<Record<string, { readonly mode?: MtlsMode }>>;
+}
+
+/** An object of ours by its parts; the CRD's schema has vouched for the shape of `spec`. */
+export interface PolicyObject<Spec> {
+  readonly namespace: string;
+  readonly name: string;
+  readonly generation: number;
+  /** RFC 3339, so that text order is time order. */
+  readonly createdAt: string;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly spec: Spec;
+  /** As read back from status, to see whether ours has to be written. */
+  readonly conditions: readonly Condition[];
+}
+
+export function policyObject<Spec>({
+  metadata,
+  spec,
+  status,
+}: UntypedObject & KubernetesObject): PolicyObject<Spec> {
+  return {
+    namespace: metadata.namespace ?? '',
+    name: metadata.name ?? '',
+    generation: metadata.generation ?? 0,
+    createdAt: metadata.creationTimestamp ?? '',
+    annotations: metadata.annotations ?? {},
+    spec: (spec ?? {}) as Spec, // validated by the CRD's schema, whose fields the types above repeat
+    conditions: conditionsOf(status),
+  };
+}
+
+function conditionsOf(status: unknown): readonly Condition[] {
+  if (typeof status !== 'object' || status === null || !('conditions' in status)) return [];
+  // Status is written by controllers through the same schema.
+  return Array.isArray(status.conditions) ? (status.conditions as readonly Condition[]) : [];
+}
+
+export function selectorLabels(selector: PolicySelector | undefined): Readonly<Record<string, string>> {
+  return selector?.matchLabels ?? {};
+}
