@@ -282,8 +282,11 @@ export function withNamedFields(schema: TypeSchema, set: FieldSet): FieldSet {
   );
 }
 
-/** The value without the members of the set; undefined when nothing is left of a container that had members. */
-export function removeFields(schema: TypeSchema, value: JsonValue, set: FieldSet): JsonValue | undefined {
+/**
+ * The value without the members of the set. A container that loses everything in it stays, empty; but in
+ * built-in types an emptied map or list goes, because Go's JSON leaves those out.
+ */
+export function removeFields(schema: TypeSchema, value: JsonValue, set: FieldSet): JsonValue {
   if (isEmptySet(set)) return value;
   const shape = shapeOf(schema, value);
   if (shape.kind === 'leaf') return value;
@@ -291,19 +294,25 @@ export function removeFields(schema: TypeSchema, value: JsonValue, set: FieldSet
     const items: JsonValue[] = [];
     for (const item of shape.value) {
       const below = set.children.get(itemElement(schema, item, '')) ?? emptyFieldSet;
-      if (below.member) continue;
-      items.push(removeFields(itemSchema(schema), item, below) ?? (isObject(item) ? {} : item));
+      if (!below.member) items.push(removeFields(itemSchema(schema), item, below));
     }
-    return items.length === 0 && shape.value.length > 0 ? undefined : items;
+    return items;
   }
   const kept: JsonObject = {};
   for (const [name, entry] of Object.entries(shape.value)) {
     const below = set.children.get(fieldElement(name)) ?? emptyFieldSet;
     if (below.member) continue;
-    const rest = removeFields(memberSchema(schema, name), entry, below);
-    if (rest !== undefined) setMember(kept, name, rest);
+    const inner = memberSchema(schema, name);
+    const rest = removeFields(inner, entry, below);
+    if (rest === entry || !isOmittedWhenEmpty(inner, rest)) setMember(kept, name, rest);
   }
-  return Object.keys(kept).length === 0 && Object.keys(shape.value).length > 0 ? undefined : kept;
+  return kept;
+}
+
+function isOmittedWhenEmpty(schema: TypeSchema, value: JsonValue): boolean {
+  if (schema.source !== 'built-in') return false;
+  if (Array.isArray(value)) return value.length === 0;
+  return schema.values !== undefined && isObject(value) && Object.keys(value).length === 0;
 }
 
 /** Both ways in which a field may have come to differ from what its owner wrote. */
