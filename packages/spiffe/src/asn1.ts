@@ -66,9 +66,24 @@ export function decode(der: Buffer): Asn1 {
   return value;
 }
 
-/** The members of a constructed value; throws when it is primitive. */
+/** The members of a SEQUENCE; throws for anything else. */
 export function members(value: Asn1 | undefined): readonly Asn1[] {
-  if (value === undefined || !Array.isArray(value.value)) throw new Error('expected a constructed value');
+  if (value?.tagClass !== Class.UNIVERSAL || value.type !== Type.SEQUENCE)
+    throw new Error('expected a SEQUENCE');
+  return parts(value);
+}
+
+/** What stands inside an explicit `[tag]`, the tag itself having been recognised by the caller. */
+export function tagged(value: Asn1): Asn1 | undefined {
+  return parts(value)[0];
+}
+
+export function isContextTag(value: Asn1, tag: number): boolean {
+  return value.tagClass === Class.CONTEXT_SPECIFIC && Number(value.type) === tag;
+}
+
+function parts(value: Asn1): readonly Asn1[] {
+  if (!Array.isArray(value.value)) throw new Error('expected a constructed value');
   return value.value;
 }
 

@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { createSecureContext, checkServerIdentity, type PeerCertificate } from 'node:tls';
 import grpc from '@grpc/grpc-js';
 import { CREATE_CERTIFICATE_METHOD } from '@weft/api';
@@ -7,6 +8,7 @@ import Long from 'long';
 import { createCsr } from './csr.ts';
 import type { SpiffeId } from './identity.ts';
 import { createKeyPair } from './keys.ts';
+import { certificateBlocks } from './pem.ts';
 import { workloadCertificate, type WorkloadCertificate } from './workload-certificate.ts';
 
 export interface CaClient {
@@ -126,12 +128,20 @@ export class IstioCaClient implements CaClient {
   }
 }
 
-/** TLS 1.3 credentials that trust these roots, and accept a second name in the server's certificate. */
+/**
+ * TLS 1.3 credentials that trust these roots, and accept a second name in the server's certificate.
+ * @throws WEFT1603, or the parser's error, when the roots can't be read
+ */
 export function serverTrust(o: {
   /** Undefined for the system's own. */
   readonly rootsPem: string | undefined;
   readonly alternativeHostname?: string | undefined;
 }): grpc.ChannelCredentials {
+  // OpenSSL skips over what it can't read, which would leave a channel that trusts nobody.
+  if (o.rootsPem !== undefined) {
+    const roots = certificateBlocks(o.rootsPem).map((pem) => new X509Certificate(pem));
+    if (roots.length === 0) throw new WeftError('WEFT1603', 'the root file holds no certificate');
+  }
   const context = createSecureContext({
     minVersion: 'TLSv1.3',
     ...(o.rootsPem === undefined ? {} : { ca: o.rootsPem }),

@@ -1,6 +1,6 @@
 import { createPrivateKey, createPublicKey, X509Certificate, type KeyObject } from 'node:crypto';
 import { WeftError, systemClock, type Clock } from '@weft/telemetry';
-import { content, decode, members, oidOf, type Asn1 } from './asn1.ts';
+import { content, decode, isContextTag, members, oidOf, tagged, type Asn1 } from './asn1.ts';
 import {
   distinguishedName,
   issueCertificate,
@@ -192,9 +192,9 @@ function certificateFields(certificate: X509Certificate): {
   const fields = members(toBeSigned);
   const subject = fields[5]; // version, serial, algorithm, issuer, validity, subject
   if (subject === undefined) throw new Error('the certificate has no subject');
-  const extensionList = fields.find((field) => field.tagClass === 0x80 && Number(field.type) === 3);
+  const extensionList = fields.find((field) => isContextTag(field, 3));
   if (extensionList === undefined) return { subject, subjectKeyIdentifier: undefined };
-  const found = members(members(extensionList)[0]).find((e) => oidOf(members(e)[0]) === '2.5.29.14');
+  const found = members(tagged(extensionList)).find((e) => oidOf(members(e)[0]) === '2.5.29.14');
   if (found === undefined) return { subject, subjectKeyIdentifier: undefined };
   return { subject, subjectKeyIdentifier: content(decode(content(members(found).at(-1)))) };
 }

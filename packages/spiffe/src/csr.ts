@@ -68,9 +68,10 @@ export function verifyCsr(pem: string): { readonly publicKey: KeyObject } {
   let publicKey: KeyObject;
   let genuine: boolean;
   try {
-    const [info, algorithm, signature] = members(decode(fromPem(block)));
+    const [info, algorithm, signature, ...rest] = members(decode(fromPem(block)));
     const [, , keyInfo] = members(info);
-    if (info === undefined || keyInfo === undefined) throw new Error('too few members');
+    if (info === undefined || keyInfo === undefined || rest.length > 0)
+      throw new Error('not a PKCS#10 request');
     publicKey = createPublicKey({ key: encode(keyInfo), format: 'der', type: 'spki' });
     const oid = oidOf(members(algorithm)[0]);
     const known = signatureAlgorithms.find((a) => a.oid === oid && a.keyType === publicKey.asymmetricKeyType);
