@@ -29,7 +29,10 @@ export function loadConfig(environment: Environment): AgentConfig {
   const logLevel = environment.string('LOG_LEVEL', 'info');
   if (!isLogLevel(logLevel)) throw new WeftError('WEFT1001', `LOG_LEVEL=${logLevel}: unknown level`);
   if (environment.boolean('AMBIENT_DNS_CAPTURE', false)) {
-    throw new WeftError('WEFT1001', 'AMBIENT_DNS_CAPTURE=true: ztunnel has no DNS proxy yet, so DNS can not be redirected');
+    throw new WeftError(
+      'WEFT1001',
+      'AMBIENT_DNS_CAPTURE=true: ztunnel has no DNS proxy yet, so DNS can not be redirected',
+    );
   }
   return {
     nodeName: environment.required('NODE_NAME'),
@@ -48,7 +51,11 @@ export function loadConfig(environment: Environment): AgentConfig {
     procDir: '/host/proc',
     netnsDir: '/host/var/run/netns',
     iptables: environment.optional('FORCE_IPTABLES_BINARY')
-      ? environment.oneOf('FORCE_IPTABLES_BINARY', ['iptables', 'iptables-nft', 'iptables-legacy'], 'iptables')
+      ? environment.oneOf(
+          'FORCE_IPTABLES_BINARY',
+          ['iptables', 'iptables-nft', 'iptables-legacy'],
+          'iptables',
+        )
       : undefined,
     monitoringPort: environment.integer('MONITORING_PORT', 15014, { min: 1, max: 65535 }),
     healthPort: environment.integer('HEALTH_PORT', 8000, { min: 1, max: 65535 }),

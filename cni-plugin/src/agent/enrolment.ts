@@ -22,7 +22,11 @@ export type Enrolment =
   | { readonly kind: 'leave'; readonly reason: string };
 
 /** Whether a pod's traffic is to be redirected. Says nothing about whether it runs. */
-export function decideEnrolment(policy: EnrolmentPolicy, pod: Pod, namespace: Namespace | undefined): Enrolment {
+export function decideEnrolment(
+  policy: EnrolmentPolicy,
+  pod: Pod,
+  namespace: Namespace | undefined,
+): Enrolment {
   const { metadata, spec } = pod;
   const leave = (reason: string): Enrolment => ({ kind: 'leave', reason });
   if (spec?.hostNetwork === true) return leave('uses the network of the node');
@@ -47,7 +51,9 @@ export function isFinished(pod: Pod): boolean {
 /** Per-pod annotations; a value that is no boolean counts as absent. */
 export function ruleOptions(pod: Pod): PodRuleOptions {
   const annotations = pod.metadata.annotations ?? {};
-  const interfaces = (annotations[Annotation.rerouteVirtualInterfaces] ?? '').split(',').map((name) => name.trim());
+  const interfaces = (annotations[Annotation.rerouteVirtualInterfaces] ?? '')
+    .split(',')
+    .map((name) => name.trim());
   return {
     bypassInbound: parseBool(annotations[Annotation.bypassInboundCapture]) ?? false,
     // Names go into a rule file: only what the kernel takes as an interface name.

@@ -41,11 +41,19 @@ const CONFIG_CHECK_MS = 5_000;
 
 const config = loadConfig(new Environment(process.env));
 const sink = stdoutSink();
-const logger = createLogger({ scope: 'cni', format: config.logFormat, levels: new LogLevels(config.logLevel), sink });
+const logger = createLogger({
+  scope: 'cni',
+  format: config.logFormat,
+  levels: new LogLevels(config.logLevel),
+  sink,
+});
 try {
   await run(config, logger);
 } catch (error) {
-  logger.error('the agent can not go on', { error: describeError(error), next: WeftError.is(error) ? error.next : undefined });
+  logger.error('the agent can not go on', {
+    error: describeError(error),
+    next: WeftError.is(error) ? error.next : undefined,
+  });
   process.exitCode = 1;
 } finally {
   sink.flush();
@@ -102,7 +110,8 @@ async function run(config: AgentConfig, logger: Logger): Promise<void> {
     client,
     type: resources.namespaces,
     onChange: (changes) => {
-      for (const { kind, key, object } of changes) void agent.namespaceChanged(key, kind === 'upsert' ? object : undefined);
+      for (const { kind, key, object } of changes)
+        void agent.namespaceChanged(key, kind === 'upsert' ? object : undefined);
     },
     onSynced: () => synced.namespaces.resolve(),
     signal: stop.signal,
@@ -137,7 +146,10 @@ async function run(config: AgentConfig, logger: Logger): Promise<void> {
       const outcome = await agent.enrolNewPod(pod, namespace, namespaceFd, addresses);
       logger.debug('plugin request', { pod: `${podNamespace}/${podName}`, outcome });
     },
-    { logger: logger.scope('plugin'), onAnswer: (code) => metrics.pluginRequests.inc({ response_code: code }) },
+    {
+      logger: logger.scope('plugin'),
+      onAnswer: (code) => metrics.pluginRequests.inc({ response_code: code }),
+    },
   );
 
   const installer = installerOf(config, logger);
@@ -168,7 +180,9 @@ async function run(config: AgentConfig, logger: Logger): Promise<void> {
   const health = new AdminServer({
     '/healthz': () => ({ body: 'ok\n' }),
     '/readyz': () =>
-      readiness.ready ? { body: 'ready\n' } : { status: 503, body: `not ready, pending: ${readiness.pending.join(', ')}\n` },
+      readiness.ready
+        ? { body: 'ready\n' }
+        : { status: 503, body: `not ready, pending: ${readiness.pending.join(', ')}\n` },
   });
   const monitoring = new AdminServer({
     '/metrics': async ({ headers }) => ({
@@ -178,7 +192,11 @@ async function run(config: AgentConfig, logger: Logger): Promise<void> {
   });
   await health.listen(config.healthPort);
   await monitoring.listen(config.monitoringPort);
-  logger.info('node agent is up', { node: config.nodeName, iptables: variant, ipVersions: versions.join(',') });
+  logger.info('node agent is up', {
+    node: config.nodeName,
+    iptables: variant,
+    ipVersions: versions.join(','),
+  });
 
   const signal = await untilShutdown();
   const removed = await isRemoved(client, config.podNamespace);
@@ -204,7 +222,9 @@ async function run(config: AgentConfig, logger: Logger): Promise<void> {
  */
 async function isRemoved(client: KubernetesClient, namespace: string): Promise<boolean> {
   try {
-    const own = await client.get(resources.daemonSets, Component.cni, namespace, { signal: AbortSignal.timeout(3_000) });
+    const own = await client.get(resources.daemonSets, Component.cni, namespace, {
+      signal: AbortSignal.timeout(3_000),
+    });
     return own.metadata.deletionTimestamp !== undefined;
   } catch (error) {
     const status = apiErrorStatus(error);

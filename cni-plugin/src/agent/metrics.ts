@@ -16,11 +16,38 @@ export function createAgentMetrics(): AgentMetrics {
   const registers = [registry];
   return {
     registry,
-    reconcileEvents: new Counter({ name: 'nodeagent_reconcile_events_total', help: 'Changes of enrolled pods by type', labelNames: ['type'], registers }),
-    ztunnelConnected: new Gauge({ name: 'ztunnel_connected', help: 'Number of ztunnels connected to this agent', registers }),
-    pluginRequests: new Counter({ name: 'istio_cni_plugin_requests_total', help: 'Requests of the CNI plugin by response code', labelNames: ['response_code'], registers }),
-    installs: new Counter({ name: 'istio_cni_installs_total', help: 'Writes of the CNI configuration by result', labelNames: ['result'], registers }),
-    installReady: new Gauge({ name: 'istio_cni_install_ready', help: 'Whether the plugin is in the CNI configuration', registers }),
-    pendingPods: new Gauge({ name: 'weft_cni_pods_pending', help: 'Running pods that should be redirected and are not', registers }),
+    reconcileEvents: new Counter({
+      name: 'nodeagent_reconcile_events_total',
+      help: 'Changes of enrolled pods by type',
+      labelNames: ['type'],
+      registers,
+    }),
+    ztunnelConnected: new Gauge({
+      name: 'ztunnel_connected',
+      help: 'Number of ztunnels connected to this agent',
+      registers,
+    }),
+    pluginRequests: new Counter({
+      name: 'istio_cni_plugin_requests_total',
+      help: 'Requests of the CNI plugin by response code',
+      labelNames: ['response_code'],
+      registers,
+    }),
+    installs: new Counter({
+      name: 'istio_cni_installs_total',
+      help: 'Writes of the CNI configuration by result',
+      labelNames: ['result'],
+      registers,
+    }),
+    installReady: new Gauge({
+      name: 'istio_cni_install_ready',
+      help: 'Whether the plugin is in the CNI configuration',
+      registers,
+    }),
+    pendingPods: new Gauge({
+      name: 'weft_cni_pods_pending',
+      help: 'Running pods that should be redirected and are not',
+      registers,
+    }),
   };
 }

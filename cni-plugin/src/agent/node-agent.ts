@@ -85,7 +85,12 @@ export class NodeAgent {
    * A pod that is being made: its namespace exists, its containers don't. Resolves when its traffic is redirected;
    * a failure must keep it from starting, so it is thrown and nothing of it stays.
    */
-  async enrolNewPod(pod: Pod, namespace: Namespace | undefined, netns: NetworkNamespace, addresses: readonly string[]): Promise<'enrolled' | 'left'> {
+  async enrolNewPod(
+    pod: Pod,
+    namespace: Namespace | undefined,
+    netns: NetworkNamespace,
+    addresses: readonly string[],
+  ): Promise<'enrolled' | 'left'> {
     const uid = pod.metadata.uid ?? '';
     if (decideEnrolment(this.options.policy, pod, namespace).kind !== 'enrol') {
       netns.close();
@@ -122,7 +127,10 @@ export class NodeAgent {
     const enrolled = this.enrolled.get(uid);
     if (enrolled === undefined) return;
     if (error !== undefined) {
-      this.options.logger.warn('ztunnel did not take a pod of the snapshot', { uid, error: describeError(error) });
+      this.options.logger.warn('ztunnel did not take a pod of the snapshot', {
+        uid,
+        error: describeError(error),
+      });
       enrolled.state = 'pending';
     }
     if (enrolled.state === 'pending') void this.reconcileSoon(uid);
@@ -131,7 +139,13 @@ export class NodeAgent {
   /** Pods that are wanted but not fully redirected now, with the reason, for readiness and reports. */
   get pending(): readonly string[] {
     return [...this.pods]
-      .filter(([uid, pod]) => this.isWanted(pod) && hasAddress(pod) && !isFinished(pod) && this.enrolled.get(uid)?.state !== 'added')
+      .filter(
+        ([uid, pod]) =>
+          this.isWanted(pod) &&
+          hasAddress(pod) &&
+          !isFinished(pod) &&
+          this.enrolled.get(uid)?.state !== 'added',
+      )
       .map(([, pod]) => `${pod.metadata.namespace}/${pod.metadata.name}`);
   }
 
@@ -149,11 +163,13 @@ export class NodeAgent {
   /** Takes every pod out of the mesh; needs nothing of the API server, which may have forgotten us already. */
   async unenrolAll(): Promise<void> {
     this.stop();
-    await Promise.all([...this.steps.values()]);
-    for (const enrolled of [...this.enrolled.values()]) {
+    await Promise.all(this.steps.values());
+    for (const enrolled of this.enrolled.values()) {
       const pod = this.pods.get(enrolled.uid);
       this.attempt('rules', enrolled, () => this.options.effects.removeRules(enrolled.netns));
-      this.attempt('probes', enrolled, () => this.options.effects.disallowProbes(enrolled.uid, enrolled.addresses));
+      this.attempt('probes', enrolled, () =>
+        this.options.effects.disallowProbes(enrolled.uid, enrolled.addresses),
+      );
       await this.options.effects.removeFromZtunnel(enrolled.uid);
       if (pod !== undefined) await this.options.effects.annotate(pod, undefined).catch(() => undefined);
       this.forget(enrolled);
@@ -181,7 +197,10 @@ export class NodeAgent {
       delayMs,
       error: describeError(error),
     });
-    this.retries.set(uid, { backoff, cancel: this.clock.schedule(delayMs, () => void this.reconcileSoon(uid)) });
+    this.retries.set(uid, {
+      backoff,
+      cancel: this.clock.schedule(delayMs, () => void this.reconcileSoon(uid)),
+    });
   }
 
   private step<T>(uid: string, work: () => Promise<T>): Promise<T> {
@@ -204,7 +223,8 @@ export class NodeAgent {
       if (enrolled !== undefined) await this.release(enrolled, 'gone');
     } else if (!this.isWanted(pod)) {
       if (enrolled !== undefined) await this.unenrol(pod, enrolled);
-      else if (pod.metadata.annotations?.[Annotation.redirection] !== undefined) await this.unenrolUnknown(pod);
+      else if (pod.metadata.annotations?.[Annotation.redirection] !== undefined)
+        await this.unenrolUnknown(pod);
     } else if (enrolled !== undefined) {
       await this.complete(pod, enrolled);
     } else if (hasAddress(pod)) {
@@ -217,7 +237,10 @@ export class NodeAgent {
     const addresses = addressesOf(pod);
     const netns = this.options.effects.findNetworkNamespace(uid, addresses);
     if (netns === undefined) {
-      throw new WeftError('WEFT1704', `pod ${pod.metadata.namespace}/${pod.metadata.name}, addresses ${addresses.join(', ')}`);
+      throw new WeftError(
+        'WEFT1704',
+        `pod ${pod.metadata.namespace}/${pod.metadata.name}, addresses ${addresses.join(', ')}`,
+      );
     }
     await this.complete(pod, this.hold(pod, netns, addresses));
   }
@@ -248,7 +271,10 @@ export class NodeAgent {
     const addresses = addressesOf(pod);
     if (addresses.length === 0 || sameMembers(addresses, enrolled.addresses)) return;
     const { effects, onReconcile } = this.options;
-    effects.disallowProbes(enrolled.uid, enrolled.addresses.filter((a) => !addresses.includes(a)));
+    effects.disallowProbes(
+      enrolled.uid,
+      enrolled.addresses.filter((a) => !addresses.includes(a)),
+    );
     enrolled.addresses = addresses;
     if (enrolled.state === 'added') effects.allowProbes(enrolled.uid, addresses);
     onReconcile?.('update');
@@ -259,7 +285,8 @@ export class NodeAgent {
     await this.clock.sleep(this.options.unenrolDelayMs ?? DEFAULT_UNENROL_DELAY_MS);
     // The label may have come back meanwhile, and would find everything in place.
     const latest = this.pods.get(enrolled.uid);
-    if (latest !== undefined && this.isWanted(latest)) return this.complete(withoutRedirection(latest), enrolled);
+    if (latest !== undefined && this.isWanted(latest))
+      return this.complete(withoutRedirection(latest), enrolled);
     this.options.effects.removeRules(enrolled.netns);
     await this.release(enrolled, 'unenrolled');
   }
@@ -315,7 +342,10 @@ export class NodeAgent {
     try {
       work();
     } catch (error) {
-      this.options.logger.warn(`${what} not removed`, { pod: `${enrolled.namespace}/${enrolled.name}`, error: describeError(error) });
+      this.options.logger.warn(`${what} not removed`, {
+        pod: `${enrolled.namespace}/${enrolled.name}`,
+        error: describeError(error),
+      });
     }
   }
 }

@@ -18,7 +18,8 @@ export function nodeEffects(o: {
 }): NodeEffects {
   return {
     findNetworkNamespace: (uid, addresses) => findPodNetworkNamespace(o.node, uid, addresses),
-    applyRules: (netns, options) => new PodRedirection(commandRunner(netns), o.variant, o.versions).apply(options),
+    applyRules: (netns, options) =>
+      new PodRedirection(commandRunner(netns), o.variant, o.versions).apply(options),
     removeRules: (netns) => new PodRedirection(commandRunner(netns), o.variant, o.versions).remove(),
     allowProbes: (uid, addresses) => o.hostRules.addPod(uid, addresses),
     disallowProbes: (uid, addresses) => o.hostRules.removePod(uid, addresses),
@@ -26,7 +27,9 @@ export function nodeEffects(o: {
     removeFromZtunnel: (uid) => o.zds().remove(uid),
     annotate: async ({ metadata }, value) => {
       // The UID is a precondition: a pod of the same name that came since is another pod.
-      const body = { metadata: { uid: metadata.uid, annotations: { [Annotation.redirection]: value ?? null } } };
+      const body = {
+        metadata: { uid: metadata.uid, annotations: { [Annotation.redirection]: value ?? null } },
+      };
       try {
         await o.client.patch(resources.pods, metadata.name ?? '', metadata.namespace ?? '', body, 'merge', {
           subresource: 'status',

@@ -96,10 +96,13 @@ export function parseAddRequest(text: string): AddRequest {
     throw new WeftError('WEFT1706', 'request body is no JSON', { cause: error });
   }
   const field = (name: string): unknown =>
-    typeof value === 'object' && value !== null && Object.hasOwn(value, name) ? Reflect.get(value, name) : undefined;
+    typeof value === 'object' && value !== null && Object.hasOwn(value, name)
+      ? Reflect.get(value, name)
+      : undefined;
   const textOf = (name: string): string => {
     const found = field(name);
-    if (typeof found !== 'string' || found === '') throw new WeftError('WEFT1706', `${name}: expected a string`);
+    if (typeof found !== 'string' || found === '')
+      throw new WeftError('WEFT1706', `${name}: expected a string`);
     return found;
   };
   const addresses = field('IPs');
@@ -112,8 +115,10 @@ export function parseAddRequest(text: string): AddRequest {
 }
 
 function addressOf(entry: unknown, index: number): string {
-  const address: unknown = typeof entry === 'object' && entry !== null ? Reflect.get(entry, 'Address') : undefined;
-  const ip: unknown = typeof address === 'object' && address !== null ? Reflect.get(address, 'IP') : undefined;
+  const address: unknown =
+    typeof entry === 'object' && entry !== null ? Reflect.get(entry, 'Address') : undefined;
+  const ip: unknown =
+    typeof address === 'object' && address !== null ? Reflect.get(address, 'IP') : undefined;
   if (typeof ip !== 'string') throw new WeftError('WEFT1706', `IPs[${index}].Address.IP: expected a string`);
   return ip;
 }

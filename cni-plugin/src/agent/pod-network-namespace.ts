@@ -43,7 +43,10 @@ function byCgroup(procDir: string, uid: string): readonly string[] {
     if (!/^\d+$/.test(pid)) continue;
     const cgroup = read(path.join(procDir, pid, 'cgroup'));
     if (!spellings.some((s) => cgroup.includes(s))) continue;
-    found.push({ path: path.join(procDir, pid, 'ns/net'), startTime: startTime(read(path.join(procDir, pid, 'stat'))) });
+    found.push({
+      path: path.join(procDir, pid, 'ns/net'),
+      startTime: startTime(read(path.join(procDir, pid, 'stat'))),
+    });
   }
   return found.sort((a, b) => a.startTime - b.startTime).map((f) => f.path);
 }

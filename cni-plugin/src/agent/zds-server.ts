@@ -1,5 +1,10 @@
 import { istio } from '@weft/api/workload';
-import { SeqpacketServer, closeDescriptor, type NetworkNamespace, type SeqpacketConnection } from '@weft/linux';
+import {
+  SeqpacketServer,
+  closeDescriptor,
+  type NetworkNamespace,
+  type SeqpacketConnection,
+} from '@weft/linux';
 import { WeftError, describeError, systemClock, type Clock, type Logger } from '@weft/telemetry';
 
 const { WorkloadRequest, WorkloadResponse, ZdsHello, Version } = istio.workload.zds;
@@ -52,7 +57,9 @@ export class ZdsServer {
 
   constructor(options: ZdsServerOptions) {
     this.options = options;
-    this.server = SeqpacketServer.listen(options.path, (c) => void this.serve(c), { maxConnections: MAX_ZTUNNELS });
+    this.server = SeqpacketServer.listen(options.path, (c) => void this.serve(c), {
+      maxConnections: MAX_ZTUNNELS,
+    });
   }
 
   get connected(): number {
@@ -62,16 +69,22 @@ export class ZdsServer {
   /** Resolves once the newest ztunnel listens in the pod. Throws WEFT1702 without a ztunnel, WEFT1703 if it refuses. */
   async add(pod: ZdsPod): Promise<void> {
     const newest = this.ztunnels.at(-1);
-    if (newest === undefined) throw new WeftError('WEFT1702', `no ztunnel is connected to ${this.options.path}`);
+    if (newest === undefined)
+      throw new WeftError('WEFT1702', `no ztunnel is connected to ${this.options.path}`);
     await newest.add(pod);
   }
 
   /** Tells every ztunnel to let go of a pod. Without a ztunnel there is nothing to let go. */
   async remove(uid: string): Promise<void> {
-    const results = await Promise.allSettled(this.ztunnels.map((ztunnel) => ztunnel.request({ del: { uid } })));
+    const results = await Promise.allSettled(
+      this.ztunnels.map((ztunnel) => ztunnel.request({ del: { uid } })),
+    );
     for (const result of results) {
       if (result.status === 'rejected') {
-        this.options.logger.warn('ztunnel did not let go of a pod', { uid, error: describeError(result.reason) });
+        this.options.logger.warn('ztunnel did not let go of a pod', {
+          uid,
+          error: describeError(result.reason),
+        });
       }
     }
   }
@@ -152,14 +165,16 @@ class ZtunnelConnection {
       else if (this.early === undefined) this.early = bytes;
       else this.close('unsolicited packet');
     };
-    connection.onClose = (error) => this.close(error === undefined ? 'closed by ztunnel' : describeError(error));
+    connection.onClose = (error) =>
+      this.close(error === undefined ? 'closed by ztunnel' : describeError(error));
   }
 
   async hello(): Promise<void> {
     const packet = this.early ?? (await this.receive());
     this.early = undefined;
     const { version } = ZdsHello.decode(packet);
-    if (version !== Version.V1) throw new WeftError('WEFT1707', `ztunnel speaks ZDS version ${version}, not 1`);
+    if (version !== Version.V1)
+      throw new WeftError('WEFT1707', `ztunnel speaks ZDS version ${version}, not 1`);
   }
 
   async add(pod: ZdsPod): Promise<void> {
@@ -220,7 +235,9 @@ class ZtunnelConnection {
     try {
       return await new Promise<Buffer>((resolve, reject) => {
         this.waiter = { resolve, reject };
-        cancel = this.clock.schedule(STEP_TIMEOUT_MS, () => this.close(`no answer within ${STEP_TIMEOUT_MS} ms`));
+        cancel = this.clock.schedule(STEP_TIMEOUT_MS, () =>
+          this.close(`no answer within ${STEP_TIMEOUT_MS} ms`),
+        );
       });
     } finally {
       cancel();

@@ -54,5 +54,8 @@ export function withoutPlugin(list: NetworkConfigList): NetworkConfigList {
 }
 
 export function hasPlugin(list: NetworkConfigList, plugin: PluginConfig): boolean {
-  return JSON.stringify(list.plugins.at(-1)) === JSON.stringify(plugin) && withoutPlugin(list).plugins.length === list.plugins.length - 1;
+  return (
+    JSON.stringify(list.plugins.at(-1)) === JSON.stringify(plugin) &&
+    withoutPlugin(list).plugins.length === list.plugins.length - 1
+  );
 }

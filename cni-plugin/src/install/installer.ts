@@ -1,4 +1,13 @@
-import { chmodSync, copyFileSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import path from 'node:path';
 import { CniName } from '@weft/api';
 import { describeError, type Logger } from '@weft/telemetry';
@@ -56,7 +65,10 @@ export class Installer {
     if (file.endsWith('.conflist') && hasPlugin(list, plugin)) return 'unchanged';
     this.rewrites = [...this.rewrites.filter((t) => t > nowMs - STORM.windowMs), nowMs];
     if (this.rewrites.length === STORM.rewrites) {
-      logger.warn('the CNI configuration is rewritten again and again; another CNI may be set to be the only one', { file });
+      logger.warn(
+        'the CNI configuration is rewritten again and again; another CNI may be set to be the only one',
+        { file },
+      );
     }
     const target = path.join(confDir, file.replace(/\.(conf|json)$/, '.conflist'));
     writeAtomically(target, `${JSON.stringify(withPlugin(list, plugin), null, 2)}\n`, 0o600);

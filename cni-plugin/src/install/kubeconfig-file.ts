@@ -37,7 +37,11 @@ export class KubeconfigFile {
 
   refresh(): void {
     const read = (name: string): string => readFileSync(`${this.serviceAccountDir}/${name}`, 'utf8');
-    const content = pluginKubeconfig({ server: this.server, ca: read('ca.crt'), token: read('token').trim() });
+    const content = pluginKubeconfig({
+      server: this.server,
+      ca: read('ca.crt'),
+      token: read('token').trim(),
+    });
     if (content === this.written) return;
     writeAtomically(this.path, content, 0o600);
     this.written = content;

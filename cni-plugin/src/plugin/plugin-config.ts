@@ -20,8 +20,10 @@ export function parsePluginInput(text: string): PluginInput {
   } catch (error) {
     throw new WeftError('WEFT1706', 'standard input is no JSON', { cause: error });
   }
-  if (typeof value !== 'object' || value === null) throw new WeftError('WEFT1706', 'standard input is no object');
-  const field = (name: string): unknown => (Object.hasOwn(value, name) ? Reflect.get(value, name) : undefined);
+  if (typeof value !== 'object' || value === null)
+    throw new WeftError('WEFT1706', 'standard input is no object');
+  const field = (name: string): unknown =>
+    Object.hasOwn(value, name) ? Reflect.get(value, name) : undefined;
   const textOf = (name: string, fallback: string): string => {
     const found = field(name) ?? fallback;
     if (typeof found !== 'string') throw new WeftError('WEFT1706', `${name}: expected a string`);
@@ -41,4 +43,3 @@ export function parsePluginInput(text: string): PluginInput {
     prevResult: field('prevResult'),
   };
 }
-

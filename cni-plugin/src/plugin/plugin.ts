@@ -1,7 +1,14 @@
 import { request as httpRequest } from 'node:http';
 import { appendFileSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { Component, SYSTEM_NAMESPACE } from '@weft/api';
-import { KubernetesClient, isNotFound, loadKubeConfig, resources, type Namespace, type Pod } from '@weft/kubernetes';
+import {
+  KubernetesClient,
+  isNotFound,
+  loadKubeConfig,
+  resources,
+  type Namespace,
+  type Pod,
+} from '@weft/kubernetes';
 import { WeftError, describeError } from '@weft/telemetry';
 import { decideEnrolment } from '../agent/enrolment.ts';
 import { parsePluginInput, type PluginInput } from './plugin-config.ts';
@@ -58,7 +65,12 @@ export async function invoke(invocation: Invocation): Promise<Outcome> {
     const input = parsePluginInput(invocation.stdin);
     cniVersion = input.cniVersion;
     if (!SUPPORTED_VERSIONS.includes(cniVersion)) {
-      return failure(cniVersion, 1, `CNI version ${cniVersion} is not supported`, SUPPORTED_VERSIONS.join(', '));
+      return failure(
+        cniVersion,
+        1,
+        `CNI version ${cniVersion} is not supported`,
+        SUPPORTED_VERSIONS.join(', '),
+      );
     }
     switch (invocation.command) {
       case 'ADD':
@@ -71,10 +83,16 @@ export async function invoke(invocation: Invocation): Promise<Outcome> {
       case 'STATUS':
         return { exitCode: 0, output: '' };
       default:
-        return failure(cniVersion, CniCode.invalidEnvironment, `CNI_COMMAND ${invocation.command} is unknown`, '');
+        return failure(
+          cniVersion,
+          CniCode.invalidEnvironment,
+          `CNI_COMMAND ${invocation.command} is unknown`,
+          '',
+        );
     }
   } catch (error) {
-    const code = WeftError.is(error) && error.code === 'WEFT1706' ? CniCode.decodingFailure : CniCode.tryAgainLater;
+    const code =
+      WeftError.is(error) && error.code === 'WEFT1706' ? CniCode.decodingFailure : CniCode.tryAgainLater;
     return failure(cniVersion, code, describeError(error), WeftError.is(error) ? error.next : '');
   }
 }
@@ -114,7 +132,12 @@ async function add(invocation: Invocation, input: PluginInput): Promise<void> {
   }
 }
 
-async function isWanted(input: PluginInput, name: string, namespace: string, signal: AbortSignal): Promise<boolean> {
+async function isWanted(
+  input: PluginInput,
+  name: string,
+  namespace: string,
+  signal: AbortSignal,
+): Promise<boolean> {
   const client = new KubernetesClient(loadKubeConfig({ path: `${input.runDir}/istio-cni-kubeconfig` }));
   let pod: Pod;
   let owner: Namespace;
@@ -137,10 +160,12 @@ async function isWanted(input: PluginInput, name: string, namespace: string, sig
 
 /** `ips` of the previous plugin's result, in the agent's spelling. */
 function addressesOf(prevResult: unknown): readonly { Interface: unknown; Address: { IP: string } }[] {
-  const ips: unknown = typeof prevResult === 'object' && prevResult !== null ? Reflect.get(prevResult, 'ips') : undefined;
+  const ips: unknown =
+    typeof prevResult === 'object' && prevResult !== null ? Reflect.get(prevResult, 'ips') : undefined;
   if (!Array.isArray(ips)) return [];
   return ips.flatMap((entry: unknown) => {
-    const address: unknown = typeof entry === 'object' && entry !== null ? Reflect.get(entry, 'address') : undefined;
+    const address: unknown =
+      typeof entry === 'object' && entry !== null ? Reflect.get(entry, 'address') : undefined;
     if (typeof address !== 'string') return [];
     const [ip = ''] = address.split('/');
     return [{ Interface: null, Address: { IP: ip } }];
@@ -152,14 +177,22 @@ function askAgent(socketPath: string, body: unknown): Promise<void> {
     const fail = (what: string, cause?: unknown): void =>
       reject(new WeftError('WEFT1701', `node agent at ${socketPath}: ${what}`, { cause }));
     const request = httpRequest(
-      { socketPath, path: '/cmdadd', method: 'POST', headers: { 'content-type': 'application/json' }, timeout: DEADLINE_MS },
+      {
+        socketPath,
+        path: '/cmdadd',
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        timeout: DEADLINE_MS,
+      },
       (response) => {
         let text = '';
         response.setEncoding('utf8');
         response.on('data', (chunk: string) => {
           text = (text + chunk).slice(0, 4_096);
         });
-        response.on('end', () => (response.statusCode === 200 ? resolve() : fail(text.trim() || `status ${response.statusCode}`)));
+        response.on('end', () =>
+          response.statusCode === 200 ? resolve() : fail(text.trim() || `status ${response.statusCode}`),
+        );
         response.on('error', (error) => fail('answer cut off', error));
       },
     );
@@ -174,7 +207,8 @@ function logger(runDir: string, pod: string): (text: string) => void {
   const file = `${runDir}/istio-cni.log`;
   return (text) => {
     try {
-      if ((statSync(file, { throwIfNoEntry: false })?.size ?? 0) > MAX_LOG_BYTES) renameSync(file, `${file}.1`);
+      if ((statSync(file, { throwIfNoEntry: false })?.size ?? 0) > MAX_LOG_BYTES)
+        renameSync(file, `${file}.1`);
       appendFileSync(file, `${new Date().toISOString()}\t${pod}\t${text}\n`);
     } catch {
       // A full or read-only disk must not keep pods from starting.

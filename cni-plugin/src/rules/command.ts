@@ -49,7 +49,10 @@ export function commandRunner(namespace?: Pick<NetworkNamespace, 'fd'>): Command
     run: (program, args, input) => {
       const { status, stdout, stderr } = tryRun(program, args, input);
       if (status !== 0) {
-        throw new WeftError('WEFT1705', `${program} ${args.join(' ')} ended with ${status}: ${stderr.trim()}`);
+        throw new WeftError(
+          'WEFT1705',
+          `${program} ${args.join(' ')} ended with ${status}: ${stderr.trim()}`,
+        );
       }
       return stdout;
     },

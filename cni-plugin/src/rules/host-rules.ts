@@ -26,7 +26,15 @@ export class HostProbeRules {
   install(): void {
     for (const version of this.versions) {
       const family = version === 4 ? 'inet' : 'inet6';
-      this.runner.run('ipset', ['create', setName(version), 'hash:ip', 'family', family, 'comment', '-exist']);
+      this.runner.run('ipset', [
+        'create',
+        setName(version),
+        'hash:ip',
+        'family',
+        family,
+        'comment',
+        '-exist',
+      ]);
       this.runner.run('ipset', ['flush', setName(version)]);
       const iptables = program(this.variant, version);
       this.removeChain(iptables);

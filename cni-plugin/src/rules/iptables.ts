@@ -9,7 +9,11 @@ const fwmark = `0x${ZTUNNEL_CONNMARK.toString(16)}/0x${MARK_MASK.toString(16)}`;
 /** Names of the iptables programs to use: `iptables`, `iptables-nft` or `iptables-legacy`. */
 export type IptablesVariant = 'iptables' | 'iptables-nft' | 'iptables-legacy';
 
-export function program(variant: IptablesVariant, version: IpVersion, suffix: '' | '-save' | '-restore' = ''): string {
+export function program(
+  variant: IptablesVariant,
+  version: IpVersion,
+  suffix: '' | '-save' | '-restore' = '',
+): string {
   return `${version === 4 ? variant : variant.replace('iptables', 'ip6tables')}${suffix}`;
 }
 
@@ -68,7 +72,10 @@ export class PodRedirection {
 
   remove(): void {
     for (const version of this.versions) {
-      const input = removalInput(podRules(version, { bypassInbound: false, virtualInterfaces: [] }), this.saved(version));
+      const input = removalInput(
+        podRules(version, { bypassInbound: false, virtualInterfaces: [] }),
+        this.saved(version),
+      );
       if (input !== '') this.restore(version, input);
       const family = `-${version}`;
       // Removing what isn't there is how it should be.
@@ -93,9 +100,7 @@ export class PodRedirection {
     this.runner.run('ip', [family, 'route', 'replace', 'local', everything, 'dev', 'lo', 'table', table]);
     const rules = this.runner.run('ip', [family, 'rule', 'show', 'pref', String(INPOD_RULE_PREFERENCE)]);
     if (rules.includes(fwmark)) return;
-    this.runner.run('ip', [
-      ...[family, 'rule', 'add', 'pref', String(INPOD_RULE_PREFERENCE)],
-      ...['fwmark', fwmark, 'lookup', table],
-    ]);
+    const preference = String(INPOD_RULE_PREFERENCE);
+    this.runner.run('ip', [family, 'rule', 'add', 'pref', preference, 'fwmark', fwmark, 'lookup', table]);
   }
 }

@@ -70,10 +70,15 @@ export function removalInput(wanted: readonly ChainRules[], saved: SavedRules): 
 }
 
 function removeJumps(chain: ChainRules, saved: SavedRules): readonly string[] {
-  return Array.from<string>({ length: saved.jumps.get(keyOf(chain)) ?? 0 }).fill(`-D ${chain.hook} -j ${chain.chain}`);
+  return Array.from<string>({ length: saved.jumps.get(keyOf(chain)) ?? 0 }).fill(
+    `-D ${chain.hook} -j ${chain.chain}`,
+  );
 }
 
-function byTable(chains: readonly ChainRules[], lines: (chains: readonly ChainRules[]) => readonly string[]): string {
+function byTable(
+  chains: readonly ChainRules[],
+  lines: (chains: readonly ChainRules[]) => readonly string[],
+): string {
   const tables = [...new Set(chains.map(({ table }) => table))];
   return tables
     .map((table) => `*${table}\n${lines(chains.filter((c) => c.table === table)).join('\n')}\nCOMMIT\n`)

@@ -22,9 +22,12 @@ export class AdminServer {
   private readonly server: Server;
 
   constructor(routes: Readonly<Record<string, AdminHandler>>) {
-    this.server = createServer({ headersTimeout: HEADER_TIMEOUT_MS, requestTimeout: 30_000 }, (request, response) => {
-      void respond(routes, request, response);
-    });
+    this.server = createServer(
+      { headersTimeout: HEADER_TIMEOUT_MS, requestTimeout: 30_000 },
+      (request, response) => {
+        void respond(routes, request, response);
+      },
+    );
     this.server.maxHeadersCount = 100;
   }
 
@@ -67,7 +70,10 @@ async function respond(
   }
 }
 
-function send(response: ServerResponse, { status = 200, contentType = 'text/plain; charset=utf-8', body }: AdminResponse): void {
+function send(
+  response: ServerResponse,
+  { status = 200, contentType = 'text/plain; charset=utf-8', body }: AdminResponse,
+): void {
   response.writeHead(status, { 'content-type': contentType, 'content-length': Buffer.byteLength(body) });
   response.end(body);
 }

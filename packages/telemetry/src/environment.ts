@@ -48,7 +48,8 @@ export class Environment {
     const value = this.variables[name];
     if (value === undefined || value === '') return fallbackMs;
     const parsed = parseDurationMs(value);
-    if (parsed === undefined) throw new WeftError('WEFT1001', `${name}=${value}: expected a duration such as 10s or 5m`);
+    if (parsed === undefined)
+      throw new WeftError('WEFT1001', `${name}=${value}: expected a duration such as 10s or 5m`);
     return parsed;
   }
 
@@ -56,7 +57,8 @@ export class Environment {
     const value = this.variables[name];
     if (value === undefined || value === '') return fallback;
     const found = values.find((v) => v === value);
-    if (found === undefined) throw new WeftError('WEFT1001', `${name}=${value}: expected one of ${values.join(', ')}`);
+    if (found === undefined)
+      throw new WeftError('WEFT1001', `${name}=${value}: expected one of ${values.join(', ')}`);
     return found;
   }
 
@@ -70,7 +72,14 @@ export class Environment {
   }
 }
 
-const unitMs: Readonly<Record<string, number>> = { ns: 1e-6, us: 1e-3, ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
+const unitMs: Readonly<Record<string, number>> = {
+  ns: 1e-6,
+  us: 1e-3,
+  ms: 1,
+  s: 1_000,
+  m: 60_000,
+  h: 3_600_000,
+};
 
 /** Go's duration syntax in milliseconds, or undefined. */
 export function parseDurationMs(text: string): number | undefined {

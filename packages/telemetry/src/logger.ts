@@ -98,7 +98,13 @@ function plainValue(value: unknown): string {
 }
 
 /** `<RFC 3339>⇥<level>⇥<scope>⇥<message>⇥k=v k=v`, as ztunnel and istiod print. */
-export function plainLine(time: Date, level: LogLevel, scope: string, message: string, fields?: LogFields): string {
+export function plainLine(
+  time: Date,
+  level: LogLevel,
+  scope: string,
+  message: string,
+  fields?: LogFields,
+): string {
   const stamp = time.toISOString().replace('Z', '000Z');
   let line = `${stamp}\t${level}\t${scope}\t${message}`;
   let separator = '\t';
@@ -110,7 +116,13 @@ export function plainLine(time: Date, level: LogLevel, scope: string, message: s
   return `${line}\n`;
 }
 
-export function jsonLine(time: Date, level: LogLevel, scope: string, message: string, fields?: LogFields): string {
+export function jsonLine(
+  time: Date,
+  level: LogLevel,
+  scope: string,
+  message: string,
+  fields?: LogFields,
+): string {
   return `${JSON.stringify({ level, time: time.toISOString().replace('Z', '000Z'), scope, message, ...fields })}\n`;
 }
 
@@ -123,7 +135,13 @@ export interface LoggerOptions {
 }
 
 export function createLogger(options: LoggerOptions): Logger {
-  const { scope, format = 'plain', levels = new LogLevels(), sink = stdoutSink(), now = () => new Date() } = options;
+  const {
+    scope,
+    format = 'plain',
+    levels = new LogLevels(),
+    sink = stdoutSink(),
+    now = () => new Date(),
+  } = options;
   const render = format === 'json' ? jsonLine : plainLine;
   const at = (level: LogLevel) => (message: string, fields?: LogFields) => {
     if (levels.enabled(scope, level)) sink.write(render(now(), level, scope, message, fields));

@@ -1,4 +1,11 @@
-import { Counter, Gauge, Histogram, Registry, openMetricsContentType, type OpenMetricsContentType } from 'prom-client';
+import {
+  Counter,
+  Gauge,
+  Histogram,
+  Registry,
+  openMetricsContentType,
+  type OpenMetricsContentType,
+} from 'prom-client';
 
 export { Counter, Gauge, Histogram };
 export type MetricsRegistry = Registry<OpenMetricsContentType>;
