@@ -1,1 +1,2 @@
-export { type CustomType, type OpenApiInput, openApiV3Document, openApiV3Index } from './document.ts';
+export type { CustomType } from './custom-schemas.ts';
+export { type OpenApiInput, openApiV3Document, openApiV3Index } from './document.ts';

@@ -85,7 +85,7 @@ function compareValues(a: JsonValue | undefined, b: JsonValue | undefined): numb
     }
     return 0;
   }
-  return compareText(String(a), String(b));
+  return compareText(JSON.stringify(a), JSON.stringify(b));
 }
 
 function compareText(a: string, b: string): number {

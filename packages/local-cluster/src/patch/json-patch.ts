@@ -51,7 +51,7 @@ function applyOperation(document: JsonValue, operation: JsonValue): JsonValue {
       }
       return document;
     default:
-      throw new PatchError(`Unexpected kind: ${String(operation['op'])}`, 400);
+      throw new PatchError(`Unexpected kind: ${stringAt(operation, 'op') ?? 'unknown'}`, 400);
   }
 }
 
