@@ -26,7 +26,7 @@ import { ServiceAccountAdmission } from './admission/service-account.ts';
 import { Authenticator, type StaticToken } from './auth/authenticator.ts';
 import { TokenSigner } from './auth/json-web-token.ts';
 import { RbacAuthorizer } from './auth/rbac.ts';
-import { ServiceAccountTokens } from './auth/service-account-tokens.ts';
+import { DEFAULT_ISSUER, ServiceAccountTokens } from './auth/service-account-tokens.ts';
 import type { HttpRequest, HttpResponse } from './http-exchange.ts';
 import { PathEndpoint } from './path-endpoint.ts';
 import { RequestHandler } from './request-handler.ts';
@@ -60,6 +60,8 @@ export interface ApiServerOptions {
     readonly olderPublicKeyPems?: readonly string[];
   };
   readonly staticTokens?: readonly StaticToken[];
+  /** Issuer and audience of service account tokens; default https://kubernetes.default.svc.cluster.local. */
+  readonly serviceAccountIssuer?: string;
   /** Default 10.96.0.0/16. */
   readonly serviceCidr?: string;
   readonly kubelet?: {
@@ -127,8 +129,9 @@ export class ApiServer {
 function buildHandler(store: Store, options: ApiServerOptions, logger: Logger): RequestHandler {
   const now = options.now ?? (() => new Date());
   const signer = new TokenSigner(options.serviceAccountKeys.privateKeyPem, options.serviceAccountKeys.olderPublicKeyPems);
+  const issuer = options.serviceAccountIssuer ?? DEFAULT_ISSUER;
   const catalog = new ResourceCatalog(TypeRegistry.load(), store);
-  const tokens = new ServiceAccountTokens(store, signer, now);
+  const tokens = new ServiceAccountTokens(store, signer, issuer, now);
   const authorizer = new RbacAuthorizer(store);
   const admission = new AdmissionChain([
     new NamespaceLifecycle(store),
@@ -144,7 +147,7 @@ function buildHandler(store: Store, options: ApiServerOptions, logger: Logger): 
     authenticator: new Authenticator(tokens, options.staticTokens ?? []),
     authorizer,
     catalog,
-    paths: new PathEndpoint(catalog, signer),
+    paths: new PathEndpoint(catalog, signer, issuer),
     resources: new ResourceEndpoint({ store, catalog, writer, deleter, reviews, tokens, now }),
     streams: new StreamEndpoint(),
     logger,

@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import { openApiV3Document, openApiV3Index } from '../openapi/index.ts';
 import { noSuchPath } from './api-error.ts';
 import type { TokenSigner } from './auth/json-web-token.ts';
-import { SERVICE_ACCOUNT_ISSUER } from './auth/service-account-tokens.ts';
 import {
   aggregatedDiscovery,
   apiGroup,
@@ -29,12 +28,14 @@ interface CachedText {
 export class PathEndpoint {
   private readonly catalog: ResourceCatalog;
   private readonly signer: TokenSigner;
+  private readonly issuer: string;
   /** Documents of the present generation of the catalogue, by path and variant; bounded by the group-versions. */
   private readonly cache = new Map<string, CachedText>();
 
-  constructor(catalog: ResourceCatalog, signer: TokenSigner) {
+  constructor(catalog: ResourceCatalog, signer: TokenSigner, issuer: string) {
     this.catalog = catalog;
     this.signer = signer;
+    this.issuer = issuer;
   }
 
   serve(exchange: HttpExchange): void {
@@ -52,7 +53,7 @@ export class PathEndpoint {
       case '/openapi/v3':
         return this.openApiIndex(exchange);
       case '/.well-known/openid-configuration':
-        return exchange.json(200, openIdConfiguration());
+        return exchange.json(200, openIdConfiguration(this.issuer));
       case '/openid/v1/jwks':
         return exchange.json(200, this.signer.jwks(), { 'content-type': 'application/jwk-set+json' });
       case '/':
@@ -152,10 +153,10 @@ function versionInfo(): JsonObject {
   };
 }
 
-function openIdConfiguration(): JsonObject {
+function openIdConfiguration(issuer: string): JsonObject {
   return {
-    issuer: SERVICE_ACCOUNT_ISSUER,
-    jwks_uri: `${SERVICE_ACCOUNT_ISSUER}/openid/v1/jwks`,
+    issuer,
+    jwks_uri: `${issuer}/openid/v1/jwks`,
     response_types_supported: ['id_token'],
     subject_types_supported: ['public'],
     id_token_signing_alg_values_supported: ['ES256', 'RS256'],

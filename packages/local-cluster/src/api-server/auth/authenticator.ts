@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { TLSSocket } from 'node:tls';
 import { unauthorized } from '../api-error.ts';
-import { API_AUDIENCES, type ServiceAccountTokens } from './service-account-tokens.ts';
+import type { ServiceAccountTokens } from './service-account-tokens.ts';
 import { ANONYMOUS, AUTHENTICATED_GROUP, type User } from './user.ts';
 
 export interface StaticToken {
@@ -32,7 +32,7 @@ export class Authenticator {
     const digest = digestOf(token);
     const known = this.staticTokens.find((entry) => timingSafeEqual(entry.digest, digest));
     if (known !== undefined) return known.user;
-    const verdict = this.tokens.verify(token, API_AUDIENCES);
+    const verdict = this.tokens.verify(token, this.tokens.apiAudiences);
     if (verdict.kind === 'invalid') throw unauthorized();
     return verdict.user;
   }

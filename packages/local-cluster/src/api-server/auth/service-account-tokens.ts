@@ -4,8 +4,7 @@ import type { Store } from '../store/store.ts';
 import type { TokenSigner } from './json-web-token.ts';
 import { serviceAccountUser, type User } from './user.ts';
 
-export const SERVICE_ACCOUNT_ISSUER = 'https://kubernetes.default.svc.cluster.local';
-export const API_AUDIENCES: readonly string[] = [SERVICE_ACCOUNT_ISSUER];
+export const DEFAULT_ISSUER = 'https://kubernetes.default.svc.cluster.local';
 /** A bound token outlives a missed refresh by this much when the kubelet asked for about an hour. */
 const EXTENDED_EXPIRATION_SECONDS = 3607;
 const MAX_EXPIRATION_SECONDS = 2 ** 32;
@@ -26,13 +25,18 @@ export type TokenVerdict =
 
 /** Issues and checks service account tokens, which die with the account and with the pod they are bound to. */
 export class ServiceAccountTokens {
+  /** Audiences that the API server itself accepts: its issuer name. */
+  readonly apiAudiences: readonly string[];
   private readonly store: Store;
   private readonly signer: TokenSigner;
+  private readonly issuer: string;
   private readonly now: () => Date;
 
-  constructor(store: Store, signer: TokenSigner, now: () => Date) {
+  constructor(store: Store, signer: TokenSigner, issuer: string, now: () => Date) {
     this.store = store;
     this.signer = signer;
+    this.issuer = issuer;
+    this.apiAudiences = [issuer];
     this.now = now;
   }
 
@@ -41,11 +45,11 @@ export class ServiceAccountTokens {
     const lifetime = Math.min(seconds, MAX_EXPIRATION_SECONDS);
     const namespace = account.metadata.namespace ?? '';
     const token = this.signer.sign({
-      aud: audiences.length === 0 ? [...API_AUDIENCES] : [...audiences],
+      aud: audiences.length === 0 ? [...this.apiAudiences] : [...audiences],
       exp: issuedAt + lifetime,
       iat: issuedAt,
       nbf: issuedAt,
-      iss: SERVICE_ACCOUNT_ISSUER,
+      iss: this.issuer,
       jti: randomUUID(),
       sub: `system:serviceaccount:${namespace}:${account.metadata.name}`,
       'kubernetes.io': {
@@ -63,7 +67,7 @@ export class ServiceAccountTokens {
     const claims = this.signer.verify(token);
     if (claims === undefined) return { kind: 'invalid', why: 'the signature is not of this cluster' };
     const seconds = this.now().getTime() / 1000;
-    if (stringAt(claims, 'iss') !== SERVICE_ACCOUNT_ISSUER) return { kind: 'invalid', why: 'wrong issuer' };
+    if (stringAt(claims, 'iss') !== this.issuer) return { kind: 'invalid', why: 'wrong issuer' };
     if ((numberAt(claims, 'exp') ?? 0) <= seconds) return { kind: 'invalid', why: 'service account token has expired' };
     if ((numberAt(claims, 'nbf') ?? 0) > seconds) return { kind: 'invalid', why: 'token is not valid yet' };
     const granted = stringsAt(claims, 'aud').filter((audience) => audiences.includes(audience));

@@ -1,6 +1,6 @@
 import { badRequest } from '../api-error.ts';
 import { accessRequestOf, ruleObject, type AccessDecision, type RbacAuthorizer } from '../auth/rbac.ts';
-import { API_AUDIENCES, type ServiceAccountTokens } from '../auth/service-account-tokens.ts';
+import type { ServiceAccountTokens } from '../auth/service-account-tokens.ts';
 import { userInfo, type User } from '../auth/user.ts';
 import { objectAt, stringAt, stringsAt, type JsonObject } from '../object.ts';
 import type { Resource } from '../resource.ts';
@@ -51,7 +51,7 @@ export class Reviews {
 
   private tokenStatus(spec: JsonObject): JsonObject {
     const asked = stringsAt(spec, 'audiences');
-    const verdict = this.tokens.verify(stringAt(spec, 'token') ?? '', asked.length === 0 ? API_AUDIENCES : asked);
+    const verdict = this.tokens.verify(stringAt(spec, 'token') ?? '', asked.length === 0 ? this.tokens.apiAudiences : asked);
     if (verdict.kind === 'invalid') {
       return { authenticated: false, user: {}, error: `[invalid bearer token, ${verdict.why}]` };
     }
