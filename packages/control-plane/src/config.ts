@@ -1,0 +1,114 @@
+import {
+  DEFAULT_CLUSTER_DOMAIN,
+  DEFAULT_CLUSTER_ID,
+  DEFAULT_TRUST_DOMAIN,
+  Port,
+  SYSTEM_NAMESPACE,
+  TOKEN_AUDIENCE,
+} from '@weft/api';
+import { Environment, type LogFormat, type LogLevel, WeftError } from '@weft/telemetry';
+
+export interface ControlPlaneConfig {
+  readonly podName: string;
+  readonly namespace: string;
+  /** Until the mesh configuration says otherwise. */
+  readonly trustDomain: string;
+  readonly clusterId: string;
+  readonly clusterDomain: string;
+  /** Empty or `default` for the only one. */
+  readonly revision: string;
+  readonly version: string;
+  readonly log: { readonly level: LogLevel; readonly format: LogFormat };
+  readonly ports: {
+    readonly plaintextXds: number;
+    readonly xds: number;
+    readonly metrics: number;
+    readonly webhooks: number;
+    readonly ready: number;
+  };
+  readonly certificates: {
+    readonly directory: string;
+    readonly tokenAudiences: readonly string[];
+    /** `namespace/serviceAccount`. */
+    readonly trustedNodeAccounts: ReadonlySet<string>;
+    readonly defaultTtlMs: number;
+    readonly maxTtlMs: number;
+  };
+  readonly debounce: { readonly quietMs: number; readonly maxMs: number };
+  readonly xds: {
+    /** Whether an authenticated proxy must be who its node metadata says. */
+    readonly identityCheck: boolean;
+    readonly authentication: boolean;
+    readonly maxConnectionAgeMs: number;
+  };
+}
+
+const DAY_MS = 24 * 3_600_000;
+
+/** @throws WEFT1001 naming the variable that can't be parsed */
+export function readConfig(
+  variables: Readonly<Record<string, string | undefined>>,
+  version: string,
+): ControlPlaneConfig {
+  const environment = new Environment(variables);
+  const port = (name: string, fallback: number): number =>
+    environment.integer(name, fallback, { min: 0, max: 65_535 });
+  const namespace = environment.string('POD_NAMESPACE', SYSTEM_NAMESPACE);
+  const defaultTtlMs = environment.durationMs('DEFAULT_WORKLOAD_CERT_TTL', DAY_MS);
+  const maxTtlMs = environment.durationMs('MAX_WORKLOAD_CERT_TTL', 90 * DAY_MS);
+  if (defaultTtlMs > maxTtlMs) {
+    throw new WeftError('WEFT1001', 'DEFAULT_WORKLOAD_CERT_TTL is longer than MAX_WORKLOAD_CERT_TTL');
+  }
+  return {
+    podName: environment.string('POD_NAME', 'istiod'),
+    namespace,
+    trustDomain: environment.string('TRUST_DOMAIN', DEFAULT_TRUST_DOMAIN),
+    clusterId: environment.string('CLUSTER_ID', DEFAULT_CLUSTER_ID),
+    clusterDomain: environment.string('CLUSTER_DOMAIN', DEFAULT_CLUSTER_DOMAIN),
+    revision: environment.string('REVISION', ''),
+    version,
+    log: {
+      level: environment.oneOf('LOG_LEVEL', ['off', 'error', 'warn', 'info', 'debug', 'trace'], 'info'),
+      format: environment.oneOf('LOG_FORMAT', ['plain', 'json'], 'plain'),
+    },
+    ports: {
+      plaintextXds: port('PLAINTEXT_XDS_PORT', Port.plaintextXds),
+      xds: port('XDS_PORT', Port.xds),
+      metrics: port('METRICS_PORT', Port.controlPlaneMetrics),
+      webhooks: port('WEBHOOK_PORT', Port.webhooks),
+      ready: port('READY_PORT', Port.controlPlaneReady),
+    },
+    certificates: {
+      directory: environment.string('ROOT_CA_DIR', '/etc/cacerts'),
+      tokenAudiences: list(environment.string('TOKEN_AUDIENCES', TOKEN_AUDIENCE)),
+      trustedNodeAccounts: new Set(accounts(environment.string('CA_TRUSTED_NODE_ACCOUNTS', ''))),
+      defaultTtlMs,
+      maxTtlMs,
+    },
+    debounce: {
+      quietMs: environment.durationMs('PILOT_DEBOUNCE_AFTER', 100),
+      maxMs: environment.durationMs('PILOT_DEBOUNCE_MAX', 10_000),
+    },
+    xds: {
+      authentication: environment.boolean('XDS_AUTH', true),
+      identityCheck: environment.boolean('PILOT_ENABLE_XDS_IDENTITY_CHECK', true),
+      maxConnectionAgeMs: environment.durationMs('MAX_SERVER_CONNECTION_AGE', 30 * 60_000),
+    },
+  };
+}
+
+function list(text: string): string[] {
+  return text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
+}
+
+function accounts(text: string): string[] {
+  const parsed = list(text);
+  const wrong = parsed.find((account) => !/^[^/]+\/[^/]+$/.test(account));
+  if (wrong !== undefined) {
+    throw new WeftError('WEFT1001', `CA_TRUSTED_NODE_ACCOUNTS: "${wrong}" is not namespace/serviceAccount`);
+  }
+  return parsed;
+}

@@ -1,0 +1,105 @@
+import { MESH_CONFIGMAP } from '@weft/api';
+import type { Graph, SourceCollection } from '@weft/collections';
+import {
+  type KubernetesClient,
+  type KubernetesObject,
+  Reflector,
+  type ResourceType,
+  resources,
+} from '@weft/kubernetes';
+import type { Counter, Logger } from '@weft/telemetry';
+import { endpointSliceFacts, namespaceFacts, nodeFacts, podFacts, serviceFacts } from './facts.ts';
+import { policyObject } from './policy-objects.ts';
+import { MESH_KEY, type Sources } from './sources.ts';
+
+export interface ReflectOptions {
+  readonly client: KubernetesClient;
+  readonly systemNamespace: string;
+  readonly revision: string;
+  readonly graph: Graph;
+  readonly sources: Sources;
+  readonly events: Pick<Counter<'type' | 'event'>, 'inc'>;
+  readonly logger: Logger;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Mirrors the API server into the sources. Resolves once every one of them is complete, and then computes the first
+ * state at once: nobody may be told of a mesh that is half known. Rejects when the signal aborts before.
+ */
+export async function reflectCluster(options: ReflectOptions): Promise<void> {
+  const { client, systemNamespace, revision, graph, sources, events, logger, signal } = options;
+  const synced: Promise<void>[] = [];
+
+  const reflect = <T extends KubernetesObject, F>(
+    type: ResourceType<T>,
+    source: Pick<SourceCollection<F>, 'set' | 'delete'>,
+    facts: (object: T, key: string) => F | undefined,
+    selection: { readonly namespace?: string; readonly fieldSelector?: string } = {},
+  ): void => {
+    const complete = new Promise<void>((resolve, reject) => {
+      if (signal.aborted) return reject(new Error('stopped'));
+      signal.addEventListener('abort', () => reject(new Error('stopped')), { once: true });
+      new Reflector<T>({
+        client,
+        type,
+        ...selection,
+        signal,
+        logger,
+        // Ours may be installed after us.
+        absentIsEmpty: true,
+        retain: identityOnly,
+        onChange: (changes) => {
+          for (const change of changes) {
+            events.inc({ type: type.kind, event: change.kind });
+            const value = change.kind === 'upsert' ? facts(change.object, change.key) : undefined;
+            if (value === undefined) source.delete(change.key);
+            else source.set(change.key, value);
+          }
+        },
+        onSynced: resolve,
+      });
+    });
+    synced.push(complete);
+  };
+
+  reflect(resources.pods, sources.pods, podFacts);
+  reflect(resources.services, sources.services, serviceFacts);
+  reflect(resources.endpointSlices, sources.endpointSlices, endpointSliceFacts);
+  reflect(resources.namespaces, sources.namespaces, namespaceFacts);
+  reflect(resources.nodes, sources.nodes, nodeFacts);
+  reflect(resources.serviceAccounts, sources.serviceAccounts, () => true as const);
+  reflect(resources.authorizationPolicies, sources.authorizationPolicies, policyObject);
+  reflect(resources.peerAuthentications, sources.peerAuthentications, policyObject);
+
+  const meshConfigMap = meshConfigMapName(revision);
+  const meshConfig = {
+    set: (_key: string, text: string) => sources.meshConfig.set(MESH_KEY, text),
+    delete: () => sources.meshConfig.set(MESH_KEY, ''),
+  };
+  meshConfig.delete();
+  reflect(resources.configMaps, meshConfig, ({ data }) => data?.['mesh'] ?? '', {
+    namespace: systemNamespace,
+    fieldSelector: `metadata.name=${meshConfigMap}`,
+  });
+
+  await Promise.all(synced);
+  graph.build();
+  graph.flush();
+}
+
+export function meshConfigMapName(revision: string): string {
+  return revision === '' || revision === 'default' ? MESH_CONFIGMAP : `${MESH_CONFIGMAP}-${revision}`;
+}
+
+/** The sources hold what we need; the mirror has to remember only what exists, in which version. */
+function identityOnly<T extends KubernetesObject>(object: T): T {
+  const { name = '', namespace, uid, resourceVersion } = object.metadata;
+  const metadata = {
+    name,
+    ...(namespace === undefined ? {} : { namespace }),
+    ...(uid === undefined ? {} : { uid }),
+    ...(resourceVersion === undefined ? {} : { resourceVersion }),
+  };
+  return { metadata } as T; // consumers read deletions by key alone
+}
