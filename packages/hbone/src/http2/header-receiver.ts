@@ -1,0 +1,181 @@
+import type { Http2Connection } from './connection.ts';
+import { ErrorCode, Flag } from './constants.ts';
+import { HpackDecoder, type DecodedBlock } from './hpack/decoder.ts';
+import { parseRequestHead, parseResponseHead } from './message-head.ts';
+import { Http2ConnectionError } from './protocol-error.ts';
+import { type Http2Stream, unattachedStreamEvents } from './stream.ts';
+
+/** Gathers HEADERS and CONTINUATION to header blocks, decodes them, and applies them to streams. */
+export class HeaderReceiver {
+  /** The stream whose block is incomplete, or 0: nothing but its CONTINUATION may come (RFC 9113 §6.10). */
+  pendingStreamId = 0;
+  private readonly connection: Http2Connection;
+  private readonly decoder: HpackDecoder;
+  private pieces: Buffer[] = [];
+  private blockBytes = 0;
+  private continuations = 0;
+  private endStream = false;
+
+  constructor(connection: Http2Connection, tableLimit: number) {
+    this.connection = connection;
+    this.decoder = new HpackDecoder(tableLimit, {
+      maxListBytes: connection.limits.maxHeaderListBytes,
+      maxFields: connection.limits.maxHeaderFields,
+    });
+  }
+
+  /** Before a frame's payload is gathered: the block with it must stay below the limit. */
+  checkSize(frameBytes: number): void {
+    if (this.blockBytes + frameBytes > this.connection.limits.maxHeaderListBytes) {
+      throw new Http2ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, 'header block too large');
+    }
+  }
+
+  onHeaders(flags: number, streamId: number, payload: Buffer): void {
+    const fragment = headerFragment(flags, payload);
+    const endStream = (flags & Flag.endStream) !== 0;
+    if ((flags & Flag.endHeaders) !== 0) {
+      this.apply(streamId, endStream, fragment);
+      return;
+    }
+    this.pendingStreamId = streamId;
+    this.endStream = endStream;
+    this.continuations = 0;
+    this.keep(fragment);
+  }
+
+  onContinuation(flags: number, payload: Buffer): void {
+    if (++this.continuations > this.connection.limits.maxContinuations) {
+      throw new Http2ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, 'too many CONTINUATION frames');
+    }
+    this.keep(payload);
+    if ((flags & Flag.endHeaders) === 0) return;
+    const streamId = this.pendingStreamId;
+    const block = Buffer.concat(this.pieces, this.blockBytes);
+    this.pieces = [];
+    this.blockBytes = 0;
+    this.pendingStreamId = 0;
+    this.apply(streamId, this.endStream, block);
+  }
+
+  /** The view is the transport's: copy what outlives the call. */
+  private keep(fragment: Buffer): void {
+    this.pieces.push(Buffer.from(fragment));
+    this.blockBytes += fragment.length;
+  }
+
+  private apply(streamId: number, endStream: boolean, block: Buffer): void {
+    const { connection } = this;
+    // Always decoded, whatever becomes of the stream: the table must stay in step (RFC 9113 §4.3).
+    const decoded = this.decoder.decode(block);
+    const stream = connection.streams.get(streamId);
+    if (stream !== undefined) {
+      if (!stream.canReceive) connection.streamError(streamId, ErrorCode.STREAM_CLOSED);
+      else if (stream.phase === 'awaiting-response') this.applyResponse(stream, decoded, endStream);
+      else this.applyTrailers(stream, endStream);
+      return;
+    }
+    if (!connection.isIdle(streamId)) {
+      this.checkLate(streamId);
+      return;
+    }
+    // RFC 9113 §5.1.1: clients open odd streams; servers open none without push.
+    if (connection.role === 'client' || (streamId & 1) === 0) {
+      throw new Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, `HEADERS on stream ${streamId}`);
+    }
+    this.applyRequest(streamId, decoded, endStream);
+  }
+
+  private applyRequest(streamId: number, decoded: DecodedBlock, endStream: boolean): void {
+    const { connection } = this;
+    connection.lastPeerStreamId = streamId;
+    if (connection.isRefusedByGoaway(streamId)) {
+      connection.floods.count('ignored');
+      connection.closedStreams.add(streamId, 'reset');
+      return;
+    }
+    if (connection.streams.size >= connection.limits.maxConcurrentStreams) {
+      connection.streamError(streamId, ErrorCode.REFUSED_STREAM);
+      return;
+    }
+    if (decoded.kind === 'too-large') {
+      // RFC 6585 §5. The reset tells that the rest of the request is not wanted (RFC 9113 §8.1).
+      connection.floods.count('resets');
+      const refused = connection.addStream(streamId, unattachedStreamEvents, 'message');
+      if (endStream) connection.endRemote(refused);
+      connection.sendHeaders(refused, [':status', '431'], true);
+      connection.resetStream(refused, ErrorCode.NO_ERROR);
+      return;
+    }
+    const parsed = parseRequestHead(decoded.fields);
+    if (parsed.kind === 'malformed') {
+      connection.streamError(streamId, ErrorCode.PROTOCOL_ERROR);
+      return;
+    }
+    const phase = parsed.head.method === 'CONNECT' ? 'connected' : 'message';
+    const stream = connection.addStream(streamId, unattachedStreamEvents, phase);
+    if (endStream) connection.endRemote(stream);
+    stream.events = connection.events.onRequest(stream, parsed.head, endStream);
+  }
+
+  private applyResponse(stream: Http2Stream, decoded: DecodedBlock, endStream: boolean): void {
+    const { connection } = this;
+    const parsed = decoded.kind === 'fields' ? parseResponseHead(decoded.fields) : undefined;
+    if (parsed === undefined) {
+      connection.streamError(stream.id, ErrorCode.ENHANCE_YOUR_CALM);
+      return;
+    }
+    if (parsed.kind === 'malformed') {
+      connection.streamError(stream.id, ErrorCode.PROTOCOL_ERROR);
+      return;
+    }
+    const { status } = parsed.head;
+    if (status < 200) {
+      connection.floods.count('ignored');
+      if (endStream) connection.streamError(stream.id, ErrorCode.PROTOCOL_ERROR);
+      return;
+    }
+    stream.phase = status < 300 ? 'connected' : 'message';
+    if (endStream) connection.endRemote(stream);
+    stream.events.onResponse(parsed.head, endStream);
+  }
+
+  private applyTrailers(stream: Http2Stream, endStream: boolean): void {
+    // RFC 9113 §8.5: a tunnel takes only DATA; §8.1: a second header section without END_STREAM is malformed.
+    if (stream.phase === 'connected' || !endStream) {
+      this.connection.streamError(stream.id, ErrorCode.PROTOCOL_ERROR);
+      return;
+    }
+    this.connection.endRemote(stream);
+    stream.events.onEnd();
+  }
+
+  private checkLate(streamId: number): void {
+    switch (this.connection.closedStreams.of(streamId)) {
+      case 'ended':
+        throw new Http2ConnectionError(ErrorCode.STREAM_CLOSED, 'HEADERS on a closed stream');
+      case 'never-opened':
+        throw new Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, 'HEADERS on a lower stream than before');
+      default:
+        this.connection.floods.count('ignored');
+    }
+  }
+}
+
+/** Strips padding and the deprecated priority fields (RFC 9113 §6.2). */
+function headerFragment(flags: number, payload: Buffer): Buffer {
+  let start = 0;
+  let end = payload.length;
+  if ((flags & Flag.padded) !== 0) {
+    const padding = payload[0];
+    if (padding === undefined) throw new Http2ConnectionError(ErrorCode.FRAME_SIZE_ERROR, 'no room for the pad length');
+    start = 1;
+    end -= padding;
+  }
+  if ((flags & Flag.priority) !== 0) {
+    start += 5;
+    if (start > payload.length) throw new Http2ConnectionError(ErrorCode.FRAME_SIZE_ERROR, 'no room for the priority');
+  }
+  if (end < start) throw new Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, 'padding exceeds the payload');
+  return payload.subarray(start, end);
+}

@@ -1,0 +1,41 @@
+import {
+  CertificateAuthority,
+  createKeyPair,
+  toSpiffeId,
+  type KeyUsage,
+  type WorkloadCertificate,
+  workloadCertificate,
+} from '@weft/spiffe';
+
+/** A throw-away mesh authority for tests. */
+export class TestAuthority {
+  private readonly authority: CertificateAuthority;
+
+  private constructor(authority: CertificateAuthority) {
+    this.authority = authority;
+  }
+
+  static async create(): Promise<TestAuthority> {
+    return new TestAuthority(
+      await CertificateAuthority.createSelfSigned({ subject: { organizations: ['test.local'] } }),
+    );
+  }
+
+  get rootsPem(): string {
+    return this.authority.rootsPem;
+  }
+
+  async issue(
+    identity: string,
+    o: { readonly usages?: readonly KeyUsage[]; readonly ttlMs?: number } = {},
+  ): Promise<WorkloadCertificate> {
+    const { publicKey, privateKey } = await createKeyPair();
+    const signed = this.authority.sign({
+      publicKey,
+      uriSans: [identity],
+      ttlMs: o.ttlMs ?? 3_600_000,
+      ...(o.usages === undefined ? {} : { usages: o.usages }),
+    });
+    return workloadCertificate(toSpiffeId(identity), privateKey, [signed.chainPem, this.authority.rootsPem]);
+  }
+}

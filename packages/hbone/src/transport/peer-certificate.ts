@@ -1,0 +1,25 @@
+import type { X509Certificate } from 'node:crypto';
+import { isSpiffeId, parseSpiffeId, type SpiffeId } from '@weft/spiffe';
+
+/**
+ * The URI names of a certificate. A certificate with a name that Node has to quote (it could be mistaken for the
+ * syntax of the list, CVE-2021-44532) has none: no workload identity needs quoting.
+ */
+export function uriNames(certificate: Pick<X509Certificate, 'subjectAltName'>): readonly string[] {
+  const names = certificate.subjectAltName;
+  if (names === undefined || names.includes('"')) return [];
+  return names
+    .split(', ')
+    .filter((name) => name.startsWith('URI:'))
+    .map((name) => name.slice('URI:'.length));
+}
+
+/** The first URI name that is a workload's identity, as ztunnel takes it. The chain was verified. */
+export function workloadIdentity(names: readonly string[]): SpiffeId | undefined {
+  return names.find(isSpiffeId);
+}
+
+/** The server's check of a client: one of its SPIFFE names is of the server's own trust domain. */
+export function hasTrustDomain(names: readonly string[], trustDomain: string): boolean {
+  return names.some((name) => parseSpiffeId(name)?.trustDomain === trustDomain);
+}

@@ -1,0 +1,332 @@
+import type { Socket } from 'node:net';
+import type { SpiffeId, WorkloadCertificate } from '@weft/spiffe';
+import { WeftError } from '@weft/telemetry';
+import { formatAuthority } from '../headers/authority.ts';
+import { defaultHttp2Limits, type Http2Limits } from '../http2/connection.ts';
+import { ErrorCode } from '../http2/constants.ts';
+import type { FlatFields } from '../http2/hpack/decoder.ts';
+import { connectTls } from './client-handshake.ts';
+import type { HeaderFields } from './connect-request.ts';
+import {
+  abortReason,
+  closeError,
+  connectFields,
+  ConnectRefusedError,
+  dialError,
+  isUnprocessed,
+  responseOf,
+} from './connect-response.ts';
+import { defaultKeepalive, type KeepaliveOptions } from './keepalive.ts';
+import { type SessionEvents, TunnelResources, TunnelSession } from './session.ts';
+import { ClientContexts } from './tls.ts';
+import type { SessionStream, TunnelStream } from './tunnel-stream.ts';
+
+/** Everything that must be equal for a connection to be shared. */
+export interface PoolKey {
+  readonly source: SpiffeId;
+  /** Identities that the server may have: one of them must be among its URI names. Empty: nobody will do. */
+  readonly acceptable: readonly string[];
+  readonly address: { readonly ip: string; readonly port: number };
+  /** The pod whose traffic it is. */
+  readonly sourceIp: string;
+}
+
+export interface TunnelRequest extends PoolKey {
+  /** Of the CONNECT. */
+  readonly authority: string;
+  readonly headers: HeaderFields;
+  readonly signal?: AbortSignal;
+}
+
+export interface Tunnel {
+  readonly stream: TunnelStream;
+  readonly responseHeaders: ReadonlyMap<string, string>;
+  readonly peerIdentity: SpiffeId | undefined;
+  /** The connection that carries it. */
+  readonly session: TunnelSession;
+}
+
+export interface HbonePoolLimits {
+  readonly maxStreamsPerConnection: number;
+  readonly maxConnectionsPerKey: number;
+  /** Requests of one key that wait for a connection. */
+  readonly maxWaitersPerKey: number;
+  /** A connection that nobody asked for in so long leaves the pool, and closes with its last stream. */
+  readonly unusedReleaseMs: number;
+  /** TCP and TLS together. */
+  readonly dialTimeoutMs: number;
+  readonly http2: Http2Limits;
+}
+
+export const defaultHbonePoolLimits: HbonePoolLimits = {
+  maxStreamsPerConnection: 100,
+  maxConnectionsPerKey: 128,
+  maxWaitersPerKey: 4_096,
+  unusedReleaseMs: 5 * 60_000,
+  dialTimeoutMs: 10_000,
+  http2: { ...defaultHttp2Limits, maxHeaderListBytes: 16 * 1024 },
+};
+
+export interface HbonePoolOptions {
+  /** Makes a connected TCP socket in the right namespace, with the right mark. */
+  readonly dial: (key: PoolKey, signal: AbortSignal) => Promise<Socket>;
+  readonly certificateFor: (source: SpiffeId) => Promise<WorkloadCertificate>;
+  readonly limits?: Partial<HbonePoolLimits>;
+  readonly keepalive?: KeepaliveOptions;
+  readonly resources?: TunnelResources;
+}
+
+/** How often a CONNECT that certainly wasn't processed is sent again on another connection. */
+const MAX_ATTEMPTS = 3;
+
+interface OpenedStream {
+  readonly session: TunnelSession;
+  readonly stream: SessionStream;
+}
+
+interface Waiter {
+  /** Opens its stream if there is a place. */
+  take(): boolean;
+  reject(reason: unknown): void;
+}
+
+/** The connections of one key. */
+interface KeyPool {
+  readonly key: PoolKey;
+  readonly id: string;
+  readonly sessions: Set<TunnelSession>;
+  readonly waiters: Set<Waiter>;
+  dialling: number;
+}
+
+/**
+ * Client connections, shared by streams of equal key. A connection is used again whenever it has a free place, also
+ * after it was full (ztunnel drops those for good); one dial serves all who wait, as far as its streams reach.
+ */
+export class HbonePool implements SessionEvents {
+  private readonly options: HbonePoolOptions;
+  private readonly limits: HbonePoolLimits;
+  private readonly keepalive: KeepaliveOptions;
+  private readonly resources: TunnelResources;
+  private readonly contexts = new ClientContexts();
+  private readonly keys = new Map<string, KeyPool>();
+  /** When each pooled connection was last asked for, and whose it is. */
+  private readonly pooled = new Map<TunnelSession, { readonly pool: KeyPool; lastUsed: number }>();
+  /** Also those that left the pool and wait for their last stream. */
+  private readonly allSessions = new Set<TunnelSession>();
+  private readonly closing = new AbortController();
+  private readonly sweeper: NodeJS.Timeout;
+
+  constructor(options: HbonePoolOptions) {
+    this.options = options;
+    this.limits = { ...defaultHbonePoolLimits, ...options.limits };
+    this.keepalive = options.keepalive ?? defaultKeepalive;
+    this.resources = options.resources ?? new TunnelResources();
+    this.sweeper = setInterval(() => this.releaseUnused(), Math.max(1, this.limits.unusedReleaseMs / 4));
+    this.sweeper.unref();
+  }
+
+  /** Open connections, those that drain included. */
+  get sessions(): ReadonlySet<TunnelSession> {
+    return this.allSessions;
+  }
+
+  /**
+   * Opens a tunnel; resolves when the destination answered 200.
+   * @throws WEFT1201 WEFT1203 TLS, WEFT1205 timeout, WEFT1206 refused (`status` tells), WEFT1207 WEFT1212 lost or
+   *   reset, WEFT1208 a limit, WEFT1209 dial failed, WEFT1213 closed; or the reason of `signal`
+   */
+  async connect(request: TunnelRequest): Promise<Tunnel> {
+    const fields = connectFields(request.authority, request.headers);
+    for (let attempt = 1; ; attempt++) {
+      const { session, stream } = await this.openStream(request, fields);
+      const outcome = await responseOf(stream, request.signal);
+      switch (outcome.kind) {
+        case 'answered':
+          if (outcome.head.status === 200) {
+            return { stream, responseHeaders: outcome.head.headers, peerIdentity: session.peerIdentity, session };
+          }
+          stream.reset(ErrorCode.NO_ERROR);
+          throw new ConnectRefusedError(outcome.head.status, request.authority, targetName(request));
+        case 'aborted':
+          throw outcome.reason;
+        case 'closed':
+          if (attempt < MAX_ATTEMPTS && isUnprocessed(outcome.close)) continue;
+          throw closeError(outcome.close, request.authority, targetName(request));
+      }
+    }
+  }
+
+  /** Closes every connection of the pool and fails whoever waits. */
+  close(): void {
+    if (this.closing.signal.aborted) return;
+    clearInterval(this.sweeper);
+    const closed = poolClosed();
+    this.closing.abort(closed);
+    for (const pool of this.keys.values()) this.failWaiters(pool, closed);
+    this.keys.clear();
+    for (const session of [...this.allSessions]) session.destroy(closed);
+  }
+
+  /** @internal Clients get no requests. */
+  onRequest(): void {}
+
+  /** @internal */
+  onChange(session: TunnelSession): void {
+    const pool = this.pooled.get(session)?.pool;
+    if (pool !== undefined && pool.waiters.size > 0) this.serveWaiters(pool);
+  }
+
+  /** @internal */
+  onClose(session: TunnelSession): void {
+    this.allSessions.delete(session);
+    this.release(session);
+  }
+
+  /**
+   * Opens a stream on a pooled connection, or on the one that a dial brings. It is opened in the same turn in which
+   * the place is found, or concurrent requests would all be promised the same place.
+   */
+  private openStream(request: TunnelRequest, fields: FlatFields): Promise<OpenedStream> {
+    const { signal } = request;
+    if (this.closing.signal.aborted) return Promise.reject(poolClosed());
+    if (signal?.aborted === true) return Promise.reject(abortReason(signal));
+    const pool = this.poolOf(request);
+    if (pool.waiters.size === 0) {
+      const opened = this.openOnPooled(pool, fields);
+      if (opened !== undefined) return Promise.resolve(opened);
+    }
+    if (pool.waiters.size >= this.limits.maxWaitersPerKey) {
+      return Promise.reject(new WeftError('WEFT1208', `${pool.waiters.size} requests wait for ${targetName(request)}`));
+    }
+    return new Promise((resolve, reject) => {
+      const onAbort = (): void => waiter.reject(abortReason(signal));
+      const leave = (): void => {
+        pool.waiters.delete(waiter);
+        signal?.removeEventListener('abort', onAbort);
+      };
+      const waiter: Waiter = {
+        take: () => {
+          const opened = this.openOnPooled(pool, fields);
+          if (opened === undefined) return false;
+          leave();
+          resolve(opened);
+          return true;
+        },
+        reject: (reason) => {
+          leave();
+          reject(reason);
+        },
+      };
+      pool.waiters.add(waiter);
+      signal?.addEventListener('abort', onAbort, { once: true });
+      this.dialAsNeeded(pool);
+    });
+  }
+
+  private openOnPooled(pool: KeyPool, fields: FlatFields): OpenedStream | undefined {
+    for (const session of pool.sessions) {
+      if (session.activeStreams >= this.limits.maxStreamsPerConnection) continue;
+      const stream = session.open(fields);
+      if (stream === undefined) continue;
+      const entry = this.pooled.get(session);
+      if (entry !== undefined) entry.lastUsed = Date.now();
+      return { session, stream };
+    }
+    return undefined;
+  }
+
+  /** One dial serves as many waiters as its connection will take streams. */
+  private dialAsNeeded(pool: KeyPool): void {
+    const needed = Math.ceil(pool.waiters.size / this.limits.maxStreamsPerConnection);
+    while (pool.dialling < needed && pool.sessions.size + pool.dialling < this.limits.maxConnectionsPerKey) {
+      pool.dialling++;
+      void this.dial(pool);
+    }
+  }
+
+  private async dial(pool: KeyPool): Promise<void> {
+    try {
+      const signal = AbortSignal.any([this.closing.signal, AbortSignal.timeout(this.limits.dialTimeoutMs)]);
+      const session = await this.establish(pool.key, signal);
+      pool.dialling--;
+      pool.sessions.add(session);
+      this.pooled.set(session, { pool, lastUsed: Date.now() });
+      this.serveWaiters(pool);
+    } catch (error) {
+      pool.dialling--;
+      // Those who wait for this dial share its failure; a place may still come free on an older connection.
+      if (pool.dialling === 0) this.failWaiters(pool, dialError(error, targetName(pool.key)));
+      this.forgetIfEmpty(pool);
+    }
+  }
+
+  private async establish(key: PoolKey, signal: AbortSignal): Promise<TunnelSession> {
+    const [certificate, socket] = await Promise.all([
+      this.options.certificateFor(key.source),
+      this.options.dial(key, signal),
+    ]);
+    const tls = await connectTls(socket, this.contexts.of(certificate), key.acceptable, signal);
+    const session = new TunnelSession({
+      role: 'client',
+      socket: tls,
+      limits: this.limits.http2,
+      keepalive: this.keepalive,
+      resources: this.resources,
+      events: this,
+    });
+    this.allSessions.add(session);
+    return session;
+  }
+
+  private serveWaiters(pool: KeyPool): void {
+    for (const waiter of [...pool.waiters]) {
+      if (!waiter.take()) break;
+    }
+    if (pool.waiters.size > 0) this.dialAsNeeded(pool);
+  }
+
+  private failWaiters(pool: KeyPool, reason: WeftError): void {
+    for (const waiter of [...pool.waiters]) waiter.reject(reason);
+  }
+
+  private releaseUnused(): void {
+    const before = Date.now() - this.limits.unusedReleaseMs;
+    for (const [session, { lastUsed }] of [...this.pooled]) {
+      if (lastUsed > before) continue;
+      this.release(session);
+      session.drain();
+    }
+  }
+
+  private release(session: TunnelSession): void {
+    const pool = this.pooled.get(session)?.pool;
+    if (pool === undefined) return;
+    this.pooled.delete(session);
+    pool.sessions.delete(session);
+    if (pool.waiters.size > 0) this.dialAsNeeded(pool);
+    this.forgetIfEmpty(pool);
+  }
+
+  private poolOf(key: PoolKey): KeyPool {
+    const id = JSON.stringify([key.source, key.acceptable, key.address.ip, key.address.port, key.sourceIp]);
+    let pool = this.keys.get(id);
+    if (pool === undefined) {
+      pool = { key, id, sessions: new Set(), waiters: new Set(), dialling: 0 };
+      this.keys.set(id, pool);
+    }
+    return pool;
+  }
+
+  private forgetIfEmpty(pool: KeyPool): void {
+    if (pool.sessions.size === 0 && pool.dialling === 0 && pool.waiters.size === 0) this.keys.delete(pool.id);
+  }
+}
+
+function targetName({ address }: PoolKey): string {
+  return formatAuthority(address.ip, address.port);
+}
+
+function poolClosed(): WeftError {
+  return new WeftError('WEFT1213', 'the pool is closed');
+}

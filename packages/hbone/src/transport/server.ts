@@ -1,0 +1,234 @@
+import type { X509Certificate } from 'node:crypto';
+import type { Socket } from 'node:net';
+import { createServer, type Server, type TLSSocket } from 'node:tls';
+import { parseSpiffeId, type WorkloadCertificate } from '@weft/spiffe';
+import { WeftError } from '@weft/telemetry';
+import { parseAuthority } from '../headers/authority.ts';
+import { defaultHttp2Limits, type Http2Limits } from '../http2/connection.ts';
+import type { RequestHead } from '../http2/message-head.ts';
+import { type ConnectRequest, SessionConnectRequest } from './connect-request.ts';
+import { defaultKeepalive, type KeepaliveOptions } from './keepalive.ts';
+import { hasTrustDomain, uriNames } from './peer-certificate.ts';
+import { type SessionEvents, TunnelResources, TunnelSession } from './session.ts';
+import { ALPN, tlsParameters } from './tls.ts';
+import type { SessionStream } from './tunnel-stream.ts';
+
+export interface HboneServerLimits {
+  /** TLS handshakes under way; more connections are closed at once. */
+  readonly maxHandshakes: number;
+  readonly maxConnections: number;
+  /** From the accepted connection to the end of its TLS handshake. */
+  readonly handshakeTimeoutMs: number;
+  readonly http2: Http2Limits;
+}
+
+export const defaultHboneServerLimits: HboneServerLimits = {
+  maxHandshakes: 1_024,
+  maxConnections: 16_384,
+  handshakeTimeoutMs: 10_000,
+  http2: defaultHttp2Limits,
+};
+
+export interface HboneServerOptions {
+  /** Asked for each accepted connection, so that a rotation applies to the next one. */
+  readonly certificateFor: () => Promise<WorkloadCertificate>;
+  readonly onConnect: (request: ConnectRequest) => void;
+  /** A connection that didn't become a session, or a session that broke the protocol or died. Coded WEFT12xx. */
+  readonly onError?: (error: WeftError, connection: ConnectionAddresses) => void;
+  /** Refuses a client by its certificate before any request (a revocation list, say). */
+  readonly verifyPeer?: (certificate: X509Certificate) => WeftError | undefined;
+  readonly limits?: Partial<HboneServerLimits>;
+  readonly keepalive?: KeepaliveOptions;
+  readonly resources?: TunnelResources;
+}
+
+export interface ConnectionAddresses {
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+}
+
+/** Terminates HBONE on sockets that somebody else accepted. */
+export class HboneServer implements SessionEvents {
+  private readonly options: HboneServerOptions;
+  private readonly limits: HboneServerLimits;
+  private readonly keepalive: KeepaliveOptions;
+  private readonly resources: TunnelResources;
+  private readonly tlsServers = new WeakMap<WorkloadCertificate, Server>();
+  /** By the four addresses, the only thing that a TCP socket and the TLS socket made of it share in public. */
+  private readonly handshakes = new Map<string, Socket>();
+  private readonly sessionSet = new Set<TunnelSession>();
+  private state: 'open' | 'draining' | 'closed' = 'open';
+  private onDrained: (() => void) | undefined;
+
+  constructor(options: HboneServerOptions) {
+    this.options = options;
+    this.limits = { ...defaultHboneServerLimits, ...options.limits };
+    this.keepalive = options.keepalive ?? defaultKeepalive;
+    this.resources = options.resources ?? new TunnelResources();
+  }
+
+  /** Open connections. */
+  get sessions(): ReadonlySet<TunnelSession> {
+    return this.sessionSet;
+  }
+
+  /** Takes over an accepted TCP connection. */
+  accept(socket: Socket): void {
+    const from = addressesOf(socket);
+    // A socket without an error listener would bring the process down.
+    socket.on('error', () => undefined);
+    if (this.state !== 'open') {
+      socket.destroy();
+      return;
+    }
+    if (this.handshakes.size >= this.limits.maxHandshakes || this.sessionSet.size >= this.limits.maxConnections) {
+      socket.destroy();
+      this.report(new WeftError('WEFT1208', `connection from ${nameOf(from)} refused: too many`), from);
+      return;
+    }
+    const key = connectionKey(socket);
+    this.handshakes.set(key, socket);
+    const timer = setTimeout(() => {
+      this.report(new WeftError('WEFT1205', `no certificate to serve ${nameOf(from)} with in time`), from);
+      socket.destroy();
+    }, this.limits.handshakeTimeoutMs);
+    socket.once('close', () => {
+      clearTimeout(timer);
+      this.handshakes.delete(key);
+      this.checkDrained();
+    });
+    this.options.certificateFor().then(
+      (certificate) => {
+        clearTimeout(timer); // The TLS server has its own.
+        if (socket.destroyed || this.state === 'closed') socket.destroy();
+        else this.tlsServer(certificate).emit('connection', socket);
+      },
+      (cause: unknown) => {
+        socket.destroy();
+        this.report(new WeftError('WEFT1201', `no certificate to serve ${nameOf(from)} with`, { cause }), from);
+      },
+    );
+  }
+
+  /** Refuses new connections and streams. Resolves when the last stream ended; the caller has the deadline. */
+  drain(): Promise<void> {
+    if (this.state === 'closed') return Promise.resolve();
+    this.state = 'draining';
+    for (const session of this.sessionSet) session.drain();
+    return new Promise((resolve) => {
+      const before = this.onDrained;
+      this.onDrained = () => {
+        before?.();
+        resolve();
+      };
+      this.checkDrained();
+    });
+  }
+
+  /** Cuts everything. */
+  destroy(): void {
+    this.state = 'closed';
+    for (const socket of this.handshakes.values()) socket.destroy();
+    for (const session of [...this.sessionSet]) session.destroy();
+  }
+
+  /** @internal */
+  onRequest(session: TunnelSession, stream: SessionStream, head: RequestHead): void {
+    const target = head.method === 'CONNECT' ? parseAuthority(head.authority) : undefined;
+    if (target === undefined) {
+      session.respond(stream, [':status', '400'], true);
+      return;
+    }
+    this.options.onConnect(new SessionConnectRequest(session, stream, head, target));
+  }
+
+  /** @internal */
+  onChange(): void {}
+
+  /** @internal */
+  onClose(session: TunnelSession, error: WeftError | undefined): void {
+    this.sessionSet.delete(session);
+    if (error !== undefined && this.state === 'open') this.report(error, session);
+    this.checkDrained();
+  }
+
+  /**
+   * A `tls.Server` that never listens: it does the handshake and the verification of the client's chain. One per
+   * certificate, because without SNI its context is the only way to choose the certificate.
+   */
+  private tlsServer(certificate: WorkloadCertificate): Server {
+    let server = this.tlsServers.get(certificate);
+    if (server !== undefined) return server;
+    server = createServer({
+      ...tlsParameters(certificate),
+      ALPNProtocols: ALPN,
+      requestCert: true,
+      rejectUnauthorized: true,
+      handshakeTimeout: this.limits.handshakeTimeoutMs,
+    });
+    const trustDomain = parseSpiffeId(certificate.identity)?.trustDomain ?? '';
+    server.on('secureConnection', (socket) => this.onSecure(socket, trustDomain));
+    server.on('tlsClientError', (cause, socket) => {
+      const from = addressesOf(socket);
+      socket.destroy();
+      this.report(new WeftError('WEFT1201', `TLS handshake with ${nameOf(from)}`, { cause }), from);
+    });
+    this.tlsServers.set(certificate, server);
+    return server;
+  }
+
+  private onSecure(socket: TLSSocket, trustDomain: string): void {
+    const from = addressesOf(socket);
+    this.handshakes.delete(connectionKey(socket));
+    const refusal = this.state === 'open' ? this.checkPeer(socket, trustDomain, from) : undefined;
+    if (refusal !== undefined || this.state !== 'open') {
+      socket.on('error', () => undefined);
+      socket.destroy();
+      if (refusal !== undefined) this.report(refusal, from);
+      return;
+    }
+    this.sessionSet.add(
+      new TunnelSession({
+        role: 'server',
+        socket,
+        limits: this.limits.http2,
+        keepalive: this.keepalive,
+        resources: this.resources,
+        events: this,
+      }),
+    );
+  }
+
+  private checkPeer(socket: TLSSocket, trustDomain: string, from: ConnectionAddresses): WeftError | undefined {
+    const certificate = socket.getPeerX509Certificate();
+    const names = certificate === undefined ? [] : uriNames(certificate);
+    if (certificate === undefined || !hasTrustDomain(names, trustDomain)) {
+      return new WeftError('WEFT1202', `${nameOf(from)} has [${names.join(', ')}], not trust domain ${trustDomain}`);
+    }
+    if (socket.alpnProtocol !== 'h2') return new WeftError('WEFT1201', `${nameOf(from)} did not offer h2`);
+    return this.options.verifyPeer?.(certificate);
+  }
+
+  private checkDrained(): void {
+    if (this.onDrained === undefined || this.sessionSet.size > 0 || this.handshakes.size > 0) return;
+    this.state = 'closed';
+    this.onDrained();
+    this.onDrained = undefined;
+  }
+
+  private report(error: WeftError, from: ConnectionAddresses): void {
+    this.options.onError?.(error, { remoteAddress: from.remoteAddress, remotePort: from.remotePort });
+  }
+}
+
+function addressesOf(socket: Socket): ConnectionAddresses {
+  return { remoteAddress: socket.remoteAddress ?? '', remotePort: socket.remotePort ?? 0 };
+}
+
+function connectionKey(socket: Socket): string {
+  return `${socket.remoteAddress} ${socket.remotePort} ${socket.localAddress} ${socket.localPort}`;
+}
+
+function nameOf({ remoteAddress, remotePort }: ConnectionAddresses): string {
+  return `${remoteAddress}:${remotePort}`;
+}

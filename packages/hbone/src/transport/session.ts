@@ -1,0 +1,336 @@
+import type { X509Certificate } from 'node:crypto';
+import type { TLSSocket } from 'node:tls';
+import type { SpiffeId } from '@weft/spiffe';
+import { WeftError } from '@weft/telemetry';
+import {
+  type ConnectionEvents,
+  Http2Connection,
+  type Http2Limits,
+  type Http2Role,
+} from '../http2/connection.ts';
+import { ErrorCode } from '../http2/constants.ts';
+import type { FlatFields } from '../http2/hpack/decoder.ts';
+import type { RequestHead } from '../http2/message-head.ts';
+import { BATCH_BYTES, BatchPool, type OutputBatch } from '../http2/output.ts';
+import type { Http2ConnectionError } from '../http2/protocol-error.ts';
+import { ReceiveBudget } from '../http2/receive-budget.ts';
+import type { Http2Stream, StreamEvents } from '../http2/stream.ts';
+import { Keepalive, type KeepaliveOptions } from './keepalive.ts';
+import { uriNames, workloadIdentity } from './peer-certificate.ts';
+import { SessionStream, type StreamHost } from './tunnel-stream.ts';
+
+/** What all tunnels of a process share: memory for batches, and the bound on undelivered bytes. */
+export class TunnelResources {
+  readonly batches: BatchPool;
+  readonly budget: ReceiveBudget;
+
+  constructor(o: { readonly receiveBudgetBytes?: number; readonly maxFreeBatches?: number } = {}) {
+    this.batches = new BatchPool(o.maxFreeBatches);
+    this.budget = new ReceiveBudget(o.receiveBudgetBytes);
+  }
+}
+
+export interface SessionOptions {
+  readonly role: Http2Role;
+  readonly socket: TLSSocket;
+  readonly limits: Http2Limits;
+  readonly keepalive: KeepaliveOptions;
+  readonly resources: TunnelResources;
+  readonly events: SessionEvents;
+}
+
+/** The owner of a session: a server or a pool. */
+export interface SessionEvents {
+  /** Server: a request. Its stream exists already and holds what the client sends meanwhile. */
+  onRequest(session: TunnelSession, stream: SessionStream, head: RequestHead): void;
+  /** A stream closed, the peer's settings came, or it drains: ask `canOpen` anew. */
+  onChange(session: TunnelSession): void;
+  /** Once: the connection is gone. */
+  onClose(session: TunnelSession, error: WeftError | undefined): void;
+}
+
+/** What streams take from one batch while others wait, so that bulk doesn't hold up small messages. */
+const SHARED_QUANTUM_BYTES = 32 * 1024;
+/** How long the last frames (GOAWAY) may take to leave. */
+const LINGER_MS = 1_000;
+
+/** One HTTP/2 connection on a TLS socket: moves bytes between the socket, the codec and the streams. */
+export class TunnelSession implements ConnectionEvents, StreamHost {
+  readonly peerCertificate: X509Certificate | undefined;
+  readonly peerIdentity: SpiffeId | undefined;
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly localAddress: string;
+  readonly localPort: number;
+  readonly openedAt = Date.now();
+  private readonly socket: TLSSocket;
+  private readonly connection: Http2Connection;
+  private readonly events: SessionEvents;
+  private readonly keepalive: Keepalive;
+  private readonly ready: SessionStream[] = [];
+  private flushScheduled = false;
+  private writing: OutputBatch | undefined;
+  private finishing = false;
+  private closed = false;
+  private error: WeftError | undefined;
+
+  constructor(o: SessionOptions) {
+    const { socket } = o;
+    this.socket = socket;
+    this.events = o.events;
+    this.peerCertificate = socket.getPeerX509Certificate();
+    this.peerIdentity = workloadIdentity(this.peerCertificate === undefined ? [] : uriNames(this.peerCertificate));
+    this.remoteAddress = canonicalAddress(socket.remoteAddress);
+    this.remotePort = socket.remotePort ?? 0;
+    this.localAddress = canonicalAddress(socket.localAddress);
+    this.localPort = socket.localPort ?? 0;
+    this.connection = new Http2Connection({
+      role: o.role,
+      events: this,
+      pool: o.resources.batches,
+      budget: o.resources.budget,
+      limits: o.limits,
+      now: () => performance.now(),
+    });
+    this.keepalive = new Keepalive(o.keepalive, {
+      ping: (opaque) => {
+        this.connection.ping(opaque);
+        this.flushSoon();
+      },
+      dead: (reason) => {
+        this.destroy(new WeftError('WEFT1210', `${this.remoteAddress}:${this.remotePort} ${reason}`));
+      },
+    });
+    socket.setNoDelay(true);
+    socket.on('data', (chunk: Buffer) => {
+      this.connection.receive(chunk);
+      if (this.connection.output.pendingBytes > 0) this.flushSoon();
+    });
+    socket.on('end', () => this.finish());
+    socket.on('error', (cause) => {
+      this.error ??= new WeftError('WEFT1207', `connection to ${this.remoteAddress}:${this.remotePort}`, { cause });
+    });
+    socket.on('close', () => this.onSocketClosed());
+    this.flushSoon();
+  }
+
+  get activeStreams(): number {
+    return this.connection.streams.size;
+  }
+
+  /** Client: whether `open` works now. */
+  get canOpen(): boolean {
+    return !this.finishing && this.connection.canOpen;
+  }
+
+  get isClosed(): boolean {
+    return this.closed;
+  }
+
+  /** Streams that the peer lets this side have open, as far as it said. */
+  get peerMaxStreams(): number {
+    return this.connection.peer.maxConcurrentStreams;
+  }
+
+  /** Client: sends a CONNECT. */
+  open(fields: FlatFields): SessionStream | undefined {
+    if (!this.canOpen) return undefined;
+    const stream = new SessionStream(this);
+    const codec = this.connection.openStream(fields, stream);
+    if (codec === undefined) return undefined;
+    stream.codec = codec;
+    this.flushSoon();
+    return stream;
+  }
+
+  /** Server: answers a CONNECT. */
+  respond(stream: SessionStream, fields: FlatFields, endStream: boolean): void {
+    const codec = stream.codec;
+    if (codec === undefined) return;
+    this.connection.sendHeaders(codec, fields, endStream);
+    // The client may still be sending what nobody wants (RFC 9113 §8.1).
+    if (endStream) {
+      this.connection.resetStream(codec, ErrorCode.NO_ERROR);
+      stream.onReset(ErrorCode.NO_ERROR, 'local');
+    }
+    this.flushSoon();
+  }
+
+  /** Refuses new streams; closes when the last one ends. */
+  drain(): void {
+    this.connection.drain();
+    this.flushSoon();
+    this.finishIfDrained();
+  }
+
+  /** Resets every stream, leaving the connection up. */
+  resetStreams(code: number): void {
+    for (const { events } of [...this.connection.streams.values()]) {
+      if (events instanceof SessionStream) events.reset(code);
+    }
+  }
+
+  /** Closes at once; the peer gets a GOAWAY if it still reads. */
+  destroy(error?: WeftError): void {
+    if (this.closed) return;
+    this.error ??= error;
+    if (!this.finishing) this.connection.terminate(ErrorCode.NO_ERROR, '');
+    this.finish();
+  }
+
+  schedule(stream: SessionStream): void {
+    if (stream.scheduled) return;
+    stream.scheduled = true;
+    this.ready.push(stream);
+    this.flushSoon();
+  }
+
+  sendEnd(stream: SessionStream): void {
+    if (stream.codec === undefined) return;
+    this.connection.sendFrom(stream.codec, stream);
+    stream.sent();
+    this.flushSoon();
+  }
+
+  delivered(stream: SessionStream, bytes: number): void {
+    if (stream.codec === undefined) return;
+    this.connection.delivered(stream.codec, bytes);
+    if (this.connection.output.pendingBytes > 0) this.flushSoon();
+  }
+
+  resetStream(stream: SessionStream, code: number): void {
+    if (stream.codec === undefined) return;
+    this.connection.resetStream(stream.codec, code);
+    this.flushSoon();
+  }
+
+  onRequest(codec: Http2Stream, head: RequestHead, _endStream: boolean): StreamEvents {
+    const stream = new SessionStream(this);
+    stream.codec = codec;
+    this.events.onRequest(this, stream, head);
+    return stream;
+  }
+
+  onStreamClosed(): void {
+    this.events.onChange(this);
+    this.finishIfDrained();
+  }
+
+  onWritable(): void {
+    this.flushSoon();
+  }
+
+  onSettings(): void {
+    this.keepalive.settingsReceived();
+    this.events.onChange(this);
+  }
+
+  onPingAck(opaque: Buffer): void {
+    this.keepalive.acknowledged(opaque);
+  }
+
+  onGoaway(_lastStreamId: number, code: number): void {
+    if (code !== ErrorCode.NO_ERROR) {
+      this.error ??= new WeftError('WEFT1207', `${this.remoteAddress}:${this.remotePort} sent GOAWAY ${code}`);
+    }
+    this.events.onChange(this);
+    this.finishIfDrained();
+  }
+
+  onFailure(cause: Http2ConnectionError): void {
+    this.error ??= new WeftError('WEFT1204', `connection with ${this.remoteAddress}:${this.remotePort}`, { cause });
+    this.finish();
+  }
+
+  /** All that a turn of the event loop produced leaves in one write. */
+  private flushSoon(): void {
+    if (this.flushScheduled || this.closed) return;
+    this.flushScheduled = true;
+    setImmediate(this.flush);
+  }
+
+  private readonly flush = (): void => {
+    this.flushScheduled = false;
+    this.pump();
+  };
+
+  /**
+   * One write is in flight at a time: more would pile up in the stream's buffer, and Node joins piled-up buffers of a
+   * TLS socket by copying.
+   */
+  private pump(): void {
+    if (this.writing !== undefined || this.closed) return;
+    this.frameReadyStreams();
+    const batch = this.connection.output.take();
+    if (batch === undefined) return;
+    this.writing = batch;
+    this.socket.write(batch.bytes, this.written);
+  }
+
+  private readonly written = (): void => {
+    const batch = this.writing;
+    this.writing = undefined;
+    if (batch !== undefined) this.connection.output.release(batch);
+    this.pump();
+  };
+
+  private frameReadyStreams(): void {
+    const { connection, ready } = this;
+    while (ready.length > 0 && connection.output.pendingBytes < BATCH_BYTES - SHARED_QUANTUM_BYTES) {
+      if (connection.sendWindow <= 0 && connection.usable) {
+        // Marks the connection as blocked, so that it tells when the window opens.
+        const [first] = ready;
+        if (first?.codec !== undefined && connection.sendFrom(first.codec, first) === 0) return;
+      }
+      const stream = ready.shift();
+      if (stream?.codec === undefined) continue;
+      const quantum = ready.length > 0 ? SHARED_QUANTUM_BYTES : Number.POSITIVE_INFINITY;
+      const sent = connection.sendFrom(stream.codec, stream, quantum);
+      if (sent > 0 && stream.size > 0) ready.push(stream);
+      else stream.scheduled = false;
+      stream.sent();
+    }
+  }
+
+  private finishIfDrained(): void {
+    if (this.connection.drained) this.finish();
+  }
+
+  /** Sends what is left and closes. Streams learn at once that the connection is over. */
+  private finish(): void {
+    if (this.finishing) return;
+    this.finishing = true;
+    this.keepalive.stop();
+    const { output } = this.connection;
+    for (let batch = output.take(); batch !== undefined; batch = output.take()) {
+      const sent = batch;
+      this.socket.write(sent.bytes, () => output.release(sent));
+    }
+    this.socket.destroySoon();
+    const linger = setTimeout(() => this.socket.destroy(), LINGER_MS);
+    this.socket.once('close', () => clearTimeout(linger));
+    this.closeStreams();
+    this.events.onChange(this);
+  }
+
+  private onSocketClosed(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.finishing = true;
+    this.keepalive.stop();
+    this.closeStreams();
+    this.events.onClose(this, this.error);
+  }
+
+  private closeStreams(): void {
+    this.ready.length = 0;
+    const lost = this.error ?? new WeftError('WEFT1207', `${this.remoteAddress}:${this.remotePort} closed the connection`);
+    this.connection.close(lost);
+  }
+}
+
+/** `::ffff:1.2.3.4` is how a dual-stack socket spells 1.2.3.4. */
+function canonicalAddress(address: string | undefined): string {
+  if (address === undefined) return '';
+  return address.startsWith('::ffff:') && address.includes('.') ? address.slice('::ffff:'.length) : address;
+}
