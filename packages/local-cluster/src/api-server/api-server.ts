@@ -36,6 +36,7 @@ import { ObjectWriter } from './rest/object-writer.ts';
 import { ResourceEndpoint } from './rest/resource-endpoint.ts';
 import { Reviews } from './rest/reviews.ts';
 import { parseServiceRange, ServiceAddresses } from './rest/service-addresses.ts';
+import { KubeletClient } from './streams/kubelet-client.ts';
 import { StreamEndpoint } from './streams/stream-endpoint.ts';
 import { CommitLog } from './store/commit-log.ts';
 import { Store } from './store/store.ts';
@@ -119,7 +120,9 @@ export class ApiServer {
   }
 
   async close(): Promise<void> {
-    const closed = this.servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
+    const closed = this.servers.map(
+      (server) => new Promise<void>((resolve) => server.close(() => resolve())),
+    );
     for (const socket of this.sockets) socket.destroy();
     await Promise.all(closed);
     await this.store.close();
@@ -128,7 +131,10 @@ export class ApiServer {
 
 function buildHandler(store: Store, options: ApiServerOptions, logger: Logger): RequestHandler {
   const now = options.now ?? (() => new Date());
-  const signer = new TokenSigner(options.serviceAccountKeys.privateKeyPem, options.serviceAccountKeys.olderPublicKeyPems);
+  const signer = new TokenSigner(
+    options.serviceAccountKeys.privateKeyPem,
+    options.serviceAccountKeys.olderPublicKeyPems,
+  );
   const issuer = options.serviceAccountIssuer ?? DEFAULT_ISSUER;
   const catalog = new ResourceCatalog(TypeRegistry.load(), store);
   const tokens = new ServiceAccountTokens(store, signer, issuer, now);
@@ -139,7 +145,10 @@ function buildHandler(store: Store, options: ApiServerOptions, logger: Logger): 
     new PriorityAdmission(store),
     new RoleEscalation(authorizer),
   ]);
-  const addresses = new ServiceAddresses(store, parseServiceRange(options.serviceCidr ?? DEFAULT_SERVICE_CIDR));
+  const addresses = new ServiceAddresses(
+    store,
+    parseServiceRange(options.serviceCidr ?? DEFAULT_SERVICE_CIDR),
+  );
   const writer = new ObjectWriter({ store, catalog, admission, addresses, now });
   const deleter = new ObjectDeleter(store, admission, now);
   const reviews = new Reviews(authorizer, tokens);
@@ -149,7 +158,11 @@ function buildHandler(store: Store, options: ApiServerOptions, logger: Logger): 
     catalog,
     paths: new PathEndpoint(catalog, signer, issuer),
     resources: new ResourceEndpoint({ store, catalog, writer, deleter, reviews, tokens, now }),
-    streams: new StreamEndpoint(),
+    streams: new StreamEndpoint(
+      store,
+      new KubeletClient(options.kubelet?.token ?? ''),
+      options.kubelet?.endpoint ?? (() => undefined),
+    ),
     logger,
   });
 }
@@ -176,8 +189,12 @@ function createServer(
     socket.on('close', () => sockets.delete(socket));
     socket.on('error', (error) => logger.debug('connection failed', { error: describeError(error) }));
   });
-  server.on('sessionError', (error: Error) => logger.debug('HTTP/2 session failed', { error: describeError(error) }));
-  server.on('tlsClientError', (error: Error) => logger.debug('TLS handshake failed', { error: describeError(error) }));
+  server.on('sessionError', (error: Error) =>
+    logger.debug('HTTP/2 session failed', { error: describeError(error) }),
+  );
+  server.on('tlsClientError', (error: Error) =>
+    logger.debug('TLS handshake failed', { error: describeError(error) }),
+  );
   server.on('request', (request: HttpRequest, response: HttpResponse) => {
     void RequestHandler.serve(starting.handler, request, response);
   });
@@ -187,15 +204,22 @@ function createServer(
   return server;
 }
 
-async function listen(server: Http2SecureServer, listener: Listener | undefined): Promise<{ host: string; port: number }> {
+async function listen(
+  server: Http2SecureServer,
+  listener: Listener | undefined,
+): Promise<{ host: string; port: number }> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(listener?.kind === 'fd' ? { fd: listener.fd } : { host: listener?.host, port: listener?.port }, () => {
-      server.off('error', reject);
-      resolve();
-    });
+    server.listen(
+      listener?.kind === 'fd' ? { fd: listener.fd } : { host: listener?.host, port: listener?.port },
+      () => {
+        server.off('error', reject);
+        resolve();
+      },
+    );
   });
   const address = server.address();
-  if (address === null || typeof address === 'string') throw new WeftError('WEFT2022', 'a listener is not a TCP socket');
+  if (address === null || typeof address === 'string')
+    throw new WeftError('WEFT2022', 'a listener is not a TCP socket');
   return { host: address.address, port: address.port };
 }

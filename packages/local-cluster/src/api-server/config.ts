@@ -2,7 +2,15 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { WeftError } from '@weft/telemetry';
 import type { ApiServerOptions, Listener } from './api-server.ts';
-import { isObject, objectAt, objectsAt, stringAt, valueAt, type JsonObject, type JsonValue } from './object.ts';
+import {
+  isObject,
+  objectAt,
+  objectsAt,
+  stringAt,
+  valueAt,
+  type JsonObject,
+  type JsonValue,
+} from './object.ts';
 
 /*
  * The file given to `main.ts`; the launcher writes it.
@@ -53,7 +61,8 @@ function listenersOf(path: string, file: JsonObject): Listener[] {
   const own = objectsAt(file, 'listen').map(
     (listener): Listener => ({ kind: 'address', ...hostAndPort(path, 'listen', listener) }),
   );
-  if (inherited.length + own.length === 0) throw new WeftError('WEFT2022', `${path}: listen: nothing to listen on`);
+  if (inherited.length + own.length === 0)
+    throw new WeftError('WEFT2022', `${path}: listen: nothing to listen on`);
   return [...inherited, ...own];
 }
 
@@ -67,7 +76,11 @@ function kubeletEndpoints(path: string, file: JsonObject) {
   return (nodeName: string) => byNode.get(nodeName);
 }
 
-function hostAndPort(path: string, field: string, { host, port }: JsonObject): { host: string; port: number } {
+function hostAndPort(
+  path: string,
+  field: string,
+  { host, port }: JsonObject,
+): { host: string; port: number } {
   if (typeof host === 'string' && typeof port === 'number') return { host, port };
   throw new WeftError('WEFT2022', `${path}: ${field}: host and port are needed`);
 }
@@ -79,6 +92,7 @@ function parse(path: string): JsonObject {
   } catch (error) {
     throw new WeftError('WEFT2022', `${path} cannot be read`, { cause: error });
   }
-  if (!isObject(value) || objectAt(value, 'pki') === undefined) throw new WeftError('WEFT2022', `${path}: pki is missing`);
+  if (!isObject(value) || objectAt(value, 'pki') === undefined)
+    throw new WeftError('WEFT2022', `${path}: pki is missing`);
   return value;
 }

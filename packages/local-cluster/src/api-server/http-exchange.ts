@@ -78,7 +78,8 @@ export class HttpExchange {
       return;
     }
     gzip(bytes, { level: 1 }, (error, compressed) => {
-      if (error === null) this.finish(status, compressed, { ...headers, 'content-encoding': 'gzip', vary: 'Accept-Encoding' });
+      if (error === null)
+        this.finish(status, compressed, { ...headers, 'content-encoding': 'gzip', vary: 'Accept-Encoding' });
       else this.finish(status, bytes, headers);
     });
   }
@@ -99,7 +100,11 @@ export class HttpExchange {
 
   private finish(status: number, body: Uint8Array, headers: Readonly<Record<string, string>>): void {
     if (this.response.destroyed || this.response.headersSent) return;
-    this.head(status, { 'cache-control': 'no-cache, private', ...headers, 'content-length': String(body.length) });
+    this.head(status, {
+      'cache-control': 'no-cache, private',
+      ...headers,
+      'content-length': String(body.length),
+    });
     if (this.method === 'HEAD') this.response.end();
     else this.response.end(body);
   }
@@ -111,7 +116,9 @@ export class HttpExchange {
     if (this.warnings.length > 0) {
       response.setHeader(
         'warning',
-        this.warnings.map((text) => `299 - "${text.replace(/[^\x20-\x7e]/g, ' ').replace(/["\\]/g, '\\$&')}"`),
+        this.warnings.map(
+          (text) => `299 - "${text.replace(/[^\x20-\x7e]/g, ' ').replace(/["\\]/g, '\\$&')}"`,
+        ),
       );
     }
   }

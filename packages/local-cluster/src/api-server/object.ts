@@ -71,6 +71,11 @@ export function ensureObject(parent: JsonObject, field: string): JsonObject {
   return created;
 }
 
+/** A string as it is, anything else as JSON: for messages and comparisons. */
+export function textOf(value: JsonValue): string {
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}
+
 /** `namespace/name`, or `name` of a cluster-scoped object: the key inside a collection. */
 export function objectKey(namespace: string | undefined, name: string): string {
   return namespace === undefined || namespace === '' ? name : `${namespace}/${name}`;

@@ -57,7 +57,9 @@ export class PathEndpoint {
       case '/openid/v1/jwks':
         return exchange.json(200, this.signer.jwks(), { 'content-type': 'application/jwk-set+json' });
       case '/':
-        return exchange.json(200, { paths: ['/api', '/apis', '/healthz', '/livez', '/openapi/v3', '/readyz', '/version'] });
+        return exchange.json(200, {
+          paths: ['/api', '/apis', '/healthz', '/livez', '/openapi/v3', '/readyz', '/version'],
+        });
       default:
         return this.servePrefix(exchange, path);
     }
@@ -65,8 +67,10 @@ export class PathEndpoint {
 
   private servePrefix(exchange: HttpExchange, path: string): void {
     const segments = path.slice(1).split('/');
-    if (segments[0] === 'openapi' && segments[1] === 'v3') return this.openApiDocument(exchange, segments.slice(2));
-    if (segments[0] === 'readyz' || segments[0] === 'livez' || segments[0] === 'healthz') return exchange.text(200, 'ok');
+    if (segments[0] === 'openapi' && segments[1] === 'v3')
+      return this.openApiDocument(exchange, segments.slice(2));
+    if (segments[0] === 'readyz' || segments[0] === 'livez' || segments[0] === 'healthz')
+      return exchange.text(200, 'ok');
     const document =
       segments[0] === 'api' && segments.length === 2
         ? apiResourceList(this.catalog, '', segments[1] ?? '')
@@ -82,7 +86,9 @@ export class PathEndpoint {
   private discovery(exchange: HttpExchange, root: 'api' | 'apis'): void {
     const version = negotiateDiscovery(exchange.headers.accept);
     if (version === undefined) {
-      return exchange.json(200, root === 'api' ? legacyApiVersions() : apiGroupList(this.catalog), { vary: 'Accept' });
+      return exchange.json(200, root === 'api' ? legacyApiVersions() : apiGroupList(this.catalog), {
+        vary: 'Accept',
+      });
     }
     const cached = this.cached(`${root} ${version}`, () => aggregatedDiscovery(this.catalog, root, version));
     this.sendCached(exchange, cached, {
@@ -94,7 +100,10 @@ export class PathEndpoint {
 
   private openApiIndex(exchange: HttpExchange): void {
     const cached = this.cached('openapi', () => openApiV3Index(this.openApiInput()));
-    this.sendCached(exchange, cached, { 'content-type': 'application/json', 'cache-control': 'no-cache, private' });
+    this.sendCached(exchange, cached, {
+      'content-type': 'application/json',
+      'cache-control': 'no-cache, private',
+    });
   }
 
   private openApiDocument(exchange: HttpExchange, segments: readonly string[]): void {
@@ -133,7 +142,11 @@ export class PathEndpoint {
     return made;
   }
 
-  private sendCached(exchange: HttpExchange, { text, etag }: CachedText, headers: Readonly<Record<string, string>>): void {
+  private sendCached(
+    exchange: HttpExchange,
+    { text, etag }: CachedText,
+    headers: Readonly<Record<string, string>>,
+  ): void {
     if (exchange.headers['if-none-match'] === etag) return exchange.send(304, '', { etag, ...headers });
     exchange.send(200, text, { etag, ...headers });
   }

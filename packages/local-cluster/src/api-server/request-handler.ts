@@ -2,7 +2,15 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { describeError, type Logger } from '@weft/telemetry';
-import { ApiError, badRequest, forbidden, internalError, noSuchPath, tooManyRequests, unavailable } from './api-error.ts';
+import {
+  ApiError,
+  badRequest,
+  forbidden,
+  internalError,
+  noSuchPath,
+  tooManyRequests,
+  unavailable,
+} from './api-error.ts';
 import type { Authenticator } from './auth/authenticator.ts';
 import { impersonate } from './auth/impersonation.ts';
 import { denialMessage, type AccessRequest, type RbacAuthorizer } from './auth/rbac.ts';
@@ -37,7 +45,11 @@ export class RequestHandler {
   }
 
   /** `handler` is undefined while the server starts. */
-  static async serve(handler: RequestHandler | undefined, request: HttpRequest, response: HttpResponse): Promise<void> {
+  static async serve(
+    handler: RequestHandler | undefined,
+    request: HttpRequest,
+    response: HttpResponse,
+  ): Promise<void> {
     response.on('error', () => undefined); // the client is gone; `close` follows
     const exchange = new HttpExchange(request, response);
     if (handler === undefined) {
@@ -62,7 +74,7 @@ export class RequestHandler {
       // A GET upgrades a WebSocket, but it does what a POST does, so both are asked for.
       handler.authorizeResource(user, { ...info, verb: 'create' });
       const resource = handler.resourceOf(info);
-      await handler.parts.streams.upgrade({ request, socket, head, url, info, resource, user });
+      await handler.parts.streams.upgrade({ request, socket, head, url, info, resource });
     } catch (error) {
       refuseUpgrade(socket, handler?.errorOf(error) ?? unavailable('the API server is starting'));
     }
@@ -95,7 +107,11 @@ export class RequestHandler {
   }
 
   private admit(
-    request: { readonly method?: string | undefined; readonly headers: IncomingMessage['headers']; readonly url?: URL | string | undefined },
+    request: {
+      readonly method?: string | undefined;
+      readonly headers: IncomingMessage['headers'];
+      readonly url?: URL | string | undefined;
+    },
     socket: TLSSocket,
   ): { info: RequestInfo; user: User; url: URL } {
     const url = request.url instanceof URL ? request.url : new URL(request.url ?? '/', 'https://kubernetes');

@@ -29,7 +29,8 @@ export function parseRequest(method: string, url: URL): RequestInfo | undefined 
   if (segments === undefined) return undefined;
   const path: PathRequest = { kind: 'path', verb: method.toLowerCase(), path: url.pathname };
   const [root, ...rest] = segments;
-  if (root === 'api' && rest.length >= 2) return resourceRequest(method, url, '', rest[0] ?? '', rest.slice(1)) ?? path;
+  if (root === 'api' && rest.length >= 2)
+    return resourceRequest(method, url, '', rest[0] ?? '', rest.slice(1)) ?? path;
   if (root === 'apis' && rest.length >= 3) {
     return resourceRequest(method, url, rest[0] ?? '', rest[1] ?? '', rest.slice(2)) ?? path;
   }
@@ -55,7 +56,8 @@ function resourceRequest(
     }
   }
   // Proxied paths go on below the subresource; they are cut off here and read from the URL again.
-  if (plural === undefined || plural === '' || (extra.length > 0 && subresource !== 'proxy')) return undefined;
+  if (plural === undefined || plural === '' || (extra.length > 0 && subresource !== 'proxy'))
+    return undefined;
   const verb = verbOf(method, url, name);
   if (verb === undefined) return undefined;
   return { kind: 'resource', verb, group, version, namespace, plural, subresource, name };

@@ -136,7 +136,11 @@ function customResources(registry: TypeRegistry, definition: ApiObject): readonl
   const plural = stringAt(names, 'plural') ?? '';
   const kind = stringAt(names, 'kind') ?? '';
   const versions = objectsAt(definition, 'spec', 'versions');
-  const storage = stringAt(versions.find(({ storage: isStorage }) => isStorage === true), 'name') ?? '';
+  const storage =
+    stringAt(
+      versions.find(({ storage: isStorage }) => isStorage === true),
+      'name',
+    ) ?? '';
   return versions
     .filter(({ served }) => served === true)
     .map((version): Resource => {
@@ -160,10 +164,15 @@ function customResources(registry: TypeRegistry, definition: ApiObject): readonl
           definition,
           version,
           storageApiVersion: `${group}/${storage}`,
-          columns: 'additionalPrinterColumns' in version ? objectsAt(version, 'additionalPrinterColumns') : undefined,
+          columns:
+            'additionalPrinterColumns' in version
+              ? objectsAt(version, 'additionalPrinterColumns')
+              : undefined,
           scalePaths: scalePathsOf(objectAt(version, 'subresources', 'scale')),
         },
-        selectableFields: objectsAt(version, 'selectableFields').map((f) => (stringAt(f, 'jsonPath') ?? '').slice(1)),
+        selectableFields: objectsAt(version, 'selectableFields').map((f) =>
+          (stringAt(f, 'jsonPath') ?? '').slice(1),
+        ),
       };
     });
 }
@@ -175,7 +184,13 @@ function customSubresources(
   const subresources = objectAt(version, 'subresources') ?? {};
   const found: SubresourceDefinition[] = [];
   if (objectAt(subresources, 'scale') !== undefined) {
-    found.push({ name: 'scale', verbs: subresourceVerbs, group: 'autoscaling', version: 'v1', kind: 'Scale' });
+    found.push({
+      name: 'scale',
+      verbs: subresourceVerbs,
+      group: 'autoscaling',
+      version: 'v1',
+      kind: 'Scale',
+    });
   }
   if (objectAt(subresources, 'status') !== undefined) {
     found.push({ name: 'status', verbs: subresourceVerbs, ...type });

@@ -1,5 +1,14 @@
 import { badRequest } from './api-error.ts';
-import { objectAt, objectsAt, stringAt, stringsAt, valueAt, type ApiObject, type JsonValue } from './object.ts';
+import {
+  objectAt,
+  objectsAt,
+  stringAt,
+  stringsAt,
+  textOf,
+  valueAt,
+  type ApiObject,
+  type JsonValue,
+} from './object.ts';
 
 export type ObjectFilter = (object: ApiObject) => boolean;
 
@@ -21,7 +30,7 @@ export function labelSelectorOf(
 ): (labels: Readonly<Record<string, string>>) => boolean {
   const requirements: LabelRequirement[] = [];
   for (const [key, value] of Object.entries(objectAt(selector, 'matchLabels') ?? {})) {
-    requirements.push({ key, operator: 'in', values: new Set([String(value)]) });
+    requirements.push({ key, operator: 'in', values: new Set([textOf(value)]) });
   }
   for (const expression of objectsAt(selector, 'matchExpressions')) {
     const key = stringAt(expression, 'key') ?? '';
@@ -58,7 +67,8 @@ function matches(requirement: LabelRequirement, labels: Readonly<Record<string, 
 }
 
 function parseRequirement(part: string, whole: string): LabelRequirement {
-  const set = /^(\S+)\s+(in|notin)\s+\(([^()]*)\)$/.exec(part) ?? /^(\S+)\s+(in|notin)\(([^()]*)\)$/.exec(part);
+  const set =
+    /^(\S+)\s+(in|notin)\s+\(([^()]*)\)$/.exec(part) ?? /^(\S+)\s+(in|notin)\(([^()]*)\)$/.exec(part);
   if (set !== null) {
     const values = new Set((set[3] ?? '').split(',').map((value) => value.trim()));
     return { key: checkedKey(set[1] ?? '', whole), operator: set[2] === 'in' ? 'in' : 'notin', values };
@@ -73,7 +83,10 @@ function parseRequirement(part: string, whole: string): LabelRequirement {
 }
 
 function checkedKey(key: string, whole: string): string {
-  if (!labelKey.test(key)) throw badRequest(`unable to parse requirement: invalid label key ${JSON.stringify(key)} in ${JSON.stringify(whole)}`);
+  if (!labelKey.test(key))
+    throw badRequest(
+      `unable to parse requirement: invalid label key ${JSON.stringify(key)} in ${JSON.stringify(whole)}`,
+    );
   return key;
 }
 
@@ -159,10 +172,6 @@ export function parseFieldSelector(
       const present = actual === undefined || actual === null ? (fieldDefaults[field] ?? '') : textOf(actual);
       return (present === value) === equal;
     });
-}
-
-function textOf(value: JsonValue): string {
-  return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
 function fieldPath(field: string): readonly string[] {

@@ -23,7 +23,11 @@ export class NamespaceLifecycle implements AdmissionPlugin {
     if (live.metadata.deletionTimestamp !== undefined && subresource === undefined) {
       const message = `unable to create new content in namespace ${namespace} because it is being terminated`;
       throw forbidden(resource, name, message, [
-        { reason: 'NamespaceTerminating', message: `namespace ${namespace} is being terminated`, field: 'metadata.namespace' },
+        {
+          reason: 'NamespaceTerminating',
+          message: `namespace ${namespace} is being terminated`,
+          field: 'metadata.namespace',
+        },
       ]);
     }
   }

@@ -14,11 +14,20 @@ export class PriorityAdmission implements AdmissionPlugin {
   }
 
   mutate({ operation, resource, subresource, object: pod }: AdmissionRequest): void {
-    if (operation !== 'CREATE' || resource.collection !== 'pods' || subresource !== undefined || pod === undefined) return;
+    if (
+      operation !== 'CREATE' ||
+      resource.collection !== 'pods' ||
+      subresource !== undefined ||
+      pod === undefined
+    )
+      return;
     const spec = pod['spec'] as JsonObject; // decoded and defaulted: a pod without a spec was refused
     const name = stringAt(spec, 'priorityClassName') ?? '';
     const classes = this.store.list(PRIORITY_CLASSES);
-    const found = name === '' ? classes.find((c) => c['globalDefault'] === true) : classes.find((c) => c.metadata.name === name);
+    const found =
+      name === ''
+        ? classes.find((c) => c['globalDefault'] === true)
+        : classes.find((c) => c.metadata.name === name);
     if (name !== '' && found === undefined) {
       throw forbidden(resource, pod.metadata.name, `no PriorityClass with name ${name} was found`);
     }

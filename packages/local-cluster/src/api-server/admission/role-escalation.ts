@@ -1,5 +1,12 @@
 import { forbidden } from '../api-error.ts';
-import { denialMessage, missingPermission, rulesOf, type AccessRequest, type PolicyRule, type RbacAuthorizer } from '../auth/rbac.ts';
+import {
+  denialMessage,
+  missingPermission,
+  rulesOf,
+  type AccessRequest,
+  type PolicyRule,
+  type RbacAuthorizer,
+} from '../auth/rbac.ts';
 import { jsonEquals } from '../../schema/index.ts';
 import { objectAt, stringAt } from '../object.ts';
 import type { AdmissionPlugin, AdmissionRequest } from './admission.ts';
@@ -31,10 +38,16 @@ export class RoleEscalation implements AdmissionPlugin {
         }
       : { kind: 'resource', verb: 'escalate', group: GROUP, resource: resource.plural, namespace, name };
     if (this.authorizer.authorize(user, exemption).allowed) return;
-    const wanted: readonly PolicyRule[] = binding ? this.authorizer.rulesOfReference(reference, namespace) : rulesOf(object);
+    const wanted: readonly PolicyRule[] = binding
+      ? this.authorizer.rulesOfReference(reference, namespace)
+      : rulesOf(object);
     const missing = missingPermission(this.authorizer.rulesFor(user, namespace), wanted);
     if (missing === undefined) return;
     const text = denialMessage(user, missing, '');
-    throw forbidden(resource, name, `user "${user.name}" is attempting to grant RBAC permissions not currently held: ${text}`);
+    throw forbidden(
+      resource,
+      name,
+      `user "${user.name}" is attempting to grant RBAC permissions not currently held: ${text}`,
+    );
   }
 }

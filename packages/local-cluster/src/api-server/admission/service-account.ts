@@ -20,7 +20,13 @@ export class ServiceAccountAdmission implements AdmissionPlugin {
   }
 
   mutate({ operation, resource, subresource, namespace, object: pod }: AdmissionRequest): void {
-    if (operation !== 'CREATE' || resource.collection !== 'pods' || subresource !== undefined || pod === undefined) return;
+    if (
+      operation !== 'CREATE' ||
+      resource.collection !== 'pods' ||
+      subresource !== undefined ||
+      pod === undefined
+    )
+      return;
     if (pod.metadata.annotations?.[MIRROR_ANNOTATION] !== undefined) return;
     const spec = pod['spec'] as JsonObject; // decoded and defaulted: a pod without a spec was refused
     const name = stringAt(spec, 'serviceAccountName') ?? stringAt(spec, 'serviceAccount') ?? '';

@@ -32,7 +32,8 @@ export function impersonate(authorizer: RbacAuthorizer, user: User, headers: Inc
 function extraOf(headers: IncomingHttpHeaders): User['extra'] {
   const extra: Record<string, readonly string[]> = {};
   for (const key of Object.keys(headers)) {
-    if (key.startsWith(EXTRA_PREFIX)) extra[decodeURIComponent(key.slice(EXTRA_PREFIX.length))] = header(headers, key);
+    if (key.startsWith(EXTRA_PREFIX))
+      extra[decodeURIComponent(key.slice(EXTRA_PREFIX.length))] = header(headers, key);
   }
   return extra;
 }
@@ -41,5 +42,7 @@ function extraOf(headers: IncomingHttpHeaders): User['extra'] {
 function header(headers: IncomingHttpHeaders, name: string): readonly string[] {
   const value = headers[name];
   if (value === undefined) return [];
-  return (Array.isArray(value) ? value : value.split(',')).map((part) => part.trim()).filter((part) => part !== '');
+  return (Array.isArray(value) ? value : value.split(','))
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
 }

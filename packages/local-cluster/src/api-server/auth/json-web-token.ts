@@ -18,7 +18,10 @@ export class TokenSigner {
   /** PEM private keys; the public halves of older ones keep their tokens valid. */
   constructor(privateKeyPem: string, olderPublicKeyPems: readonly string[] = []) {
     this.privateKey = createPrivateKey(privateKeyPem);
-    this.keys = [createPublicKey(this.privateKey), ...olderPublicKeyPems.map((pem) => createPublicKey(pem))].map(keyOf);
+    this.keys = [
+      createPublicKey(this.privateKey),
+      ...olderPublicKeyPems.map((pem) => createPublicKey(pem)),
+    ].map(keyOf);
   }
 
   sign(claims: JsonObject): string {
@@ -33,9 +36,12 @@ export class TokenSigner {
   verify(token: string): JsonObject | undefined {
     if (token.length > MAX_TOKEN_BYTES) return undefined;
     const [header, payload, signature, ...rest] = token.split('.');
-    if (header === undefined || payload === undefined || signature === undefined || rest.length > 0) return undefined;
+    if (header === undefined || payload === undefined || signature === undefined || rest.length > 0)
+      return undefined;
     const fields = decode(header);
-    const key = this.keys.find(({ id, algorithm }) => id === fields?.['kid'] && algorithm === fields?.['alg']);
+    const key = this.keys.find(
+      ({ id, algorithm }) => id === fields?.['kid'] && algorithm === fields?.['alg'],
+    );
     if (key === undefined) return undefined;
     const input = Buffer.from(`${header}.${payload}`);
     const valid = verify(

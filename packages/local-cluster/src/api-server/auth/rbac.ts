@@ -1,5 +1,14 @@
 import { labelSelectorOf } from '../selectors.ts';
-import { objectAt, objectKey, objectsAt, stringAt, stringsAt, valueAt, type ApiObject, type JsonObject } from '../object.ts';
+import {
+  objectAt,
+  objectKey,
+  objectsAt,
+  stringAt,
+  stringsAt,
+  valueAt,
+  type ApiObject,
+  type JsonObject,
+} from '../object.ts';
 import type { Store } from '../store/store.ts';
 import { MASTERS_GROUP, parseServiceAccountUser, type User } from './user.ts';
 
@@ -61,7 +70,9 @@ export class RbacAuthorizer {
   authorize(user: User, request: AccessRequest): AccessDecision {
     if (user.groups.includes(MASTERS_GROUP)) return { allowed: true, reason: `group ${MASTERS_GROUP}` };
     for (const grant of this.grantsOf(user)) {
-      const inScope = grant.namespace === undefined || (request.kind === 'resource' && grant.namespace === request.namespace);
+      const inScope =
+        grant.namespace === undefined ||
+        (request.kind === 'resource' && grant.namespace === request.namespace);
       if (inScope && grant.rules.some((rule) => ruleAllows(rule, request))) {
         return { allowed: true, reason: grant.reason };
       }
@@ -72,7 +83,9 @@ export class RbacAuthorizer {
   /** Everything the user may do in a namespace, for `SelfSubjectRulesReview` and escalation checks. */
   rulesFor(user: User, namespace: string | undefined): readonly PolicyRule[] {
     if (user.groups.includes(MASTERS_GROUP)) return everything;
-    const inScope = [...this.grantsOf(user)].filter((g) => g.namespace === undefined || g.namespace === namespace);
+    const inScope = [...this.grantsOf(user)].filter(
+      (g) => g.namespace === undefined || g.namespace === namespace,
+    );
     return inScope.flatMap((grant) => grant.rules);
   }
 
@@ -154,7 +167,8 @@ export function rulesOf(role: ApiObject | undefined): readonly PolicyRule[] {
 /** As an object of `SelfSubjectRulesReview`, without empty lists. */
 export function ruleObject(rule: PolicyRule): JsonObject {
   const object: JsonObject = {};
-  for (const [field, values] of Object.entries(rule) as [string, readonly string[]][]) { // PolicyRule has only lists
+  for (const [field, values] of Object.entries(rule) as [string, readonly string[]][]) {
+    // PolicyRule has only lists
     if (values.length > 0) object[field] = [...values];
   }
   return object;
@@ -162,11 +176,13 @@ export function ruleObject(rule: PolicyRule): JsonObject {
 
 function ruleAllows(rule: PolicyRule, request: AccessRequest): boolean {
   if (!has(rule.verbs, request.verb)) return false;
-  if (request.kind === 'path') return rule.nonResourceURLs.some((pattern) => pathMatches(pattern, request.path));
+  if (request.kind === 'path')
+    return rule.nonResourceURLs.some((pattern) => pathMatches(pattern, request.path));
   return (
     has(rule.apiGroups, request.group) &&
     resourceMatches(rule.resources, request.resource) &&
-    (rule.resourceNames.length === 0 || (request.name !== undefined && rule.resourceNames.includes(request.name)))
+    (rule.resourceNames.length === 0 ||
+      (request.name !== undefined && rule.resourceNames.includes(request.name)))
   );
 }
 
@@ -199,7 +215,14 @@ export function missingPermission(
         for (const resource of rule.resources) {
           const names = rule.resourceNames.length === 0 ? [undefined] : rule.resourceNames;
           for (const name of names) {
-            const request: AccessRequest = { kind: 'resource', verb, group, resource, namespace: undefined, name };
+            const request: AccessRequest = {
+              kind: 'resource',
+              verb,
+              group,
+              resource,
+              namespace: undefined,
+              name,
+            };
             if (!held.some((h) => ruleAllows(h, request))) return request;
           }
         }
@@ -215,7 +238,8 @@ export function denialMessage(user: User, request: AccessRequest, reason: string
   if (request.kind === 'path') {
     return `User "${user.name}" cannot ${request.verb} path "${request.path}"${suffix}`;
   }
-  const where = request.namespace === undefined ? 'at the cluster scope' : `in the namespace "${request.namespace}"`;
+  const where =
+    request.namespace === undefined ? 'at the cluster scope' : `in the namespace "${request.namespace}"`;
   return `User "${user.name}" cannot ${request.verb} resource "${request.resource}" in API group "${request.group}" ${where}${suffix}`;
 }
 

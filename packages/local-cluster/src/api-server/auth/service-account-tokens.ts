@@ -1,5 +1,13 @@
 import { randomUUID } from 'node:crypto';
-import { numberAt, objectAt, objectKey, stringAt, stringsAt, type ApiObject, type JsonObject } from '../object.ts';
+import {
+  numberAt,
+  objectAt,
+  objectKey,
+  stringAt,
+  stringsAt,
+  type ApiObject,
+  type JsonObject,
+} from '../object.ts';
 import type { Store } from '../store/store.ts';
 import type { TokenSigner } from './json-web-token.ts';
 import { serviceAccountUser, type User } from './user.ts';
@@ -40,7 +48,12 @@ export class ServiceAccountTokens {
     this.now = now;
   }
 
-  issue(account: ApiObject, audiences: readonly string[], seconds: number, bound: BoundObject | undefined): IssuedToken {
+  issue(
+    account: ApiObject,
+    audiences: readonly string[],
+    seconds: number,
+    bound: BoundObject | undefined,
+  ): IssuedToken {
     const issuedAt = Math.floor(this.now().getTime() / 1000);
     const lifetime = Math.min(seconds, MAX_EXPIRATION_SECONDS);
     const namespace = account.metadata.namespace ?? '';
@@ -68,7 +81,8 @@ export class ServiceAccountTokens {
     if (claims === undefined) return { kind: 'invalid', why: 'the signature is not of this cluster' };
     const seconds = this.now().getTime() / 1000;
     if (stringAt(claims, 'iss') !== this.issuer) return { kind: 'invalid', why: 'wrong issuer' };
-    if ((numberAt(claims, 'exp') ?? 0) <= seconds) return { kind: 'invalid', why: 'service account token has expired' };
+    if ((numberAt(claims, 'exp') ?? 0) <= seconds)
+      return { kind: 'invalid', why: 'service account token has expired' };
     if ((numberAt(claims, 'nbf') ?? 0) > seconds) return { kind: 'invalid', why: 'token is not valid yet' };
     const granted = stringsAt(claims, 'aud').filter((audience) => audiences.includes(audience));
     if (granted.length === 0) return { kind: 'invalid', why: 'token audiences do not match' };
@@ -84,7 +98,10 @@ export class ServiceAccountTokens {
       if (reference === undefined) continue;
       // A token bound to a pod also names the node, for information; the pod is what it is bound to.
       if (claim === 'node' && objectAt(identity, 'pod') !== undefined) continue;
-      const live = this.store.get(collection, objectKey(scope === 'namespaced' ? namespace : undefined, stringAt(reference, 'name') ?? ''));
+      const live = this.store.get(
+        collection,
+        objectKey(scope === 'namespaced' ? namespace : undefined, stringAt(reference, 'name') ?? ''),
+      );
       if (live === undefined || live.metadata.uid !== stringAt(reference, 'uid')) {
         return { kind: 'invalid', why: `the ${claim} the token is bound to has been deleted` };
       }
@@ -102,7 +119,10 @@ const boundKinds = [
 
 function boundClaims(store: Store, bound: BoundObject | undefined): JsonObject {
   if (bound === undefined) return {};
-  const reference = (object: ApiObject): JsonObject => ({ name: object.metadata.name, uid: object.metadata.uid ?? '' });
+  const reference = (object: ApiObject): JsonObject => ({
+    name: object.metadata.name,
+    uid: object.metadata.uid ?? '',
+  });
   if (bound.kind !== 'Pod') return { [bound.kind.toLowerCase()]: reference(bound.object) };
   const nodeName = stringAt(bound.object, 'spec', 'nodeName');
   const node = nodeName === undefined ? undefined : store.get('nodes', nodeName);

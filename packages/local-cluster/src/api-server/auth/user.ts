@@ -11,7 +11,12 @@ export const AUTHENTICATED_GROUP = 'system:authenticated';
 export const MASTERS_GROUP = 'system:masters';
 const serviceAccountPrefix = 'system:serviceaccount:';
 
-export function serviceAccountUser(namespace: string, name: string, uid: string, extra: User['extra'] = {}): User {
+export function serviceAccountUser(
+  namespace: string,
+  name: string,
+  uid: string,
+  extra: User['extra'] = {},
+): User {
   return {
     name: `${serviceAccountPrefix}${namespace}:${name}`,
     uid,

@@ -33,10 +33,13 @@ export interface DeleteOptions {
 export function deleteOptionsOf(body: JsonObject, parameters: URLSearchParams): DeleteOptions {
   const policy = stringAt(body, 'propagationPolicy') ?? parameters.get('propagationPolicy') ?? undefined;
   if (policy !== undefined && policy !== 'Background' && policy !== 'Foreground' && policy !== 'Orphan') {
-    throw badRequest(`propagationPolicy: Unsupported value: ${JSON.stringify(policy)}: supported values: "Background", "Foreground", "Orphan"`);
+    throw badRequest(
+      `propagationPolicy: Unsupported value: ${JSON.stringify(policy)}: supported values: "Background", "Foreground", "Orphan"`,
+    );
   }
   const queryGrace = parameters.get('gracePeriodSeconds');
-  const grace = numberAt(body, 'gracePeriodSeconds') ?? (queryGrace === null ? undefined : Number(queryGrace));
+  const grace =
+    numberAt(body, 'gracePeriodSeconds') ?? (queryGrace === null ? undefined : Number(queryGrace));
   return {
     gracePeriodSeconds: grace,
     propagationPolicy: body['orphanDependents'] === true ? 'Orphan' : policy,
@@ -51,7 +54,8 @@ export function deleteOptionsOf(body: JsonObject, parameters: URLSearchParams): 
 export function isDeleted(object: ApiObject): boolean {
   const { deletionTimestamp, deletionGracePeriodSeconds, finalizers } = object.metadata;
   if (deletionTimestamp === undefined || (finalizers?.length ?? 0) > 0) return false;
-  if (object.kind === 'Namespace' && object.apiVersion === 'v1') return stringsAt(object, 'spec', 'finalizers').length === 0;
+  if (object.kind === 'Namespace' && object.apiVersion === 'v1')
+    return stringsAt(object, 'spec', 'finalizers').length === 0;
   return (deletionGracePeriodSeconds ?? 0) === 0;
 }
 
@@ -127,7 +131,8 @@ export class ObjectDeleter {
       metadata.deletionTimestamp = timestamp(new Date(this.now().getTime() + grace * 1000));
       metadata.deletionGracePeriodSeconds = grace;
       if (countsGenerations(resource)) metadata.generation = (metadata.generation ?? 0) + 1;
-      if (resource.collection === 'namespaces') object['status'] = { ...statusOf(object), phase: 'Terminating' };
+      if (resource.collection === 'namespaces')
+        object['status'] = { ...statusOf(object), phase: 'Terminating' };
       return object;
     }
     const shorter = alreadyGrace !== undefined && grace < alreadyGrace;
@@ -149,14 +154,17 @@ function statusOf(object: ApiObject): JsonObject {
 function graceOf(resource: Resource, object: ApiObject, options: DeleteOptions): number {
   if (resource.collection !== 'pods') return 0;
   const phase = stringAt(object, 'status', 'phase');
-  if ((stringAt(object, 'spec', 'nodeName') ?? '') === '' || phase === 'Succeeded' || phase === 'Failed') return 0;
+  if ((stringAt(object, 'spec', 'nodeName') ?? '') === '' || phase === 'Succeeded' || phase === 'Failed')
+    return 0;
   const grace = options.gracePeriodSeconds ?? gracePeriodOf(object);
   return grace < 0 ? 1 : grace;
 }
 
 function finalizersOf(present: readonly string[], { propagationPolicy }: DeleteOptions): string[] {
   if (propagationPolicy === undefined) return [...present];
-  const others = present.filter((finalizer) => finalizer !== FOREGROUND_FINALIZER && finalizer !== ORPHAN_FINALIZER);
+  const others = present.filter(
+    (finalizer) => finalizer !== FOREGROUND_FINALIZER && finalizer !== ORPHAN_FINALIZER,
+  );
   if (propagationPolicy === 'Foreground') return [...others, FOREGROUND_FINALIZER];
   if (propagationPolicy === 'Orphan') return [...others, ORPHAN_FINALIZER];
   return others;
@@ -165,7 +173,11 @@ function finalizersOf(present: readonly string[], { propagationPolicy }: DeleteO
 function checkPreconditions(resource: Resource, live: ApiObject, options: DeleteOptions): void {
   const { name, uid, resourceVersion } = live.metadata;
   if (options.uid !== undefined && options.uid !== uid) {
-    throw conflict(resource, name, `Precondition failed: UID in precondition: ${options.uid}, UID in object meta: ${uid ?? ''}`);
+    throw conflict(
+      resource,
+      name,
+      `Precondition failed: UID in precondition: ${options.uid}, UID in object meta: ${uid ?? ''}`,
+    );
   }
   if (options.resourceVersion !== undefined && options.resourceVersion !== resourceVersion) {
     throw conflict(

@@ -7,8 +7,16 @@ const immutablePaths: Readonly<Record<string, readonly (readonly string[])[]>> =
   'deployments.apps': [['spec', 'selector']],
   'daemonsets.apps': [['spec', 'selector']],
   'replicasets.apps': [['spec', 'selector']],
-  'statefulsets.apps': [['spec', 'selector'], ['spec', 'serviceName'], ['spec', 'volumeClaimTemplates']],
-  'jobs.batch': [['spec', 'selector'], ['spec', 'template'], ['spec', 'completionMode']],
+  'statefulsets.apps': [
+    ['spec', 'selector'],
+    ['spec', 'serviceName'],
+    ['spec', 'volumeClaimTemplates'],
+  ],
+  'jobs.batch': [
+    ['spec', 'selector'],
+    ['spec', 'template'],
+    ['spec', 'completionMode'],
+  ],
   'endpointslices.discovery.k8s.io': [['addressType']],
   secrets: [['type']],
   'priorityclasses.scheduling.k8s.io': [['value']],
@@ -46,7 +54,12 @@ export function immutableFieldErrors(resource: Resource, object: ApiObject, live
   return errors;
 }
 
-const podMutableSpec = ['activeDeadlineSeconds', 'tolerations', 'terminationGracePeriodSeconds', 'schedulingGates'];
+const podMutableSpec = [
+  'activeDeadlineSeconds',
+  'tolerations',
+  'terminationGracePeriodSeconds',
+  'schedulingGates',
+];
 
 /** Of a pod's spec only images and a few numbers may change; `nodeName` is set by a binding, not here. */
 function podErrors(pod: ApiObject, live: ApiObject): FieldError[] {
@@ -62,7 +75,8 @@ function podErrors(pod: ApiObject, live: ApiObject): FieldError[] {
 function fixedSpec(pod: ApiObject): JsonObject {
   const spec = cloneJson(objectAt(pod, 'spec') ?? {});
   for (const field of podMutableSpec) delete spec[field];
-  for (const container of [...objectsAt(spec, 'containers'), ...objectsAt(spec, 'initContainers')]) delete container['image'];
+  for (const container of [...objectsAt(spec, 'containers'), ...objectsAt(spec, 'initContainers')])
+    delete container['image'];
   return spec;
 }
 

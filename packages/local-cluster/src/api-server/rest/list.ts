@@ -48,10 +48,15 @@ export function checkResourceVersion(store: Store, parameters: URLSearchParams):
   }
   const revision = parseResourceVersion(text);
   if (revision > store.revision) {
-    throw new ApiError(504, 'Timeout', `Too large resource version: ${revision}, current: ${store.revision}`, {
-      retryAfterSeconds: 1,
-      causes: [{ reason: 'ResourceVersionTooLarge', message: 'Too large resource version' }],
-    });
+    throw new ApiError(
+      504,
+      'Timeout',
+      `Too large resource version: ${revision}, current: ${store.revision}`,
+      {
+        retryAfterSeconds: 1,
+        causes: [{ reason: 'ResourceVersionTooLarge', message: 'Too large resource version' }],
+      },
+    );
   }
   if (match === 'Exact' && revision !== 0 && revision < store.revision) {
     throw expired(`The resourceVersion for the provided list is too old.`);
@@ -60,7 +65,10 @@ export function checkResourceVersion(store: Store, parameters: URLSearchParams):
 
 export function parseResourceVersion(text: string): number {
   if (text === '') return 0;
-  if (!/^\d{1,15}$/.test(text)) throw badRequest(`Invalid value: ${JSON.stringify(text)}: strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`);
+  if (!/^\d{1,15}$/.test(text))
+    throw badRequest(
+      `Invalid value: ${JSON.stringify(text)}: strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`,
+    );
   return Number(text);
 }
 

@@ -12,7 +12,8 @@ export function negotiateRepresentation(accept: string | undefined): Representat
     const version = alternative.parameters.get('v') === 'v1beta1' ? 'v1beta1' : 'v1';
     if (as === undefined) return { kind: 'object' };
     if (as === 'Table') return { kind: 'table', version };
-    if (as === 'PartialObjectMetadata' || as === 'PartialObjectMetadataList') return { kind: 'metadata', version };
+    if (as === 'PartialObjectMetadata' || as === 'PartialObjectMetadataList')
+      return { kind: 'metadata', version };
   }
   return { kind: 'object' };
 }

@@ -11,9 +11,25 @@ import {
 import { trackUpdate } from '../../patch/index.ts';
 import type { AdmissionChain, AdmissionRequest } from '../admission/admission.ts';
 import { randomSuffix } from '../admission/service-account.ts';
-import { alreadyExists, badRequest, conflict, invalid, notFound, STALE_RESOURCE_VERSION } from '../api-error.ts';
+import {
+  alreadyExists,
+  badRequest,
+  conflict,
+  invalid,
+  notFound,
+  STALE_RESOURCE_VERSION,
+} from '../api-error.ts';
 import type { User } from '../auth/user.ts';
-import { cloneJson, isObject, objectKey, timestamp, type ApiObject, type JsonObject, type ObjectMeta } from '../object.ts';
+import {
+  cloneJson,
+  isObject,
+  objectKey,
+  textOf,
+  timestamp,
+  type ApiObject,
+  type JsonObject,
+  type ObjectMeta,
+} from '../object.ts';
 import { CRD_COLLECTION, hasSubresource, type Resource, type ResourceCatalog } from '../resource.ts';
 import type { Store } from '../store/store.ts';
 import { defaultNames, establish, validateDefinition } from './custom-resource-definitions.ts';
@@ -80,11 +96,13 @@ export class ObjectWriter {
     const { resource } = request;
     const object = this.typed(request, decoded);
     const { metadata } = object;
-    if ((metadata.resourceVersion ?? '') !== '') throw badRequest('resourceVersion should not be set on objects to be created');
+    if ((metadata.resourceVersion ?? '') !== '')
+      throw badRequest('resourceVersion should not be set on objects to be created');
     if ((metadata.name ?? '') === '' && (metadata.generateName ?? '') !== '') {
       metadata.name = `${metadata.generateName ?? ''}${randomSuffix()}`;
     }
-    for (const field of ['deletionTimestamp', 'deletionGracePeriodSeconds', 'selfLink', 'resourceVersion']) delete metadata[field];
+    for (const field of ['deletionTimestamp', 'deletionGracePeriodSeconds', 'selfLink', 'resourceVersion'])
+      delete metadata[field];
     if (!managed) delete metadata.managedFields;
     metadata.uid = randomUUID();
     metadata.creationTimestamp = timestamp(this.now());
@@ -153,7 +171,11 @@ export class ObjectWriter {
     const admission = this.admissionRequest(request, 'UPDATE', object, live);
     await this.admission.mutate(admission);
     this.complete(resource, object);
-    if (countsGenerations(resource) && !isStatusLike(subresource) && desiredStateChanged(resource, object, live)) {
+    if (
+      countsGenerations(resource) &&
+      !isStatusLike(subresource) &&
+      desiredStateChanged(resource, object, live)
+    ) {
       object.metadata.generation = (live.metadata.generation ?? 0) + 1;
     }
     this.check(resource, object, live);
@@ -176,11 +198,13 @@ export class ObjectWriter {
     const { apiVersion, kind } = decoded;
     if (apiVersion !== undefined && apiVersion !== '' && apiVersion !== resource.apiVersion) {
       throw badRequest(
-        `the API version in the data (${String(apiVersion)}) does not match the expected API version (${resource.apiVersion})`,
+        `the API version in the data (${textOf(apiVersion)}) does not match the expected API version (${resource.apiVersion})`,
       );
     }
     if (kind !== undefined && kind !== '' && kind !== resource.kind) {
-      throw badRequest(`${resource.kind} in version "${resource.version}" cannot be handled as a ${String(kind)}`);
+      throw badRequest(
+        `${resource.kind} in version "${resource.version}" cannot be handled as a ${textOf(kind)}`,
+      );
     }
     let object = { ...cloneJson(decoded), apiVersion: resource.apiVersion, kind: resource.kind };
     if (resource.schema !== undefined) {
@@ -195,7 +219,9 @@ export class ObjectWriter {
     if (resource.namespaced) {
       const given = metadata['namespace'];
       if (given !== undefined && given !== '' && given !== namespace) {
-        throw badRequest('the namespace of the provided object does not match the namespace sent on the request');
+        throw badRequest(
+          'the namespace of the provided object does not match the namespace sent on the request',
+        );
       }
       metadata['namespace'] = namespace ?? '';
     } else {
@@ -213,7 +239,10 @@ export class ObjectWriter {
       return;
     }
     const { resource } = request;
-    const prefix = resource.custom === undefined ? `${resource.kind} in version "${resource.version}" cannot be handled as a ${resource.kind}: ` : '';
+    const prefix =
+      resource.custom === undefined
+        ? `${resource.kind} in version "${resource.version}" cannot be handled as a ${resource.kind}: `
+        : '';
     throw badRequest(`${prefix}strict decoding error: ${problems.join(', ')}`);
   }
 
@@ -225,13 +254,21 @@ export class ObjectWriter {
 
   private check(resource: Resource, object: ApiObject, live: ApiObject | undefined): void {
     const errors: FieldError[] = [];
-    if (object.metadata.name === '') errors.push(fieldError.required('metadata.name', 'name or generateName is required'));
-    const annotationBytes = Object.entries(object.metadata.annotations ?? {}).reduce((sum, [k, v]) => sum + k.length + v.length, 0);
+    if (object.metadata.name === '')
+      errors.push(fieldError.required('metadata.name', 'name or generateName is required'));
+    const annotationBytes = Object.entries(object.metadata.annotations ?? {}).reduce(
+      (sum, [k, v]) => sum + k.length + v.length,
+      0,
+    );
     if (annotationBytes > MAX_ANNOTATION_BYTES) {
-      errors.push(fieldError.tooLong('metadata.annotations', `may not be more than ${MAX_ANNOTATION_BYTES} bytes`));
+      errors.push(
+        fieldError.tooLong('metadata.annotations', `may not be more than ${MAX_ANNOTATION_BYTES} bytes`),
+      );
     }
     if (live?.metadata.deletionTimestamp !== undefined) {
-      const added = (object.metadata.finalizers ?? []).filter((f) => !(live.metadata.finalizers ?? []).includes(f));
+      const added = (object.metadata.finalizers ?? []).filter(
+        (f) => !(live.metadata.finalizers ?? []).includes(f),
+      );
       if (added.length > 0) {
         const why = `no new finalizers can be added if the object is being deleted, found new finalizers ${JSON.stringify(added)}`;
         errors.push(fieldError.forbidden('metadata.finalizers', why));
@@ -243,7 +280,8 @@ export class ObjectWriter {
       errors.push(...validateDefinition(this.catalog.registry, object, live));
       if (errors.length === 0) establish(this.store, object, this.now());
     }
-    if (resource.collection === 'services' && errors.length === 0) errors.push(...this.addresses.allocate(object, live));
+    if (resource.collection === 'services' && errors.length === 0)
+      errors.push(...this.addresses.allocate(object, live));
     if (errors.length > 0) throw invalid(resource, object.metadata.name, errors);
   }
 
@@ -270,7 +308,9 @@ export class ObjectWriter {
   }
 
   private forStorage(resource: Resource, object: ApiObject): ApiObject {
-    return resource.custom === undefined ? object : { ...object, apiVersion: resource.custom.storageApiVersion };
+    return resource.custom === undefined
+      ? object
+      : { ...object, apiVersion: resource.custom.storageApiVersion };
   }
 
   private admissionRequest(
@@ -281,7 +321,19 @@ export class ObjectWriter {
   ): AdmissionRequest {
     const { resource, subresource, namespace, user, options, dryRun, warnings } = request;
     const name = object.metadata.name;
-    return { operation, resource, subresource, namespace, name, user, object, oldObject, options, dryRun, warnings };
+    return {
+      operation,
+      resource,
+      subresource,
+      namespace,
+      name,
+      user,
+      object,
+      oldObject,
+      options,
+      dryRun,
+      warnings,
+    };
   }
 }
 
@@ -298,7 +350,9 @@ function checkIdentity(
 ): void {
   const { name, uid } = object.metadata;
   if (name !== '' && name !== live.metadata.name) {
-    throw badRequest(`the name of the object (${name}) does not match the name on the URL (${live.metadata.name})`);
+    throw badRequest(
+      `the name of the object (${name}) does not match the name on the URL (${live.metadata.name})`,
+    );
   }
   if (uid !== undefined && uid !== '' && uid !== live.metadata.uid) {
     throw conflict(
@@ -315,13 +369,21 @@ function checkIdentity(
     }
     return;
   }
-  if (givenVersion !== live.metadata.resourceVersion) throw conflict(resource, live.metadata.name, STALE_RESOURCE_VERSION);
+  if (givenVersion !== live.metadata.resourceVersion)
+    throw conflict(resource, live.metadata.name, STALE_RESOURCE_VERSION);
 }
 
 /** Fields of the metadata that only the server sets. */
 function keepSystemFields(metadata: ObjectMeta, live: ObjectMeta): void {
   metadata.name = live.name;
-  for (const field of ['uid', 'creationTimestamp', 'deletionTimestamp', 'deletionGracePeriodSeconds', 'generation', 'resourceVersion']) {
+  for (const field of [
+    'uid',
+    'creationTimestamp',
+    'deletionTimestamp',
+    'deletionGracePeriodSeconds',
+    'generation',
+    'resourceVersion',
+  ]) {
     const value = live[field];
     if (value === undefined) delete metadata[field];
     else metadata[field] = value;
@@ -333,7 +395,7 @@ function encodeStringData(secret: ApiObject): void {
   const text = secret['stringData'];
   if (!isObject(text)) return;
   const data = isObject(secret['data']) ? secret['data'] : {};
-  for (const [key, value] of Object.entries(text)) data[key] = Buffer.from(String(value)).toString('base64');
+  for (const [key, value] of Object.entries(text)) data[key] = Buffer.from(textOf(value)).toString('base64');
   secret['data'] = data;
   delete secret['stringData'];
 }

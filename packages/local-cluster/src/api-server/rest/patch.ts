@@ -1,7 +1,7 @@
 import { jsonPatch, mergePatch, PatchError, serverSideApply, strategicMerge } from '../../patch/index.ts';
 import { isObject, pruneUnknown, type JsonObject } from '../../schema/index.ts';
 import { ApiError, badRequest, conflict, notFound, STALE_RESOURCE_VERSION } from '../api-error.ts';
-import { objectKey, stringAt, type ApiObject } from '../object.ts';
+import { objectKey, stringAt, textOf, type ApiObject } from '../object.ts';
 import type { Resource } from '../resource.ts';
 import type { Store } from '../store/store.ts';
 import { isStatusLike, type ObjectWriter, type WriteRequest, type WriteResult } from './object-writer.ts';
@@ -63,11 +63,16 @@ export function patched(
 function patchFailure(resource: Resource, live: JsonObject, error: PatchError): ApiError {
   if (error.status === 400) return badRequest(error.message);
   const name = stringAt(live, 'metadata', 'name') ?? '';
-  return new ApiError(422, 'Invalid', `the server rejected our request due to an error in our request: ${error.message}`, {
-    name,
-    ...(resource.group === '' ? {} : { group: resource.group }),
-    kind: resource.kind,
-  });
+  return new ApiError(
+    422,
+    'Invalid',
+    `the server rejected our request due to an error in our request: ${error.message}`,
+    {
+      name,
+      ...(resource.group === '' ? {} : { group: resource.group }),
+      kind: resource.kind,
+    },
+  );
 }
 
 async function applyPatch(
@@ -91,7 +96,11 @@ async function applyPatch(
       ...(live === undefined ? {} : { live }),
       applied,
       force: request.force,
-      resetFields: isStatusLike(subresource) ? ['spec'] : resource.subresources.some((s) => s.name === 'status') ? ['status'] : [],
+      resetFields: isStatusLike(subresource)
+        ? ['spec']
+        : resource.subresources.some((s) => s.name === 'status')
+          ? ['status']
+          : [],
       manager: request.fieldManager,
       apiVersion: resource.apiVersion,
       ...(subresource === undefined ? {} : { subresource }),
@@ -99,14 +108,22 @@ async function applyPatch(
     });
     if (result.kind === 'applied') return result.object;
     throw new ApiError(409, 'Conflict', result.message, {
-      causes: result.conflicts.map(({ message, path }) => ({ reason: 'FieldManagerConflict', message, field: path })),
+      causes: result.conflicts.map(({ message, path }) => ({
+        reason: 'FieldManagerConflict',
+        message,
+        field: path,
+      })),
     });
   };
   if (store.get(resource.collection, key) === undefined) {
     if (subresource !== undefined) throw notFound(resource, name);
     const uid = stringAt(body, 'metadata', 'uid') ?? '';
     if (uid !== '') {
-      throw conflict(resource, name, `uid mismatch: the provided object specified uid ${uid}, and no existing object was found`);
+      throw conflict(
+        resource,
+        name,
+        `uid mismatch: the provided object specified uid ${uid}, and no existing object was found`,
+      );
     }
     return writer.create(request, merge(undefined), true);
   }
@@ -115,7 +132,8 @@ async function applyPatch(
     name,
     (live) => {
       const version = stringAt(body, 'metadata', 'resourceVersion') ?? '';
-      if (version !== '' && version !== live.metadata.resourceVersion) throw conflict(resource, name, STALE_RESOURCE_VERSION);
+      if (version !== '' && version !== live.metadata.resourceVersion)
+        throw conflict(resource, name, STALE_RESOURCE_VERSION);
       return { object: merge(live), managed: true };
     },
     { requireVersion: false },
@@ -127,7 +145,7 @@ function checkApplyConfiguration(resource: Resource, name: string, body: JsonObj
     throw badRequest('apiVersion and kind must be set in an apply configuration');
   }
   if (body['apiVersion'] !== resource.apiVersion) {
-    throw badRequest(`apiVersion ${String(body['apiVersion'])} does not match ${resource.apiVersion}`);
+    throw badRequest(`apiVersion ${textOf(body['apiVersion'])} does not match ${resource.apiVersion}`);
   }
   const metadata = body['metadata'];
   if (!isObject(metadata)) throw badRequest('metadata must be set in an apply configuration');

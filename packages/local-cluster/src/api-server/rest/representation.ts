@@ -77,7 +77,12 @@ export function listText(
       return listDocument(listKind(resource), resource.apiVersion, metadata, objects.map(jsonText));
     case 'metadata': {
       const items = objects.map((object) => JSON.stringify(partialMetadata(object, representation.version)));
-      return listDocument('PartialObjectMetadataList', `meta.k8s.io/${representation.version}`, metadata, items);
+      return listDocument(
+        'PartialObjectMetadataList',
+        `meta.k8s.io/${representation.version}`,
+        metadata,
+        items,
+      );
     }
     case 'table':
       return JSON.stringify(table(options, objects, metadata));
@@ -107,7 +112,12 @@ function listKind(resource: Resource): string {
 }
 
 /** Written by hand, so that the texts of the items are not made again. */
-function listDocument(kind: string, apiVersion: string, metadata: JsonObject, items: readonly string[]): string {
+function listDocument(
+  kind: string,
+  apiVersion: string,
+  metadata: JsonObject,
+  items: readonly string[],
+): string {
   const head = JSON.stringify({ kind, apiVersion, metadata });
   return `${head.slice(0, -1)},"items":[${items.join(',')}]}`;
 }

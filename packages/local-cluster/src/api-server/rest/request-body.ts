@@ -19,7 +19,11 @@ export interface DecodedBody {
 const objectTypes = ['application/json', 'application/yaml', 'application/vnd.kubernetes.protobuf'];
 
 /** The object of a POST, PUT or DELETE. A body without a Content-Type is JSON, as `kubectl create --raw` sends. */
-export function decodeObject(registry: TypeRegistry, contentType: string | undefined, body: Buffer): DecodedBody {
+export function decodeObject(
+  registry: TypeRegistry,
+  contentType: string | undefined,
+  body: Buffer,
+): DecodedBody {
   const { type } = parseMediaType(contentType ?? 'application/json');
   switch (type) {
     case '':
@@ -50,7 +54,8 @@ export function patchKindOf(contentType: string | undefined, custom: boolean): P
   const { type } = parseMediaType(contentType ?? '');
   const kind = Object.hasOwn(patchTypes, type) ? patchTypes[type] : undefined;
   // Without merge keys a strategic merge of a custom resource would silently replace lists.
-  if (kind === undefined || (kind === 'strategic' && custom)) throw unsupportedMediaType(type, Object.keys(patchTypes));
+  if (kind === undefined || (kind === 'strategic' && custom))
+    throw unsupportedMediaType(type, Object.keys(patchTypes));
   return kind;
 }
 
@@ -76,7 +81,9 @@ export function fieldValidationOf(parameters: URLSearchParams): FieldValidation 
     case 'Ignore':
       return text;
     default:
-      throw badRequest(`invalid fieldValidation ${JSON.stringify(text)}: must be one of Ignore, Warn, Strict`);
+      throw badRequest(
+        `invalid fieldValidation ${JSON.stringify(text)}: must be one of Ignore, Warn, Strict`,
+      );
   }
 }
 
@@ -96,7 +103,10 @@ function decoding<T>(work: () => T): T {
   try {
     return work();
   } catch (error) {
-    const why = typeof error === 'object' && error !== null && 'message' in error ? String(error.message) : String(error);
+    const why =
+      typeof error === 'object' && error !== null && 'message' in error
+        ? String(error.message)
+        : String(error);
     throw badRequest(`the object provided is unrecognized: ${why}`);
   }
 }

@@ -1,4 +1,12 @@
-import { ApiError, badRequest, conflict, methodNotAllowed, noSuchPath, notFound, STALE_RESOURCE_VERSION } from '../api-error.ts';
+import {
+  ApiError,
+  badRequest,
+  conflict,
+  methodNotAllowed,
+  noSuchPath,
+  notFound,
+  STALE_RESOURCE_VERSION,
+} from '../api-error.ts';
 import type { ServiceAccountTokens } from '../auth/service-account-tokens.ts';
 import type { User } from '../auth/user.ts';
 import type { HttpExchange } from '../http-exchange.ts';
@@ -11,10 +19,24 @@ import { listPage } from './list.ts';
 import { negotiateRepresentation } from './media-types.ts';
 import { type ObjectWriter, type WriteRequest, type WriteResult } from './object-writer.ts';
 import { patched, patchObject } from './patch.ts';
-import { includeObjectOf, listText, objectText, present, type RepresentationOptions } from './representation.ts';
+import {
+  includeObjectOf,
+  listText,
+  objectText,
+  present,
+  type RepresentationOptions,
+} from './representation.ts';
 import { decodeObject, decodePatch, fieldValidationOf, patchKindOf, requireObject } from './request-body.ts';
 import type { Reviews } from './reviews.ts';
-import { bindPod, createToken, evictionStatus, finalizedNamespace, scaleOf, takeDisruption, withScale } from './subresources.ts';
+import {
+  bindPod,
+  createToken,
+  evictionStatus,
+  finalizedNamespace,
+  scaleOf,
+  takeDisruption,
+  withScale,
+} from './subresources.ts';
 import { serveWatch } from './watch.ts';
 
 const MAX_FIELD_MANAGER_LENGTH = 128;
@@ -46,7 +68,12 @@ export class ResourceEndpoint {
     this.parts = parts;
   }
 
-  async serve(exchange: HttpExchange, request: ResourceRequest, resource: Resource, user: User): Promise<void> {
+  async serve(
+    exchange: HttpExchange,
+    request: ResourceRequest,
+    resource: Resource,
+    user: User,
+  ): Promise<void> {
     const namespace = resource.namespaced ? request.namespace : undefined;
     const call: Call = { exchange, request, resource, user, namespace };
     if (request.subresource !== undefined) {
@@ -54,7 +81,12 @@ export class ResourceEndpoint {
       return this.serveSubresource(call, request.subresource);
     }
     if (!resource.verbs.includes(request.verb)) throw methodNotAllowed();
-    if (resource.namespaced && namespace === undefined && request.verb !== 'list' && request.verb !== 'watch') {
+    if (
+      resource.namespaced &&
+      namespace === undefined &&
+      request.verb !== 'list' &&
+      request.verb !== 'watch'
+    ) {
       // A POST to the cluster-wide path of a namespaced resource.
       throw request.name === undefined ? methodNotAllowed() : noSuchPath();
     }
@@ -111,7 +143,10 @@ export class ResourceEndpoint {
     const decoded = await this.readObject(call);
     const review = this.parts.reviews.answer(resource, namespace, user, decoded.object);
     if (review !== undefined) return exchange.json(201, review);
-    await this.written(call, await this.parts.writer.create(this.writeRequest(call, decoded.duplicateFields), decoded.object, false));
+    await this.written(
+      call,
+      await this.parts.writer.create(this.writeRequest(call, decoded.duplicateFields), decoded.object, false),
+    );
   }
 
   private async update(call: Call): Promise<void> {
@@ -133,7 +168,9 @@ export class ResourceEndpoint {
     const request = this.writeRequest(call, patch.duplicateFields);
     const force = exchange.url.searchParams.get('force') === 'true';
     if (patchKind === 'apply' && (exchange.url.searchParams.get('fieldManager') ?? '') === '') {
-      throw badRequest('PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch');
+      throw badRequest(
+        'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch',
+      );
     }
     const result = await patchObject(this.parts.writer, this.parts.store, this.parts.now, {
       ...request,
@@ -148,7 +185,14 @@ export class ResourceEndpoint {
   private async delete(call: Call): Promise<void> {
     const { exchange, resource, namespace, user } = call;
     const options = deleteOptionsOf(await this.readOptions(call), exchange.url.searchParams);
-    const result = await this.parts.deleter.delete(resource, namespace, nameOf(call), user, options, exchange.warnings);
+    const result = await this.parts.deleter.delete(
+      resource,
+      namespace,
+      nameOf(call),
+      user,
+      options,
+      exchange.warnings,
+    );
     await this.parts.store.durable();
     exchange.json(200, result);
   }
@@ -159,14 +203,23 @@ export class ResourceEndpoint {
     const page = listPage(this.parts.store, resource, namespace, undefined, exchange.url.searchParams);
     for (const { metadata } of page.objects) {
       try {
-        await this.parts.deleter.delete(resource, metadata.namespace, metadata.name, user, options, exchange.warnings);
+        await this.parts.deleter.delete(
+          resource,
+          metadata.namespace,
+          metadata.name,
+          user,
+          options,
+          exchange.warnings,
+        );
       } catch (error) {
         // Somebody else deleted it first, which is what was asked for.
         if (!ApiError.is(error) || error.code !== 404) throw error;
       }
     }
     await this.parts.store.durable();
-    exchange.send(200, listText(this.representation(call), page.objects, page.metadata), { 'content-type': 'application/json' });
+    exchange.send(200, listText(this.representation(call), page.objects, page.metadata), {
+      'content-type': 'application/json',
+    });
   }
 
   private async scale(call: Call): Promise<void> {
@@ -196,7 +249,10 @@ export class ResourceEndpoint {
   private async token(call: Call): Promise<void> {
     const { object } = await this.readObject(call);
     const { store, tokens } = this.parts;
-    call.exchange.json(201, createToken(store, tokens, call.resource, call.namespace ?? '', nameOf(call), object));
+    call.exchange.json(
+      201,
+      createToken(store, tokens, call.resource, call.namespace ?? '', nameOf(call), object),
+    );
   }
 
   private async binding(call: Call): Promise<void> {
@@ -242,7 +298,9 @@ export class ResourceEndpoint {
   }
 
   private answer(call: Call, status: number, object: ApiObject): void {
-    call.exchange.send(status, objectText(this.representation(call), object), { 'content-type': 'application/json' });
+    call.exchange.send(status, objectText(this.representation(call), object), {
+      'content-type': 'application/json',
+    });
   }
 
   private representation({ exchange, resource }: Call): RepresentationOptions {
@@ -254,9 +312,15 @@ export class ResourceEndpoint {
     };
   }
 
-  private async readObject({ exchange }: Call): Promise<{ object: JsonObject; duplicateFields: readonly string[] }> {
+  private async readObject({
+    exchange,
+  }: Call): Promise<{ object: JsonObject; duplicateFields: readonly string[] }> {
     const body = await exchange.body();
-    const { value, duplicateFields } = decodeObject(this.parts.catalog.registry, exchange.headers['content-type'], body);
+    const { value, duplicateFields } = decodeObject(
+      this.parts.catalog.registry,
+      exchange.headers['content-type'],
+      body,
+    );
     return { object: requireObject(value), duplicateFields };
   }
 
@@ -264,26 +328,38 @@ export class ResourceEndpoint {
   private async readOptions({ exchange }: Call): Promise<JsonObject> {
     const body = await exchange.body();
     if (body.length === 0) return {};
-    return requireObject(decodeObject(this.parts.catalog.registry, exchange.headers['content-type'], body).value);
+    return requireObject(
+      decodeObject(this.parts.catalog.registry, exchange.headers['content-type'], body).value,
+    );
   }
 
   private writeRequest(call: Call, duplicateFields: readonly string[]): WriteRequest {
     const { exchange, request, resource, user, namespace } = call;
     const parameters = exchange.url.searchParams;
     const fieldManager = parameters.get('fieldManager') ?? '';
-    if (fieldManager.length > MAX_FIELD_MANAGER_LENGTH) throw badRequest(`fieldManager: Too long: may not be more than ${MAX_FIELD_MANAGER_LENGTH} bytes`);
+    if (fieldManager.length > MAX_FIELD_MANAGER_LENGTH)
+      throw badRequest(`fieldManager: Too long: may not be more than ${MAX_FIELD_MANAGER_LENGTH} bytes`);
     const dryRun = parameters.getAll('dryRun');
-    if (dryRun.some((value) => value !== '' && value !== 'All')) throw badRequest(`dryRun: Unsupported value: supported values: "All"`);
+    if (dryRun.some((value) => value !== '' && value !== 'All'))
+      throw badRequest(`dryRun: Unsupported value: supported values: "All"`);
     return {
       resource,
       subresource: request.subresource,
       namespace,
       user,
-      fieldManager: fieldManager === '' ? (String(exchange.headers['user-agent'] ?? '').split('/')[0] ?? '') : fieldManager,
+      fieldManager:
+        fieldManager === ''
+          ? (String(exchange.headers['user-agent'] ?? '').split('/')[0] ?? '')
+          : fieldManager,
       fieldValidation: fieldValidationOf(parameters),
       dryRun: dryRun.includes('All'),
       options: {
-        kind: request.verb === 'create' ? 'CreateOptions' : request.verb === 'update' ? 'UpdateOptions' : 'PatchOptions',
+        kind:
+          request.verb === 'create'
+            ? 'CreateOptions'
+            : request.verb === 'update'
+              ? 'UpdateOptions'
+              : 'PatchOptions',
         apiVersion: 'meta.k8s.io/v1',
         ...(fieldManager === '' ? {} : { fieldManager }),
         ...(dryRun.includes('All') ? { dryRun: ['All'] } : {}),
@@ -299,13 +375,18 @@ function nameOf({ request }: Call): string {
   return request.name;
 }
 
-function patchedScale(resource: Resource, scale: JsonObject, contentType: string | undefined, body: Buffer): JsonObject {
+function patchedScale(
+  resource: Resource,
+  scale: JsonObject,
+  contentType: string | undefined,
+  body: Buffer,
+): JsonObject {
   const kind = patchKindOf(contentType, true);
   const patch = decodePatch(kind, body);
   if (kind === 'apply') return { ...scale, spec: objectAt(requireObject(patch.value), 'spec') ?? {} };
   const result = patched(resource, kind, scale, patch);
   // Only a version the client wrote is a precondition.
-  if (stringAt(result, 'metadata', 'resourceVersion') !== stringAt(scale, 'metadata', 'resourceVersion')) return result;
+  if (stringAt(result, 'metadata', 'resourceVersion') !== stringAt(scale, 'metadata', 'resourceVersion'))
+    return result;
   return { ...result, metadata: {} };
 }
-

@@ -16,7 +16,12 @@ export class Reviews {
   }
 
   /** The review with its status; undefined when the resource is an ordinary one. */
-  answer(resource: Resource, namespace: string | undefined, user: User, review: JsonObject): JsonObject | undefined {
+  answer(
+    resource: Resource,
+    namespace: string | undefined,
+    user: User,
+    review: JsonObject,
+  ): JsonObject | undefined {
     const status = this.status(resource, namespace, user, objectAt(review, 'spec') ?? {});
     if (status === undefined) return undefined;
     return { metadata: {}, ...review, kind: resource.kind, apiVersion: resource.apiVersion, status };
@@ -51,7 +56,10 @@ export class Reviews {
 
   private tokenStatus(spec: JsonObject): JsonObject {
     const asked = stringsAt(spec, 'audiences');
-    const verdict = this.tokens.verify(stringAt(spec, 'token') ?? '', asked.length === 0 ? this.tokens.apiAudiences : asked);
+    const verdict = this.tokens.verify(
+      stringAt(spec, 'token') ?? '',
+      asked.length === 0 ? this.tokens.apiAudiences : asked,
+    );
     if (verdict.kind === 'invalid') {
       return { authenticated: false, user: {}, error: `[invalid bearer token, ${verdict.why}]` };
     }
@@ -60,7 +68,8 @@ export class Reviews {
 
   private accessStatus(user: User, spec: JsonObject): JsonObject {
     const request = accessRequestOf(spec);
-    if (request === undefined) throw badRequest('spec: exactly one of nonResourceAttributes or resourceAttributes must be specified');
+    if (request === undefined)
+      throw badRequest('spec: exactly one of nonResourceAttributes or resourceAttributes must be specified');
     const decision: AccessDecision = this.authorizer.authorize(user, request);
     return { allowed: decision.allowed, ...(decision.reason === '' ? {} : { reason: decision.reason }) };
   }

@@ -39,11 +39,19 @@ export class ServiceAddresses {
     }
     const others = this.store
       .list('services')
-      .filter(({ metadata }) => objectKey(metadata.namespace, metadata.name) !== objectKey(service.metadata.namespace, service.metadata.name));
+      .filter(
+        ({ metadata }) =>
+          objectKey(metadata.namespace, metadata.name) !==
+          objectKey(service.metadata.namespace, service.metadata.name),
+      );
     return [...this.allocateAddress(spec, live, others), ...this.allocatePorts(spec, live, others)];
   }
 
-  private allocateAddress(spec: JsonObject, live: ApiObject | undefined, others: readonly ApiObject[]): FieldError[] {
+  private allocateAddress(
+    spec: JsonObject,
+    live: ApiObject | undefined,
+    others: readonly ApiObject[],
+  ): FieldError[] {
     const listed = Array.isArray(spec['clusterIPs']) ? spec['clusterIPs'][0] : undefined;
     let address = stringAt(spec, 'clusterIP') ?? '';
     if (address === '' && typeof listed === 'string') address = listed;
@@ -58,10 +66,22 @@ export class ServiceAddresses {
     } else if (address !== 'None') {
       const offset = ipv4Number(address) - this.range.first;
       if (!(offset > 0 && offset < this.range.size - 1)) {
-        return [fieldError.invalid('spec.clusterIPs', [address], `failed to allocate IP ${address}: the provided IP is not in the valid range`)];
+        return [
+          fieldError.invalid(
+            'spec.clusterIPs',
+            [address],
+            `failed to allocate IP ${address}: the provided IP is not in the valid range`,
+          ),
+        ];
       }
       if (taken.has(address)) {
-        return [fieldError.invalid('spec.clusterIPs', [address], `failed to allocate IP ${address}: provided IP is already allocated`)];
+        return [
+          fieldError.invalid(
+            'spec.clusterIPs',
+            [address],
+            `failed to allocate IP ${address}: provided IP is already allocated`,
+          ),
+        ];
       }
     }
     spec['clusterIP'] = address;
@@ -82,10 +102,15 @@ export class ServiceAddresses {
     return undefined;
   }
 
-  private allocatePorts(spec: JsonObject, live: ApiObject | undefined, others: readonly ApiObject[]): FieldError[] {
+  private allocatePorts(
+    spec: JsonObject,
+    live: ApiObject | undefined,
+    others: readonly ApiObject[],
+  ): FieldError[] {
     const type = stringAt(spec, 'type');
     const ports = objectsAt(spec, 'ports');
-    const wanted = type === 'NodePort' || (type === 'LoadBalancer' && spec['allocateLoadBalancerNodePorts'] !== false);
+    const wanted =
+      type === 'NodePort' || (type === 'LoadBalancer' && spec['allocateLoadBalancerNodePorts'] !== false);
     if (!wanted) {
       if (type !== 'LoadBalancer') for (const port of ports) delete port['nodePort'];
       return [];
@@ -93,7 +118,9 @@ export class ServiceAddresses {
     const taken = new Set(others.flatMap((other) => objectsAt(other, 'spec', 'ports').map(portKey)));
     const errors: FieldError[] = [];
     for (const [index, port] of ports.entries()) {
-      const before = objectsAt(live, 'spec', 'ports').find((p) => p['port'] === port['port'] && p['protocol'] === port['protocol']);
+      const before = objectsAt(live, 'spec', 'ports').find(
+        (p) => p['port'] === port['port'] && p['protocol'] === port['protocol'],
+      );
       if (port['nodePort'] === undefined || port['nodePort'] === 0) {
         port['nodePort'] = before?.['nodePort'] ?? this.freePort(port, taken);
       }
@@ -101,7 +128,13 @@ export class ServiceAddresses {
       const value = port['nodePort'];
       if (typeof value !== 'number' || value < NODE_PORTS.first || value > NODE_PORTS.last) {
         const range = `${NODE_PORTS.first}-${NODE_PORTS.last}`;
-        errors.push(fieldError.invalid(path, value, `provided port is not in the valid range. The range of valid ports is ${range}`));
+        errors.push(
+          fieldError.invalid(
+            path,
+            value,
+            `provided port is not in the valid range. The range of valid ports is ${range}`,
+          ),
+        );
       } else if (taken.has(portKey(port))) {
         errors.push(fieldError.invalid(path, value, 'provided port is already allocated'));
       }

@@ -37,7 +37,12 @@ export function prepareCreate(resource: Resource, object: ApiObject): void {
  * Before an update: parts that this endpoint doesn't write come from the live object. `/status` of a built-in kind
  * may also write labels and annotations, which kubelets and CNI agents rely on.
  */
-export function prepareUpdate(resource: Resource, scope: 'main' | 'status', updated: ApiObject, live: ApiObject): void {
+export function prepareUpdate(
+  resource: Resource,
+  scope: 'main' | 'status',
+  updated: ApiObject,
+  live: ApiObject,
+): void {
   if (scope === 'main') {
     if (hasSubresource(resource, 'status')) copyField(live, updated, 'status');
     return;
@@ -92,9 +97,12 @@ function qosClassOf(pod: ApiObject): string {
     limits: objectAt(container, 'resources', 'limits') ?? {},
     requests: objectAt(container, 'resources', 'requests') ?? {},
   }));
-  if (asked.every(({ limits, requests }) => Object.keys(limits).length + Object.keys(requests).length === 0)) return 'BestEffort';
+  if (asked.every(({ limits, requests }) => Object.keys(limits).length + Object.keys(requests).length === 0))
+    return 'BestEffort';
   const guaranteed = asked.every(({ limits, requests }) =>
-    ['cpu', 'memory'].every((name) => limits[name] !== undefined && limits[name] === (requests[name] ?? limits[name])),
+    ['cpu', 'memory'].every(
+      (name) => limits[name] !== undefined && limits[name] === (requests[name] ?? limits[name]),
+    ),
   );
   return guaranteed ? 'Guaranteed' : 'Burstable';
 }

@@ -10,6 +10,7 @@ import {
   objectsAt,
   stringAt,
   stringsAt,
+  textOf,
   timestamp,
   valueAt,
   type ApiObject,
@@ -19,7 +20,11 @@ import type { Resource, ScalePaths } from '../resource.ts';
 import { labelSelectorOf } from '../selectors.ts';
 import type { Store } from '../store/store.ts';
 
-const builtInScale: ScalePaths = { spec: ['spec', 'replicas'], status: ['status', 'replicas'], selector: undefined };
+const builtInScale: ScalePaths = {
+  spec: ['spec', 'replicas'],
+  status: ['status', 'replicas'],
+  selector: undefined,
+};
 const MIN_TOKEN_SECONDS = 600;
 const DEFAULT_TOKEN_SECONDS = 3600;
 
@@ -27,7 +32,8 @@ const DEFAULT_TOKEN_SECONDS = 3600;
 export function scaleOf(resource: Resource, object: ApiObject): JsonObject {
   const paths = resource.custom?.scalePaths ?? builtInScale;
   const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata;
-  const selector = paths.selector === undefined ? selectorText(object) : (stringAt(object, ...paths.selector) ?? '');
+  const selector =
+    paths.selector === undefined ? selectorText(object) : (stringAt(object, ...paths.selector) ?? '');
   return {
     kind: 'Scale',
     apiVersion: 'autoscaling/v1',
@@ -67,8 +73,11 @@ export function withScale(resource: Resource, object: ApiObject, scale: JsonObje
 
 function selectorText(object: ApiObject): string {
   const selector = valueAt(object, 'spec', 'selector');
-  const labels = objectAt(selector, 'matchLabels') ?? (object.kind === 'ReplicationController' ? objectAt(selector) : undefined) ?? {};
-  const terms = Object.entries(labels).map(([key, value]) => `${key}=${String(value)}`);
+  const labels =
+    objectAt(selector, 'matchLabels') ??
+    (object.kind === 'ReplicationController' ? objectAt(selector) : undefined) ??
+    {};
+  const terms = Object.entries(labels).map(([key, value]) => `${key}=${textOf(value)}`);
   for (const expression of objectsAt(selector, 'matchExpressions')) {
     const key = stringAt(expression, 'key') ?? '';
     const values = stringsAt(expression, 'values').join(',');
@@ -95,7 +104,11 @@ export function createToken(
   const seconds = numberAt(spec, 'expirationSeconds') ?? DEFAULT_TOKEN_SECONDS;
   if (seconds < MIN_TOKEN_SECONDS) {
     throw invalid({ group: 'authentication.k8s.io', kind: 'TokenRequest' }, '', [
-      fieldError.invalid('spec.expirationSeconds', seconds, 'may not specify a duration less than 10 minutes'),
+      fieldError.invalid(
+        'spec.expirationSeconds',
+        seconds,
+        'may not specify a duration less than 10 minutes',
+      ),
     ]);
   }
   const bound = boundObject(store, namespace, account, objectAt(spec, 'boundObjectRef'));
@@ -125,10 +138,15 @@ function boundObject(
   if (reference === undefined) return undefined;
   const kind = stringAt(reference, 'kind');
   if (kind !== 'Pod' && kind !== 'Secret' && kind !== 'Node') {
-    throw badRequest(`cannot bind token for serviceaccount "${account.metadata.name}" to object of kind ${kind ?? ''}`);
+    throw badRequest(
+      `cannot bind token for serviceaccount "${account.metadata.name}" to object of kind ${kind ?? ''}`,
+    );
   }
   const name = stringAt(reference, 'name') ?? '';
-  const object = store.get(boundCollections[kind].plural, objectKey(kind === 'Node' ? undefined : namespace, name));
+  const object = store.get(
+    boundCollections[kind].plural,
+    objectKey(kind === 'Node' ? undefined : namespace, name),
+  );
   if (object === undefined) throw notFound(boundCollections[kind], name);
   const uid = stringAt(reference, 'uid') ?? '';
   if (uid !== '' && uid !== object.metadata.uid) {
@@ -139,20 +157,30 @@ function boundObject(
     );
   }
   if (kind === 'Pod' && stringAt(object, 'spec', 'serviceAccountName') !== account.metadata.name) {
-    throw badRequest(`cannot bind token for serviceaccount "${account.metadata.name}" to pod running with different serviceaccount name`);
+    throw badRequest(
+      `cannot bind token for serviceaccount "${account.metadata.name}" to pod running with different serviceaccount name`,
+    );
   }
   return { kind, object };
 }
 
 /** `POST …/pods/X/binding`: the scheduler's decision. */
-export function bindPod(store: Store, pods: Resource, namespace: string, name: string, binding: JsonObject): JsonObject {
+export function bindPod(
+  store: Store,
+  pods: Resource,
+  namespace: string,
+  name: string,
+  binding: JsonObject,
+): JsonObject {
   const live = store.get('pods', objectKey(namespace, name));
   if (live === undefined) throw notFound(pods, name);
   const nodeName = stringAt(binding, 'target', 'name') ?? '';
   if (nodeName === '') throw badRequest('target.name is required');
   const uid = stringAt(binding, 'metadata', 'uid') ?? '';
-  if (uid !== '' && uid !== live.metadata.uid) throw conflict(pods, name, `Precondition failed: UID in precondition: ${uid}`);
-  if (live.metadata.deletionTimestamp !== undefined) throw conflict(pods, name, `pod ${name} is being deleted, cannot be assigned to a host`);
+  if (uid !== '' && uid !== live.metadata.uid)
+    throw conflict(pods, name, `Precondition failed: UID in precondition: ${uid}`);
+  if (live.metadata.deletionTimestamp !== undefined)
+    throw conflict(pods, name, `pod ${name} is being deleted, cannot be assigned to a host`);
   const assigned = stringAt(live, 'spec', 'nodeName') ?? '';
   if (assigned !== '') throw conflict(pods, name, `pod ${name} is already assigned to node "${assigned}"`);
   const pod = cloneJson(live);
@@ -171,7 +199,13 @@ const BUDGETS = 'poddisruptionbudgets.policy';
 /** Takes one disruption from every budget that covers the pod; 429 when one has none left. */
 export function takeDisruption(store: Store, pod: ApiObject, dryRun: boolean): void {
   const phase = stringAt(pod, 'status', 'phase');
-  if (phase === 'Pending' || phase === 'Succeeded' || phase === 'Failed' || pod.metadata.deletionTimestamp !== undefined) return;
+  if (
+    phase === 'Pending' ||
+    phase === 'Succeeded' ||
+    phase === 'Failed' ||
+    pod.metadata.deletionTimestamp !== undefined
+  )
+    return;
   const budgets = store
     .list(BUDGETS, pod.metadata.namespace)
     .filter((budget) => labelSelectorOf(valueAt(budget, 'spec', 'selector'))(pod.metadata.labels ?? {}));
@@ -181,9 +215,14 @@ export function takeDisruption(store: Store, pod: ApiObject, dryRun: boolean): v
     const healthy = numberAt(budget, 'status', 'currentHealthy') ?? 0;
     const desired = numberAt(budget, 'status', 'desiredHealthy') ?? 0;
     const message = `The disruption budget ${budget.metadata.name} needs ${desired} healthy pods and has ${healthy} currently`;
-    throw new ApiError(429, 'TooManyRequests', "Cannot evict pod as it would violate the pod's disruption budget.", {
-      causes: [{ reason: 'DisruptionBudget', message }],
-    });
+    throw new ApiError(
+      429,
+      'TooManyRequests',
+      "Cannot evict pod as it would violate the pod's disruption budget.",
+      {
+        causes: [{ reason: 'DisruptionBudget', message }],
+      },
+    );
   }
   if (dryRun) return;
   for (const budget of budgets) {
@@ -206,4 +245,3 @@ export function finalizedNamespace(live: ApiObject, body: JsonObject): ApiObject
   if (version !== '') object.metadata.resourceVersion = version;
   return object;
 }
-

@@ -35,7 +35,10 @@ export function serveWatch(exchange: HttpExchange, options: WatchOptions): void 
   if (sendInitialEvents === undefined && (parameters.get('resourceVersionMatch') ?? '') !== '') {
     throw badRequest('resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided');
   }
-  checkResourceVersion(store, new URLSearchParams({ resourceVersion: parameters.get('resourceVersion') ?? '' }));
+  checkResourceVersion(
+    store,
+    new URLSearchParams({ resourceVersion: parameters.get('resourceVersion') ?? '' }),
+  );
   const requested = parseResourceVersion(parameters.get('resourceVersion') ?? '');
   const fromState = sendInitialEvents ?? requested === 0;
   const since = fromState || requested === 0 ? store.revision : requested;

@@ -61,9 +61,15 @@ export class CommitLog {
     const file = await open(path, 'a', 0o600);
     // The log needs the store's content for snapshots, the store needs the log for writes.
     const holder: { store?: Store } = {};
-    const snapshot = () => ({ revision: holder.store?.revision ?? revision, records: holder.store?.records() ?? [] });
+    const snapshot = () => ({
+      revision: holder.store?.revision ?? revision,
+      records: holder.store?.records() ?? [],
+    });
     const log = new CommitLog(path, file, bytes, snapshot, onFailure);
-    const store = new Store({ revision: bytes === 0 ? 1 : revision + REVISION_GAP_AFTER_RESTART, records }, log);
+    const store = new Store(
+      { revision: bytes === 0 ? 1 : revision + REVISION_GAP_AFTER_RESTART, records },
+      log,
+    );
     holder.store = store;
     await log.rewrite();
     return store;
@@ -99,7 +105,9 @@ export class CommitLog {
         if (growth > SNAPSHOT_MIN_GROWTH_BYTES && growth > this.snapshotBytes) await this.rewrite();
       }
     } catch (error) {
-      this.failure = new WeftError('WEFT2021', `${this.path}: cannot write the cluster's state`, { cause: error });
+      this.failure = new WeftError('WEFT2021', `${this.path}: cannot write the cluster's state`, {
+        cause: error,
+      });
       this.onFailure(this.failure);
     } finally {
       this.writing = undefined;
@@ -137,7 +145,8 @@ async function readLog(path: string): Promise<{ records: LogRecord[]; revision: 
   const input = createReadStream(path);
   try {
     for await (const line of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
-      if (damaged !== undefined) throw new WeftError('WEFT2020', `${path}: damaged at byte ${bytes}: ${damaged}`);
+      if (damaged !== undefined)
+        throw new WeftError('WEFT2020', `${path}: damaged at byte ${bytes}: ${damaged}`);
       const record = parseLine(line);
       if (record === undefined) {
         damaged = line.slice(0, 80);

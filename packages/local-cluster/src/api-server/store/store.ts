@@ -44,7 +44,8 @@ export class Store {
     this.firstRevision = this.current;
     this.log = log;
     for (const record of initial?.records ?? []) {
-      if (record.object !== undefined) this.collection(record.collection).objects.set(record.key, record.object);
+      if (record.object !== undefined)
+        this.collection(record.collection).objects.set(record.key, record.object);
     }
   }
 
@@ -124,7 +125,8 @@ export class Store {
   /** Every object, for a snapshot. */
   *records(): Iterable<LogRecord> {
     for (const [collection, { objects }] of this.collections) {
-      for (const [key, object] of objects) yield { revision: Number(object.metadata.resourceVersion), collection, key, object };
+      for (const [key, object] of objects)
+        yield { revision: Number(object.metadata.resourceVersion), collection, key, object };
     }
   }
 
