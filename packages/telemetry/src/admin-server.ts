@@ -9,6 +9,8 @@ export interface AdminRequest {
   readonly method: string;
   readonly url: URL;
   readonly headers: IncomingMessage['headers'];
+  /** Empty when the peer has gone already. */
+  readonly remoteAddress: string;
   /** At most 64 KiB; longer bodies are refused with 413 before the handler runs. */
   readonly body: string;
 }
@@ -63,7 +65,9 @@ async function respond(
     if (handler === undefined) return send(response, { status: 404, body: 'Not Found\n' });
     const body = await readBody(request);
     if (body === undefined) return send(response, { status: 413, body: 'body too large\n' });
-    send(response, await handler({ method: request.method ?? 'GET', url, headers: request.headers, body }));
+    const { method = 'GET', headers } = request;
+    const remoteAddress = request.socket.remoteAddress ?? '';
+    send(response, await handler({ method, url, headers, remoteAddress, body }));
   } catch (error) {
     if (!response.headersSent) send(response, { status: 500, body: `${String(error)}\n` });
     else response.destroy();
