@@ -1,8 +1,14 @@
+import type { X509Certificate } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { connect, type SecureContext, type TLSSocket } from 'node:tls';
 import { WeftError } from '@weft/telemetry';
 import { uriNames } from './peer-certificate.ts';
 import { ALPN } from './tls.ts';
+
+export interface VerifiedSocket {
+  readonly socket: TLSSocket;
+  readonly peerCertificate: X509Certificate;
+}
 
 /**
  * The client's TLS handshake on a connected socket: no SNI, no resumption, chain verified, and one of the URI names
@@ -14,7 +20,7 @@ export function connectTls(
   secureContext: SecureContext,
   acceptable: readonly string[],
   signal: AbortSignal,
-): Promise<TLSSocket> {
+): Promise<VerifiedSocket> {
   return new Promise((resolve, reject) => {
     // Before TLS takes over, the name: a closed socket doesn't know it any more.
     const peer = `${socket.remoteAddress}:${socket.remotePort}`;
@@ -43,7 +49,7 @@ export function connectTls(
     tls.once('secureConnect', () => {
       const certificate = tls.getPeerX509Certificate();
       const names = certificate === undefined ? [] : uriNames(certificate);
-      if (!names.some((name) => acceptable.includes(name))) {
+      if (certificate === undefined || !names.some((name) => acceptable.includes(name))) {
         fail(new WeftError('WEFT1203', `${peer} is [${names.join(', ')}], expected one of [${acceptable.join(', ')}]`));
         return;
       }
@@ -54,7 +60,7 @@ export function connectTls(
       signal.removeEventListener('abort', onAbort);
       tls.removeListener('error', onError);
       tls.removeListener('close', onClose);
-      resolve(tls);
+      resolve({ socket: tls, peerCertificate: certificate });
     });
     if (signal.aborted) onAbort();
   });

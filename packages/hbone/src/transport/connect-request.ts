@@ -15,7 +15,7 @@ export interface ConnectRequest {
   /** The connection it came on. */
   readonly session: TunnelSession;
   readonly peerIdentity: SpiffeId | undefined;
-  readonly peerCertificate: X509Certificate | undefined;
+  readonly peerCertificate: X509Certificate;
   /** IPv4 addresses are plain, also on a dual-stack socket. */
   readonly remoteAddress: string;
   readonly remotePort: number;
@@ -56,7 +56,7 @@ export class SessionConnectRequest implements ConnectRequest {
   get peerIdentity(): SpiffeId | undefined {
     return this.session.peerIdentity;
   }
-  get peerCertificate(): X509Certificate | undefined {
+  get peerCertificate(): X509Certificate {
     return this.session.peerCertificate;
   }
   get remoteAddress(): string {

@@ -266,10 +266,10 @@ export class HbonePool implements SessionEvents {
       this.options.certificateFor(key.source),
       this.options.dial(key, signal),
     ]);
-    const tls = await connectTls(socket, this.contexts.of(certificate), key.acceptable, signal);
+    const verified = await connectTls(socket, this.contexts.of(certificate), key.acceptable, signal);
     const session = new TunnelSession({
       role: 'client',
-      socket: tls,
+      ...verified,
       limits: this.limits.http2,
       keepalive: this.keepalive,
       resources: this.resources,

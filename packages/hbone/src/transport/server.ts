@@ -180,8 +180,9 @@ export class HboneServer implements SessionEvents {
   private onSecure(socket: TLSSocket, trustDomain: string): void {
     const from = addressesOf(socket);
     this.handshakes.delete(connectionKey(socket));
-    const refusal = this.state === 'open' ? this.checkPeer(socket, trustDomain, from) : undefined;
-    if (refusal !== undefined || this.state !== 'open') {
+    const certificate = socket.getPeerX509Certificate();
+    const refusal = this.checkPeer(certificate, socket.alpnProtocol, trustDomain, from);
+    if (certificate === undefined || refusal !== undefined || this.state !== 'open') {
       socket.on('error', () => undefined);
       socket.destroy();
       if (refusal !== undefined) this.report(refusal, from);
@@ -191,6 +192,7 @@ export class HboneServer implements SessionEvents {
       new TunnelSession({
         role: 'server',
         socket,
+        peerCertificate: certificate,
         limits: this.limits.http2,
         keepalive: this.keepalive,
         resources: this.resources,
@@ -199,13 +201,17 @@ export class HboneServer implements SessionEvents {
     );
   }
 
-  private checkPeer(socket: TLSSocket, trustDomain: string, from: ConnectionAddresses): WeftError | undefined {
-    const certificate = socket.getPeerX509Certificate();
+  private checkPeer(
+    certificate: X509Certificate | undefined,
+    protocol: string | false | null,
+    trustDomain: string,
+    from: ConnectionAddresses,
+  ): WeftError | undefined {
     const names = certificate === undefined ? [] : uriNames(certificate);
     if (certificate === undefined || !hasTrustDomain(names, trustDomain)) {
       return new WeftError('WEFT1202', `${nameOf(from)} has [${names.join(', ')}], not trust domain ${trustDomain}`);
     }
-    if (socket.alpnProtocol !== 'h2') return new WeftError('WEFT1201', `${nameOf(from)} did not offer h2`);
+    if (protocol !== 'h2') return new WeftError('WEFT1201', `${nameOf(from)} did not offer h2`);
     return this.options.verifyPeer?.(certificate);
   }
 

@@ -33,6 +33,8 @@ export class TunnelResources {
 export interface SessionOptions {
   readonly role: Http2Role;
   readonly socket: TLSSocket;
+  /** Verified. Node can tell a client's socket for it only once: the second time there is none. */
+  readonly peerCertificate: X509Certificate;
   readonly limits: Http2Limits;
   readonly keepalive: KeepaliveOptions;
   readonly resources: TunnelResources;
@@ -56,7 +58,7 @@ const LINGER_MS = 1_000;
 
 /** One HTTP/2 connection on a TLS socket: moves bytes between the socket, the codec and the streams. */
 export class TunnelSession implements ConnectionEvents, StreamHost {
-  readonly peerCertificate: X509Certificate | undefined;
+  readonly peerCertificate: X509Certificate;
   readonly peerIdentity: SpiffeId | undefined;
   readonly remoteAddress: string;
   readonly remotePort: number;
@@ -78,8 +80,8 @@ export class TunnelSession implements ConnectionEvents, StreamHost {
     const { socket } = o;
     this.socket = socket;
     this.events = o.events;
-    this.peerCertificate = socket.getPeerX509Certificate();
-    this.peerIdentity = workloadIdentity(this.peerCertificate === undefined ? [] : uriNames(this.peerCertificate));
+    this.peerCertificate = o.peerCertificate;
+    this.peerIdentity = workloadIdentity(uriNames(o.peerCertificate));
     this.remoteAddress = canonicalAddress(socket.remoteAddress);
     this.remotePort = socket.remotePort ?? 0;
     this.localAddress = canonicalAddress(socket.localAddress);

@@ -10,6 +10,8 @@ export function streamDuplex(stream: TunnelStream): Duplex {
     pendingWrite = undefined;
     callback?.(error);
   };
+  let finished = false;
+  let peerEnded = false;
   const duplex = new Duplex({
     allowHalfOpen: true,
     read: () => stream.resume(),
@@ -19,11 +21,14 @@ export function streamDuplex(stream: TunnelStream): Duplex {
       else pendingWrite = callback;
     },
     final: (callback) => {
+      finished = true;
       stream.end();
       callback();
     },
     destroy: (error, callback) => {
-      if (!stream.closed) stream.reset(error === null ? ErrorCode.CANCEL : ErrorCode.INTERNAL_ERROR);
+      // After a regular end in both directions Node destroys by itself, and the last frames may still be under way.
+      const regular = error === null && finished && peerEnded;
+      if (!stream.closed && !regular) stream.reset(error === null ? ErrorCode.CANCEL : ErrorCode.INTERNAL_ERROR);
       callback(error);
     },
   });
@@ -31,7 +36,10 @@ export function streamDuplex(stream: TunnelStream): Duplex {
     onData: (chunk) => {
       if (!duplex.push(chunk)) stream.pause();
     },
-    onEnd: () => void duplex.push(null),
+    onEnd: () => {
+      peerEnded = true;
+      duplex.push(null);
+    },
     onDrain: () => settleWrite(),
     onClose: (close) => {
       settleWrite(close.kind === 'ended' ? undefined : closeError(close));
