@@ -12,7 +12,7 @@ interface Versions {
   readonly dataPlane?: readonly string[];
 }
 
-export const clientVersion = (createRequire(import.meta.url)('../package.json') as { version: string })
+export const clientVersion = (createRequire(import.meta.url)('../../package.json') as { version: string })
   .version;
 
 /** `weft version`: ours, and what runs in the cluster. */

@@ -1,0 +1,52 @@
+// The few programs that come from the system: installed with apt where that is allowed, otherwise named.
+import { spawnSync } from 'node:child_process';
+import { accessSync, constants } from 'node:fs';
+import path from 'node:path';
+
+/** Program → Debian package. */
+const programs = {
+  unshare: 'util-linux',
+  nsenter: 'util-linux',
+  setpriv: 'util-linux',
+  mount: 'mount',
+  ip: 'iproute2',
+  iptables: 'iptables',
+  ip6tables: 'iptables',
+  nft: 'nftables',
+  ipset: 'ipset',
+  tcpdump: 'tcpdump',
+  openssl: 'openssl',
+};
+
+function inPath(program) {
+  return (process.env.PATH ?? '').split(path.delimiter).some((dir) => {
+    try {
+      accessSync(path.join(dir, program), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** Packages whose programs are not there. */
+export function missingPackages() {
+  return [...new Set(Object.entries(programs).filter(([program]) => !inPath(program)).map(([, pkg]) => pkg))];
+}
+
+/** Returns what is still missing. */
+export function ensureSystemPackages() {
+  const missing = missingPackages();
+  if (missing.length === 0) return [];
+  if (process.getuid?.() !== 0 || !inPath('apt-get')) return missing;
+  console.log(`installing ${missing.join(', ')} …`);
+  const apt = (...args) =>
+    spawnSync('apt-get', ['-qq', ...args], { stdio: ['ignore', 'ignore', 'inherit'], env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } });
+  apt('update');
+  apt('install', '-y', '--no-install-recommends', ...missing);
+  return missingPackages();
+}
+
+export function explainMissing(missing) {
+  return `missing: ${missing.join(', ')}\nOn Debian or Ubuntu: sudo apt-get install --no-install-recommends ${missing.join(' ')}`;
+}
