@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createLogger, describeError, untilShutdown } from '@weft/telemetry';
@@ -25,6 +26,8 @@ const logger = createLogger({ scope: 'controllers' });
 const config = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as ControllersConfig;
 const { topology } = config;
 const shutdown = new AbortController();
+// One listener per reflector and per request in flight; Node's warning threshold of 10 is for leaks.
+setMaxListeners(0, shutdown.signal);
 void untilShutdown().then(() => shutdown.abort());
 
 const client = clientOf(config.apiServer);
