@@ -22,6 +22,9 @@ import { AdmissionChain } from './admission/admission.ts';
 import { NamespaceLifecycle } from './admission/namespace-lifecycle.ts';
 import { PriorityAdmission } from './admission/priority.ts';
 import { RoleEscalation } from './admission/role-escalation.ts';
+import { ValidatingAdmissionPolicies } from './admission/validating-admission-policy.ts';
+import { WebhookClient } from './admission/webhook-client.ts';
+import { WebhookAdmission } from './admission/webhooks.ts';
 import { ServiceAccountAdmission } from './admission/service-account.ts';
 import { Authenticator, type StaticToken } from './auth/authenticator.ts';
 import { TokenSigner } from './auth/json-web-token.ts';
@@ -31,6 +34,7 @@ import type { HttpRequest, HttpResponse } from './http-exchange.ts';
 import { PathEndpoint } from './path-endpoint.ts';
 import { RequestHandler } from './request-handler.ts';
 import { ResourceCatalog } from './resource.ts';
+import { CustomResourceCleanup } from './rest/custom-resource-cleanup.ts';
 import { ObjectDeleter } from './rest/deletion.ts';
 import { ObjectWriter } from './rest/object-writer.ts';
 import { ResourceEndpoint } from './rest/resource-endpoint.ts';
@@ -144,7 +148,11 @@ function buildHandler(store: Store, options: ApiServerOptions, logger: Logger): 
     new ServiceAccountAdmission(store),
     new PriorityAdmission(store),
     new RoleEscalation(authorizer),
+    new ValidatingAdmissionPolicies(store, catalog),
+    new WebhookAdmission(store, new WebhookClient(store), logger),
   ]);
+  // Follows the store by itself from here on.
+  void new CustomResourceCleanup(store, catalog, new AdmissionChain([]), now);
   const addresses = new ServiceAddresses(
     store,
     parseServiceRange(options.serviceCidr ?? DEFAULT_SERVICE_CIDR),

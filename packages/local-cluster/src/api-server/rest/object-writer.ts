@@ -30,9 +30,10 @@ import {
   type JsonObject,
   type ObjectMeta,
 } from '../object.ts';
-import { CRD_COLLECTION, hasSubresource, type Resource, type ResourceCatalog } from '../resource.ts';
+import { CRD_COLLECTION, type Resource, type ResourceCatalog } from '../resource.ts';
 import type { Store } from '../store/store.ts';
 import { defaultNames, establish, validateDefinition } from './custom-resource-definitions.ts';
+import { CLEANUP_FINALIZER } from './custom-resource-cleanup.ts';
 import { isDeleted } from './deletion.ts';
 import { immutableFieldErrors } from './immutable-fields.ts';
 import { present } from './representation.ts';
@@ -279,6 +280,8 @@ export class ObjectWriter {
     if (resource.collection === CRD_COLLECTION) {
       errors.push(...validateDefinition(this.catalog.registry, object, live));
       if (errors.length === 0) establish(this.store, object, this.now());
+      if (live === undefined)
+        object.metadata.finalizers = [...(object.metadata.finalizers ?? []), CLEANUP_FINALIZER];
     }
     if (resource.collection === 'services' && errors.length === 0)
       errors.push(...this.addresses.allocate(object, live));
