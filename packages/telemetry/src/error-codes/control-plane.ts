@@ -52,6 +52,11 @@ export const controlPlaneErrors = {
     title: 'The webhook configuration could not be given its certificate',
     next: 'Check that istiod may patch validatingwebhookconfigurations; the patch is tried again.',
   },
+  WEFT1814: {
+    layer: 'control plane',
+    title: 'The control plane was stopped before it was ready',
+    next: 'Nothing is wrong if you stopped it; otherwise look for the first error above.',
+  },
   WEFT1820: {
     layer: 'xds',
     title: 'A proxy could not be authenticated',

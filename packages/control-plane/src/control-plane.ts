@@ -1,0 +1,240 @@
+import { Graph } from '@weft/collections';
+import { type KubernetesClient, LeaseElection } from '@weft/kubernetes';
+import {
+  AdminServer,
+  type Clock,
+  type Logger,
+  Readiness,
+  WeftError,
+  createMetricsRegistry,
+  describeError,
+} from '@weft/telemetry';
+import { createAmbientGraph, nodeIdentityKey } from './ambient/ambient-graph.ts';
+import { createCertificateMetrics, registerAuthorityMetrics } from './ca/certificate-metrics.ts';
+import { CertificateService } from './ca/certificate-service.ts';
+import { loadAuthority } from './ca/load-authority.ts';
+import { distributeRoots } from './ca/root-distribution.ts';
+import { ServingCertificates, servingNames } from './ca/serving-certificate.ts';
+import { TokenAuthenticator } from './ca/token-authenticator.ts';
+import type { ControlPlaneConfig } from './config.ts';
+import { debugRoutes, readyRoutes } from './debug/routes.ts';
+import { DiscoveryServers } from './discovery/discovery-servers.ts';
+import { createControlPlaneMetrics, registerSizes } from './metrics.ts';
+import { reflectCluster } from './sources/reflect.ts';
+import { MESH_KEY, createSources } from './sources/sources.ts';
+import { writePolicyStatuses } from './status/policy-status-writer.ts';
+import { admit } from './webhooks/admission.ts';
+import { maintainWebhookConfiguration, webhookConfigurationName } from './webhooks/webhook-configuration.ts';
+import { WebhookServer } from './webhooks/webhook-server.ts';
+
+export interface ControlPlaneOptions {
+  readonly config: ControlPlaneConfig;
+  readonly client: KubernetesClient;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Ends everything. */
+  readonly signal: AbortSignal;
+}
+
+export interface ControlPlane {
+  /** What was bound, for configurations that say 0. */
+  readonly ports: ControlPlaneConfig['ports'];
+  readonly rootsPem: string;
+  /** Resolves when everything has ended, the lease given back included. */
+  close(): Promise<void>;
+}
+
+const LEASE = 'istio-leader';
+
+/**
+ * Builds the parts and starts them, in the order in which they need each other; resolves once ready.
+ *
+ *   reflectors ─▶ sources ─▶ ambient graph ─▶ xDS 15010/15012
+ *                                └──────────▶ CA on 15012, statuses and ConfigMaps by the leader
+ */
+export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
+  const { config, client, clock, logger } = options;
+  const { namespace, clusterId, clusterDomain, revision, version, ports } = config;
+  const stop = new AbortController();
+  const { signal } = stop;
+  const closers: (() => unknown)[] = [];
+  const close = async (): Promise<void> => {
+    stop.abort();
+    for (const closer of closers.splice(0).reverse()) await closer();
+  };
+  if (options.signal.aborted) throw new WeftError('WEFT1814', 'stopped before the start');
+  const onStop = (): void => stop.abort();
+  options.signal.addEventListener('abort', onStop, { once: true });
+  closers.push(() => options.signal.removeEventListener('abort', onStop));
+
+  try {
+    const registry = createMetricsRegistry();
+    const metrics = createControlPlaneMetrics(registry, version);
+    const readiness = new Readiness(['certificate authority', 'caches', 'listeners']);
+    const ready = new AdminServer(readyRoutes(readiness));
+    const readyPort = await ready.listen(ports.ready);
+    closers.push(() => ready.close());
+
+    const graph = new Graph({
+      onError: ({ collection, key, error }) => {
+        metrics.computationErrors.inc({ collection });
+        const coded = new WeftError('WEFT1830', `${collection} ${key}`, { cause: error });
+        logger.error('cannot derive configuration', { error: describeError(coded) });
+      },
+    });
+    closers.push(() => graph.close());
+    const sources = createSources(graph);
+    const ambient = createAmbientGraph(graph, sources, {
+      clusterId,
+      clusterDomain,
+      systemNamespace: namespace,
+      defaults: { trustDomain: config.trustDomain, rootNamespace: namespace },
+    });
+    const meshNow = () => ambient.mesh.get(MESH_KEY) ?? ambient.defaultMesh;
+    registerSizes(registry, {
+      pilot_services: { help: 'Services known to the mesh', of: ambient.services },
+      weft_workloads: { help: 'Workloads known to the mesh', of: ambient.workloads },
+      weft_authorizations: { help: 'Layer 4 policies sent to proxies', of: ambient.authorizations },
+    });
+
+    const caches = reflectCluster({
+      client,
+      systemNamespace: namespace,
+      revision,
+      graph,
+      sources,
+      events: metrics.events,
+      logger: logger.scope('reflector'),
+      signal,
+    }).then(() => readiness.open('caches'));
+    const { authority, origin } = await loadAuthorityPatiently(options, signal);
+    readiness.open('certificate authority');
+    registerAuthorityMetrics(registry, authority);
+    logger.info('certificate authority loaded', { origin, expires: authority.notAfter.toISOString() });
+
+    const certificates = await ServingCertificates.issue({
+      authority,
+      dnsNames: servingNames(namespace, revision, clusterDomain),
+      ttlMs: config.certificates.defaultTtlMs,
+      clock,
+      logger: logger.scope('ca'),
+    });
+    closers.push(() => certificates.close());
+    const authenticator = new TokenAuthenticator(client, config.certificates.tokenAudiences);
+    const certificateService = new CertificateService({
+      authority,
+      authenticator,
+      identities: {
+        get trustDomain() {
+          return meshNow().trustDomain;
+        },
+        trustedNodeAccounts: config.certificates.trustedNodeAccounts,
+        pod: (podNamespace, name) => sources.pods.get(`${podNamespace}/${name}`),
+        podsOnNode: (...key) => ambient.podsByNodeIdentity.lookup(nodeIdentityKey(...key)),
+      },
+      defaultTtlMs: config.certificates.defaultTtlMs,
+      maxTtlMs: config.certificates.maxTtlMs,
+      metrics: createCertificateMetrics(registry),
+      logger: logger.scope('ca'),
+    });
+    const discovery = new DiscoveryServers({
+      config,
+      graph,
+      ambient,
+      authenticator,
+      certificates,
+      certificateService,
+      metrics,
+      logger,
+    });
+    closers.push(() => discovery.close());
+
+    const admin = new AdminServer(
+      debugRoutes({
+        version,
+        systemNamespace: namespace,
+        graph,
+        ambient,
+        registry,
+        authenticator,
+        connections: () => discovery.connections(),
+      }),
+    );
+    const metricsPort = await admin.listen(ports.metrics);
+    closers.push(() => admin.close());
+
+    await caches;
+    const webhooks = new WebhookServer({
+      certificates,
+      admit: (request) => admit(request, meshNow().rootNamespace),
+      registry,
+      logger: logger.scope('webhook'),
+    });
+    const webhookPort = await webhooks.listen(ports.webhooks);
+    closers.push(() => webhooks.close());
+    const bound = await discovery.listen();
+    readiness.open('listeners');
+    logger.info('ready', { workloads: ambient.workloads.size, services: ambient.services.size });
+
+    const election = new LeaseElection({
+      client,
+      name: revision === '' || revision === 'default' ? LEASE : `${LEASE}-${revision}`,
+      namespace,
+      identity: config.podName,
+      logger: logger.scope('leader'),
+      clock,
+      signal,
+      onElected: (leadership) => {
+        const { rootsPem } = authority;
+        const common = { client, graph, clock, signal: leadership };
+        distributeRoots({ ...common, namespaces: sources.namespaces, rootsPem, logger: logger.scope('ca') });
+        writePolicyStatuses({
+          ...common,
+          objects: sources.authorizationPolicies,
+          policies: ambient.policies,
+          logger: logger.scope('status'),
+        });
+        const name = webhookConfigurationName(namespace, revision);
+        maintainWebhookConfiguration({ ...common, name, rootsPem, logger: logger.scope('webhook') });
+      },
+    });
+    closers.push(() => election.done);
+    return {
+      ports: {
+        ...bound,
+        ready: readyPort,
+        metrics: metricsPort,
+        webhooks: webhookPort,
+      },
+      rootsPem: authority.rootsPem,
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+const AUTHORITY_RETRY_MS = 1_000;
+
+/** An API server that doesn't answer yet is waited for; an authority that is broken is not. */
+async function loadAuthorityPatiently(
+  { client, config, clock, logger }: ControlPlaneOptions,
+  signal: AbortSignal,
+): ReturnType<typeof loadAuthority> {
+  for (;;) {
+    try {
+      return await loadAuthority({
+        client,
+        namespace: config.namespace,
+        directory: config.certificates.directory,
+        signal,
+      });
+    } catch (error) {
+      const isBroken = WeftError.is(error) && (error.code === 'WEFT1801' || error.code === 'WEFT1802');
+      if (isBroken || signal.aborted) throw error;
+      logger.warn('cannot load the certificate authority, retrying', { error: describeError(error) });
+      await clock.sleep(AUTHORITY_RETRY_MS, signal);
+    }
+  }
+}
