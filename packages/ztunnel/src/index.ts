@@ -1,1 +1,16 @@
-export {};
+export { configDump } from './admin/config-dump.ts';
+export { loadConfig, type Config } from './config.ts';
+export * from './decide/inbound.ts';
+export * from './decide/load-balance.ts';
+export * from './decide/outbound.ts';
+export * from './decide/rbac.ts';
+export * from './decide/waypoint.ts';
+export * from './state/ip-address.ts';
+export * from './state/mesh-state.ts';
+export * from './state/policy.ts';
+export { policyFromMessage } from './state/policy-message.ts';
+export { PolicyStore, type CandidatePolicies } from './state/policy-store.ts';
+export { serviceFromMessage } from './state/service-message.ts';
+export * from './state/workload.ts';
+export { workloadFromMessage } from './state/workload-message.ts';
+export { WorkloadStore, type LocalPod } from './state/workload-store.ts';

@@ -1,0 +1,247 @@
+import { connectSeqpacket, raiseFileLimit } from '@weft/linux';
+import { CertificateSource, IstioCaClient, type CaClient } from '@weft/spiffe';
+import {
+  createLogger,
+  createMetricsRegistry,
+  describeError,
+  LogLevels,
+  Readiness,
+  WeftError,
+  type LogSink,
+} from '@weft/telemetry';
+import { adminServer, readinessServer, statsServer } from './admin/admin.ts';
+import { configDump } from './admin/config-dump.ts';
+import { applyLogFilter } from './admin/logging.ts';
+import { readRoots, readToken, type Config } from './config.ts';
+import { NodeCertificates } from './control/certificates.ts';
+import { ConnectionController } from './control/connection-controller.ts';
+import { ConnectionTable } from './control/connection-table.ts';
+import { DataThreads } from './control/data-threads.ts';
+import { startMeshClient } from './control/mesh-client.ts';
+import { PodRegistry } from './control/pod-registry.ts';
+import { PolicyGate } from './control/policy-gate.ts';
+import type { CertificatePems, Failure, ToControl, ToData } from './data/messages.ts';
+import { PodManager } from './inpod/pod-manager.ts';
+import { runZdsClient } from './inpod/zds-client.ts';
+import { checkPrivileges } from './startup-check.ts';
+import { formatSocketAddress } from './state/ip-address.ts';
+import { MeshState } from './state/mesh-state.ts';
+import { workloadIdentity } from './state/workload.ts';
+import { AccessLog } from './telemetry/access-log.ts';
+import { ZtunnelMetrics } from './telemetry/metrics.ts';
+
+export interface AppOptions {
+  readonly config: Config;
+  readonly version: string;
+  readonly sink: LogSink;
+  /** Aborted to drain and stop. */
+  readonly signal: AbortSignal;
+  readonly quit: () => void;
+}
+
+const Gate = { xds: 'state manager', proxy: 'proxy', zds: 'workload proxy manager' } as const;
+
+/** Runs the proxy until the signal; resolves when it has drained. Rejects when it can't go on. */
+export async function runZtunnel({ config, version, sink, signal, quit }: AppOptions): Promise<void> {
+  const levels = new LogLevels();
+  const filterProblem = applyLogFilter(levels, config.logFilter);
+  if (filterProblem !== undefined) throw new WeftError('WEFT1001', `RUST_LOG: ${filterProblem}`);
+  const logger = createLogger({ scope: 'ztunnel', format: config.logFormat, levels, sink });
+  checkPrivileges(config.sockets);
+  logger.info('starting', { version, node: config.nodeName, fileLimit: raiseFileLimit(), dataThreads: config.dataThreads });
+
+  const state = new MeshState();
+  const registry = createMetricsRegistry();
+  const istioVersion = String(config.nodeMetadata.get('ISTIO_VERSION') ?? 'unknown');
+  const metrics = new ZtunnelMetrics(registry, { istioVersion, pods: () => pods });
+  const readiness = new Readiness(Object.values(Gate));
+  const access = new AccessLog(logger.scope('access'));
+  const connections = new ConnectionTable(metrics, access);
+  const count = (error: WeftError): void => metrics.errors.inc({ code: error.code });
+
+  const certificateSource = new CertificateSource({ client: caClient(config), logger: logger.scope('ca') });
+  const certificates = new NodeCertificates(certificateSource, state, config.nodeName);
+
+  const threads = new DataThreads({
+    count: config.dataThreads,
+    settings: { sockets: config.sockets, tunnels: config.tunnels },
+    onMessage: (message, reply) => onData(message, reply),
+    onThreadLost: (error, isOfThread) => {
+      logger.error(describeError(error), { code: error.code });
+      connections.lost(isOfThread, { code: 'WEFT1340', message: error.message, flag: 'CONNECT' });
+    },
+  });
+  const podRegistry = new PodRegistry(threads, config.sockets);
+  const gate = new PolicyGate({
+    state,
+    connections,
+    logger: logger.scope('rbac'),
+    logAtInfo: config.policyInfoLogging,
+    cut: ({ id }, why) => threads.cut(id, why),
+  });
+  const controller = new ConnectionController({
+    ...config,
+    state,
+    podOf: (uid) => podRegistry.podOf(uid),
+    connections,
+    gate,
+    metrics,
+    log: access,
+    order: (connection, order) => threads.order(connection, order),
+  });
+
+  const onData = (message: Exclude<ToControl, { kind: 'answer' }>, reply: (message: ToData) => void): void => {
+    switch (message.kind) {
+      case 'outbound':
+      case 'inbound-plaintext':
+      case 'inbound-tunnel':
+        return void controller.onQuestion(message);
+      case 'bytes':
+        for (let i = 0; i + 2 < message.counts.length; i += 3) {
+          const [id = 0, received = 0, sent = 0] = message.counts.subarray(i, i + 3);
+          connections.moved(id, received, sent);
+        }
+        return;
+      case 'closed':
+        return connections.closed(message.connection, message.received, message.sent, message.failure);
+      case 'trouble':
+        access.refused('inbound', message.peer, undefined, message.failure);
+        return metrics.errors.inc({ code: message.failure.code });
+      case 'certificate':
+        return void certificateOf(message.of).then(
+          (pems) => reply({ kind: 'certificate', call: message.call, pems }),
+          (error: unknown) => reply({ kind: 'certificate', call: message.call, error: describeError(error) }),
+        );
+    }
+  };
+  const certificateOf = async (of: { podUid: string } | { identity: string }): Promise<CertificatePems> => {
+    if ('identity' in of) return certificates.pems(of.identity);
+    return certificates.pems(workloadIdentity(await controller.localWorkload(of.podUid)));
+  };
+
+  const zdsLogger = logger.scope('inpod');
+  const pods = new PodManager({
+    proxies: podRegistry,
+    logger: zdsLogger,
+    onChange: () => (pods.ready ? readiness.open(Gate.zds) : readiness.close(Gate.zds)),
+  });
+
+  const dump = (): unknown =>
+    configDump({
+      state,
+      config,
+      version,
+      istioVersion,
+      certificates: certificateSource.states(),
+      pods: pods.all(),
+      connections: connections.all(),
+    });
+  const servers = [
+    { server: adminServer({ configDump: dump, connections: () => listConnections(connections), levels, logFilter: config.logFilter, quit }), port: config.ports.admin, host: 'localhost' },
+    { server: statsServer(registry), port: config.ports.stats, host: undefined },
+    { server: readinessServer(readiness), port: config.ports.readiness, host: undefined },
+  ];
+  for (const { server, port, host } of servers) await server.listen(port, host);
+  readiness.open(Gate.proxy);
+
+  // Everything below ends with this: the signal, or the first part that can't go on.
+  const end = new AbortController();
+  let fatal: unknown;
+  const fail = (error: unknown): void => {
+    fatal ??= error;
+    end.abort();
+  };
+  signal.addEventListener('abort', () => end.abort(), { once: true });
+  if (signal.aborted) end.abort();
+
+  const onSynced = async (): Promise<void> => {
+    readiness.open(Gate.xds);
+    logger.info('synced with the control plane', state.workloads.sizes);
+    const { podName, podNamespace, serviceAccount, zdsSocket } = config;
+    if (podName !== '' && podNamespace !== '' && serviceAccount !== '') {
+      await podRegistry.startSelf({ name: podName, namespace: podNamespace, serviceAccount }).catch((error: unknown) => {
+        const failure = new WeftError('WEFT1330', 'the own pod', { cause: error });
+        count(failure);
+        logger.error(describeError(failure), { code: failure.code });
+      });
+    }
+    const connect = (): ReturnType<typeof connectSeqpacket> => connectSeqpacket(zdsSocket);
+    await runZdsClient({ pods, connect, logger: zdsLogger, signal: end.signal, onError: count });
+  };
+  const { address } = config.xds;
+  const mesh =
+    address === undefined
+      ? undefined
+      : startMeshClient({
+          config,
+          address,
+          state,
+          logger: logger.scope('xds'),
+          signal: end.signal,
+          onReady: () => void onSynced().catch(fail),
+          onConnection: (connected, reason) => {
+            if (!connected && !end.signal.aborted) metrics.xdsTerminations.inc({ reason: 'Reconnect' });
+            logger.info(connected ? 'connected to the control plane' : 'no connection to the control plane', { address, reason });
+          },
+        });
+
+  await new Promise<void>((resolve) => {
+    if (end.signal.aborted) resolve();
+    else end.signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+  if (fatal === undefined) await drain(threads, config.drainDeadlineMs, (told) => logger.info(told), connections);
+  else logger.error(describeError(fatal));
+  await mesh?.done;
+  gate.close();
+  certificates.close();
+  certificateSource.close();
+  await pods.stopAll();
+  await threads.stop();
+  for (const { server } of servers) await server.close();
+  if (fatal !== undefined) throw fatal;
+}
+
+async function drain(threads: DataThreads, deadlineMs: number, tell: (told: string) => void, connections: ConnectionTable): Promise<void> {
+  tell('draining');
+  let timer: NodeJS.Timeout | undefined;
+  const deadline = new Promise<'late'>((resolve) => {
+    timer = setTimeout(() => resolve('late'), deadlineMs);
+  });
+  const outcome = await Promise.race([threads.drain(), deadline]);
+  clearTimeout(timer);
+  if (outcome !== 'late') return tell('drained');
+  const failure: Failure = { code: 'WEFT1341', message: `cut after ${deadlineMs} ms of draining`, flag: 'CONNECT' };
+  connections.lost(() => true, failure);
+}
+
+function caClient(config: Config): CaClient {
+  const { ca, clusterId, secretTtlMs } = config;
+  const { address, alternativeHostname, headers } = ca;
+  if (address === undefined) {
+    return { fetchCertificate: () => Promise.reject(new WeftError('WEFT1318', 'CA_ADDRESS is empty')) };
+  }
+  return new IstioCaClient({
+    address,
+    readRoots: () => readRoots(ca.root) ?? '',
+    alternativeHostname,
+    ...(ca.token.kind === 'none' ? {} : { readToken: () => readToken(ca.token) ?? '' }),
+    clusterId,
+    headers,
+    ttlSeconds: Math.round(secretTtlMs / 1000),
+    impersonate: true,
+  });
+}
+
+function listConnections(connections: ConnectionTable): unknown {
+  return [...connections.all()].map((c) => ({
+    pod: c.podUid,
+    direction: c.direction,
+    src: formatSocketAddress(c.source),
+    dst: c.hboneTarget ?? formatSocketAddress(c.destination),
+    identity: c.traffic.sourceIdentity,
+    protocol: c.protocol,
+    since: c.openedAt.toISOString(),
+    received: c.received,
+    sent: c.sent,
+  }));
+}

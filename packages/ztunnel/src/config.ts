@@ -1,0 +1,211 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { DEFAULT_CLUSTER_DOMAIN, DEFAULT_CLUSTER_ID, DEFAULT_TRUST_DOMAIN, Path, Port, ZTUNNEL_MARK } from '@weft/api';
+import { Environment, WeftError, type LogFormat } from '@weft/telemetry';
+import type { SocketSettings, TunnelSettings } from './data/messages.ts';
+
+/** Everything that the environment decides, parsed once. Variables are those of Istio's ztunnel. */
+export interface Config {
+  readonly network: string;
+  /** Empty: every workload counts as local. */
+  readonly nodeName: string;
+  readonly clusterId: string;
+  readonly clusterDomain: string;
+  readonly trustDomain: string;
+  readonly instanceIp: string;
+  readonly podName: string;
+  readonly podNamespace: string;
+  readonly serviceAccount: string;
+  readonly xds: ControlPlaneConfig;
+  readonly ca: ControlPlaneConfig;
+  readonly secretTtlMs: number;
+  readonly zdsSocket: string;
+  readonly drainDeadlineMs: number;
+  readonly dataThreads: number;
+  readonly sockets: SocketSettings;
+  readonly tunnels: TunnelSettings;
+  readonly localhostAppTunnel: boolean;
+  readonly responseBaggage: boolean;
+  readonly policyInfoLogging: boolean;
+  readonly logFormat: LogFormat;
+  /** RUST_LOG's syntax: `info,access=debug`. */
+  readonly logFilter: string;
+  readonly nodeMetadata: ReadonlyMap<string, unknown>;
+  readonly ports: { readonly admin: number; readonly stats: number; readonly readiness: number };
+}
+
+export interface ControlPlaneConfig {
+  /** `https://host:port`; undefined if disabled. */
+  readonly address: string | undefined;
+  readonly root: RootSource;
+  readonly alternativeHostname: string | undefined;
+  readonly headers: ReadonlyMap<string, string>;
+  /** Read again for each use. */
+  readonly token: TokenSource;
+}
+
+export type RootSource =
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'inline'; readonly pem: string }
+  | { readonly kind: 'system' };
+
+export type TokenSource =
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'literal'; readonly token: string }
+  | { readonly kind: 'none' };
+
+/** @throws WEFT1001 naming the variable that can't be parsed, or that asks for what isn't supported yet */
+export function loadConfig(variables: Readonly<Record<string, string | undefined>>): Config {
+  const env = new Environment(variables);
+  refuseUnsupported(env);
+  const token = tokenSource(env);
+  const metadata = nodeMetadata(env);
+  const mark = env.integer('PACKET_MARK', ZTUNNEL_MARK, { min: 0, max: 0xffff_ffff });
+  return {
+    network: env.string('NETWORK', ''),
+    nodeName: env.string('NODE_NAME', ''),
+    clusterId: env.optional('CLUSTER_ID') ?? env.string('ISTIO_META_CLUSTER_ID', DEFAULT_CLUSTER_ID),
+    clusterDomain: env.string('CLUSTER_DOMAIN', DEFAULT_CLUSTER_DOMAIN),
+    trustDomain: env.string('TRUST_DOMAIN', DEFAULT_TRUST_DOMAIN),
+    instanceIp: env.string('INSTANCE_IP', '1.1.1.1'),
+    podName: env.string('POD_NAME', ''),
+    podNamespace: env.string('POD_NAMESPACE', ''),
+    serviceAccount: env.string('SERVICE_ACCOUNT', ''),
+    xds: controlPlane(env, 'XDS', token),
+    ca: controlPlane(env, 'CA', token),
+    secretTtlMs: env.durationMs('SECRET_TTL', 24 * 3_600_000),
+    zdsSocket: env.string('INPOD_UDS', Path.zdsSocket),
+    drainDeadlineMs: drainDeadlineMs(env),
+    dataThreads: dataThreads(env, availableParallelism()),
+    sockets: socketSettings(env, mark),
+    tunnels: {
+      streamWindowBytes: env.integer('HTTP2_STREAM_WINDOW_SIZE', 4_194_304, { min: 65_535, max: 2 ** 31 - 1 }),
+      connectionWindowBytes: env.integer('HTTP2_CONNECTION_WINDOW_SIZE', 16_777_216, { min: 65_535, max: 2 ** 31 - 1 }),
+      maxFrameBytes: env.integer('HTTP2_FRAME_SIZE', 1_048_576, { min: 16_384, max: 2 ** 24 - 1 }),
+      maxStreamsPerConnection: env.integer('POOL_MAX_STREAMS_PER_CONNECTION', 100, { min: 1, max: 65_535 }),
+      unusedReleaseMs: env.durationMs('POOL_UNUSED_RELEASE_TIMEOUT', 300_000),
+      tls12: env.optional('TLS12_ENABLED') === 'true',
+    },
+    localhostAppTunnel: env.boolean('LOCALHOST_APP_TUNNEL', true),
+    responseBaggage: env.boolean('ENABLE_RESPONSE_BAGGAGE', true),
+    policyInfoLogging: env.optional('AUTHZ_POLICY_INFO_LOGGING') === 'true',
+    logFormat: env.optional('LOG_FORMAT') === 'json' ? 'json' : 'plain',
+    logFilter: env.string('RUST_LOG', 'info'),
+    nodeMetadata: metadata,
+    ports: { admin: Port.ztunnelAdmin, stats: Port.stats, readiness: Port.readiness },
+  };
+}
+
+/** What the reference has and this version doesn't: silence would look like obedience. */
+function refuseUnsupported(env: Environment): void {
+  const refuse = (what: string): never => {
+    throw new WeftError('WEFT1001', `${what} is not supported by this version`);
+  };
+  if (env.string('PROXY_MODE', 'shared') !== 'shared') refuse('PROXY_MODE other than shared');
+  for (const name of ['XDS_ON_DEMAND', 'UNSTABLE_ENABLE_SOCKS5', 'FAKE_CA'] as const) {
+    if (env.boolean(name, false)) refuse(`${name}=true`);
+  }
+  for (const name of ['LOCAL_XDS_PATH', 'LOCAL_XDS', 'COMPLIANCE_POLICY'] as const) {
+    if ((env.optional(name) ?? '') !== '') refuse(name);
+  }
+}
+
+function controlPlane(env: Environment, prefix: 'XDS' | 'CA', token: TokenSource): ControlPlaneConfig {
+  const fallback =
+    env.optional('KUBERNETES_SERVICE_HOST') === undefined
+      ? `https://localhost:${Port.xds}`
+      : `https://istiod.istio-system.svc:${Port.xds}`;
+  const address = env.string(`${prefix}_ADDRESS`, fallback);
+  const headers = new Map<string, string>();
+  for (const [name, value] of env.withPrefix(`${prefix}_HEADER_`)) headers.set(name.toLowerCase(), value);
+  return {
+    address: address === '' ? undefined : /^https?:\/\//.test(address) ? address : `https://${address}`,
+    root: rootSource(env.string(`${prefix}_ROOT_CA`, `.${Path.rootCert}`)),
+    alternativeHostname: env.optional(`ALT_${prefix}_HOSTNAME`),
+    headers,
+    token,
+  };
+}
+
+function rootSource(value: string): RootSource {
+  if (value === 'SYSTEM') return { kind: 'system' };
+  return value.includes('-----BEGIN') ? { kind: 'inline', pem: value } : { kind: 'file', path: value };
+}
+
+function tokenSource(env: Environment): TokenSource {
+  const value = env.optional('AUTH_TOKEN');
+  if (value === undefined) {
+    const path = `.${Path.token}`;
+    return existsSync(path) ? { kind: 'file', path } : { kind: 'none' };
+  }
+  if (value === '') return { kind: 'none' };
+  return existsSync(value) ? { kind: 'file', path: value } : { kind: 'literal', token: value };
+}
+
+export function readRoots(source: RootSource): string | undefined {
+  if (source.kind === 'system') return undefined;
+  return source.kind === 'inline' ? source.pem : readFileSync(source.path, 'utf8');
+}
+
+export function readToken(source: TokenSource): string | undefined {
+  if (source.kind === 'none') return undefined;
+  return source.kind === 'literal' ? source.token : readFileSync(source.path, 'utf8');
+}
+
+function socketSettings(env: Environment, mark: number): SocketSettings {
+  const origSrc = env.optional('ENABLE_ORIG_SRC') ?? '';
+  const keepAlive = {
+    idleMs: env.durationMs('KEEPALIVE_TIME', 180_000),
+    intervalMs: env.durationMs('KEEPALIVE_INTERVAL', 180_000),
+    probes: env.integer('KEEPALIVE_RETRIES', 9, { min: 1, max: 127 }),
+  };
+  return {
+    mark: mark === 0 ? undefined : mark,
+    reusePort: env.boolean('INPOD_PORT_REUSE', true),
+    transparent: origSrc === '' ? 'best-effort' : env.boolean('ENABLE_ORIG_SRC', true) ? 'required' : 'never',
+    ipv6: env.boolean('IPV6_ENABLED', true),
+    keepAlive: env.boolean('KEEPALIVE_ENABLED', true) ? keepAlive : undefined,
+    userTimeoutMs: env.boolean('USER_TIMEOUT_ENABLED', false)
+      ? keepAlive.idleMs + keepAlive.probes * keepAlive.intervalMs
+      : undefined,
+  };
+}
+
+function drainDeadlineMs(env: Environment): number {
+  const graceSeconds = env.integer('TERMINATION_GRACE_PERIOD_SECONDS', 0, { min: 0 });
+  const fromGrace = graceSeconds > 10 ? graceSeconds - 5 : Math.max(1, graceSeconds - 1);
+  return env.durationMs('CONNECTION_TERMINATION_DEADLINE', (graceSeconds === 0 ? 5 : fromGrace) * 1000);
+}
+
+/** ZTUNNEL_WORKER_THREADS: a number, a share of the cores, or 0 for all of them. */
+function dataThreads(env: Environment, cores: number): number {
+  const value = env.optional('ZTUNNEL_WORKER_THREADS') ?? '';
+  const share = /^(\d{1,3})%$/.exec(value)?.[1];
+  if (share !== undefined) return Math.max(1, Math.ceil((cores * Number(share)) / 100));
+  if (value !== '') return env.integer('ZTUNNEL_WORKER_THREADS', 0, { min: 0, max: 1024 }) || cores;
+  const limit = cpuQuantity(env, 'ZTUNNEL_CPU_LIMIT') ?? cpuQuantity(env, 'ZTUNNEL_RESOURCE_CPU_LIMIT');
+  const request = cpuQuantity(env, 'ZTUNNEL_RESOURCE_CPU_REQUEST') ?? 0;
+  if (limit !== undefined) return Math.max(1, limit, request);
+  return Math.max(Math.ceil(cores / 4), request, 2);
+}
+
+/** `2`, `1.5` or `500m`, rounded up to whole cores. */
+function cpuQuantity(env: Environment, name: string): number | undefined {
+  const value = env.optional(name) ?? '';
+  if (value === '') return undefined;
+  const match = /^(\d+(?:\.\d+)?)(m?)$/.exec(value);
+  if (match === null) throw new WeftError('WEFT1001', `${name}=${value}: expected a CPU quantity such as 2 or 500m`);
+  return Math.ceil(Number(match[1]) / (match[2] === 'm' ? 1000 : 1));
+}
+
+function nodeMetadata(env: Environment): ReadonlyMap<string, unknown> {
+  const metadata = new Map<string, unknown>(env.withPrefix('ISTIO_META_'));
+  for (const [name, text] of env.withPrefix('ISTIO_METAJSON_')) {
+    try {
+      metadata.set(name, JSON.parse(text));
+    } catch (error) {
+      throw new WeftError('WEFT1001', `ISTIO_METAJSON_${name} is not JSON`, { cause: error });
+    }
+  }
+  return metadata;
+}

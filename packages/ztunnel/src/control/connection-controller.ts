@@ -1,0 +1,230 @@
+import { Port } from '@weft/api';
+import { describeError, WeftError } from '@weft/telemetry';
+import type { ConnectionTable, OpenConnection } from './connection-table.ts';
+import { baggageHeader, readPeerHeaders, requestHeaders } from './peer-headers.ts';
+import type { PolicyGate } from './policy-gate.ts';
+import { waitFor } from './wait-for.ts';
+import type { ConnectionId, Order, OutboundQuestion, PlaintextQuestion, Question, TunnelQuestion } from '../data/messages.ts';
+import { decideInboundPlaintext, decideInboundTunnel, type InboundContext, type InboundPlan } from '../decide/inbound.ts';
+import { decideOutbound, type OutboundPlan } from '../decide/outbound.ts';
+import { formatSocketAddress, type SocketAddress } from '../state/ip-address.ts';
+import type { MeshState } from '../state/mesh-state.ts';
+import { workloadIdentity, type Workload } from '../state/workload.ts';
+import type { LocalPod } from '../state/workload-store.ts';
+import type { AccessLog } from '../telemetry/access-log.ts';
+import type { ZtunnelMetrics } from '../telemetry/metrics.ts';
+import type { PeerDescription, TrafficDescription } from '../telemetry/traffic-labels.ts';
+
+export interface ControllerOptions {
+  readonly state: MeshState;
+  readonly network: string;
+  readonly nodeName: string;
+  readonly localhostAppTunnel: boolean;
+  readonly responseBaggage: boolean;
+  readonly podOf: (uid: string) => LocalPod | undefined;
+  readonly connections: ConnectionTable;
+  readonly gate: PolicyGate;
+  readonly metrics: ZtunnelMetrics;
+  readonly log: AccessLog;
+  readonly order: (connection: ConnectionId, order: Order) => void;
+}
+
+/** Answers the data threads: one question about each new connection. */
+export class ConnectionController {
+  private readonly options: ControllerOptions;
+  private readonly inbound: InboundContext;
+
+  constructor(options: ControllerOptions) {
+    this.options = options;
+    const { state, network, localhostAppTunnel } = options;
+    this.inbound = { store: state.workloads, network, localhostAppTunnel };
+  }
+
+  async onQuestion(question: Question): Promise<void> {
+    const order = await this.answer(question);
+    this.options.order(question.connection, order);
+  }
+
+  /** The pod's own workload, for which a new pod's first connections may have to wait. @throws WEFT1310 */
+  async localWorkload(podUid: string): Promise<Workload> {
+    const { state, podOf, nodeName } = this.options;
+    const pod = podOf(podUid);
+    const found = pod && (await waitFor(state, () => state.workloads.localWorkload(pod, nodeName)));
+    if (found === undefined) {
+      const name = pod === undefined ? podUid : `${pod.namespace}/${pod.name} (${pod.serviceAccount})`;
+      throw new WeftError('WEFT1310', `pod ${name} is not known to the control plane`);
+    }
+    return found;
+  }
+
+  private async answer(question: Question): Promise<Order> {
+    try {
+      const local = await this.localWorkload(question.podUid);
+      if (question.kind === 'outbound') return this.outbound(question, local);
+      if (question.kind === 'inbound-tunnel') return await this.tunnel(question, local);
+      return await this.plaintext(question, local);
+    } catch (error) {
+      return this.refuse(question, error);
+    }
+  }
+
+  private outbound(question: OutboundQuestion, local: Workload): Order {
+    const { state, network } = this.options;
+    const { peer, destination } = question;
+    const plan = decideOutbound(
+      { source: local, clientIp: peer.ip, destination },
+      { store: state.workloads, network, random: Math.random },
+    );
+    if (plan.kind === 'refuse') throw new WeftError(plan.code, plan.reason);
+    const isTunnel = plan.kind === 'tunnel';
+    this.options.connections.opened({
+      id: question.connection,
+      podUid: question.podUid,
+      local,
+      direction: 'outbound',
+      protocol: isTunnel ? 'HBONE' : 'TCP',
+      source: peer,
+      destination: plan.upstream,
+      originalDestination: destination,
+      hboneTarget: isTunnel ? plan.authority : undefined,
+      forwardedHost: undefined,
+      subject: undefined,
+      traffic: outboundTraffic(local, plan),
+    });
+    if (plan.kind === 'tcp') return { kind: 'connect', upstream: plan.upstream };
+    return {
+      kind: 'tunnel',
+      upstream: plan.upstream,
+      authority: plan.authority,
+      identity: workloadIdentity(local),
+      acceptableIdentities: plan.acceptableIdentities,
+      sourceIp: peer.ip,
+      headers: requestHeaders(local, peer, plan.service),
+    };
+  }
+
+  private async tunnel(question: TunnelQuestion, local: Workload): Promise<Order> {
+    const { network, responseBaggage } = this.options;
+    const { peer, localIp, authority, headers, peerIdentity } = question;
+    const { description, forwardedHost, network: peerNetwork } = readPeerHeaders(headers, responseBaggage);
+    const plan = decideInboundTunnel({ local, localIp, peerIp: peer.ip, authority, forwardedHost }, this.inbound);
+    if (plan.kind === 'refuse') throw new Refusal(plan);
+    // Behind an east-west gateway, the peer's address is the gateway's and says nothing of the client.
+    const isFromGateway = peerNetwork !== undefined && peerNetwork.toLowerCase() !== network.toLowerCase();
+    const connection = this.openInbound(question, local, plan, {
+      protocol: 'HBONE',
+      sourceIdentity: peerIdentity,
+      source: isFromGateway ? undefined : this.inbound.store.workloadAt(network, peer.ip),
+      description,
+      forwardedHost,
+      destination: { ip: localIp, port: Port.hbone },
+      hboneTarget: formatSocketAddress(plan.destination),
+    });
+    await this.options.gate.admit(connection);
+    return {
+      kind: 'connect',
+      upstream: plan.upstream,
+      ...(plan.bindSource === undefined ? {} : { bindSource: plan.bindSource }),
+      ...(responseBaggage ? { responseHeaders: baggageHeader(local) } : {}),
+    };
+  }
+
+  private async plaintext(question: PlaintextQuestion, local: Workload): Promise<Order> {
+    const { network } = this.options;
+    const { peer, destination } = question;
+    const plan = decideInboundPlaintext({ local, peerIp: peer.ip, destination }, this.inbound);
+    if (plan.kind === 'refuse') throw new Refusal(plan);
+    const connection = this.openInbound(question, local, plan, {
+      protocol: 'TCP',
+      sourceIdentity: undefined,
+      source: this.inbound.store.workloadAt(network, peer.ip),
+      description: undefined,
+      forwardedHost: undefined,
+      destination,
+      hboneTarget: undefined,
+    });
+    await this.options.gate.admit(connection);
+    return { kind: 'connect', upstream: plan.upstream, ...(plan.bindSource && { bindSource: plan.bindSource }) };
+  }
+
+  /** Known to the table before policy is asked, so that no change of it can be missed in between. */
+  private openInbound(
+    { connection, podUid, peer }: TunnelQuestion | PlaintextQuestion,
+    local: Workload,
+    plan: Extract<InboundPlan, { kind: 'connect' }>,
+    of: {
+      readonly protocol: 'HBONE' | 'TCP';
+      readonly sourceIdentity: string | undefined;
+      readonly source: Workload | undefined;
+      readonly description: PeerDescription | undefined;
+      readonly forwardedHost: string | undefined;
+      readonly destination: SocketAddress;
+      readonly hboneTarget: string | undefined;
+    },
+  ): OpenConnection {
+    const { sourceIdentity } = of;
+    return this.options.connections.opened({
+      id: connection,
+      podUid,
+      local,
+      direction: 'inbound',
+      protocol: of.protocol,
+      source: peer,
+      destination: of.destination,
+      originalDestination: undefined,
+      hboneTarget: of.hboneTarget,
+      forwardedHost: of.forwardedHost,
+      subject: {
+        sourceIdentity,
+        sourceIp: peer.ip,
+        destinationIp: plan.destination.ip,
+        destinationPort: plan.destination.port,
+      },
+      traffic: {
+        reporter: 'destination',
+        source: of.source,
+        sourceBaggage: of.description,
+        sourceIdentity,
+        destination: local,
+        destinationIdentity: workloadIdentity(local),
+        service: plan.service,
+        isMutualTls: sourceIdentity !== undefined,
+      },
+    });
+  }
+
+  private refuse(question: Question, error: unknown): Order {
+    const { connections, metrics, log } = this.options;
+    const failure = WeftError.is(error) ? error : new WeftError('WEFT1325', 'no decision', { cause: error });
+    const isDenied = failure.code === 'WEFT1402' || failure.code === 'WEFT1403' || failure.code === 'WEFT1404';
+    const told = { code: failure.code, message: describeError(failure).replace(/^WEFT\d+ /, ''), flag: isDenied ? 'DENY' : 'CONNECT' } as const;
+    if (connections.has(question.connection)) connections.closed(question.connection, 0, 0, told);
+    else {
+      const destination = question.kind === 'inbound-tunnel' ? { ip: question.localIp, port: Port.hbone } : question.destination;
+      log.refused(question.kind === 'outbound' ? 'outbound' : 'inbound', question.peer, destination, told);
+      metrics.errors.inc({ code: failure.code });
+    }
+    return { kind: 'refuse', status: isDenied ? 401 : failure instanceof Refusal ? failure.status : 503 };
+  }
+}
+
+class Refusal extends WeftError {
+  readonly status: number;
+  constructor({ code, reason, status }: Extract<InboundPlan, { kind: 'refuse' }>) {
+    super(code, reason);
+    this.status = status;
+  }
+}
+
+function outboundTraffic(local: Workload, plan: Exclude<OutboundPlan, { kind: 'refuse' }>): TrafficDescription {
+  const isTunnel = plan.kind === 'tunnel';
+  return {
+    reporter: 'source',
+    source: local,
+    sourceIdentity: isTunnel ? workloadIdentity(local) : undefined,
+    destination: plan.workload,
+    destinationIdentity: plan.workload && workloadIdentity(plan.workload),
+    service: plan.service,
+    isMutualTls: isTunnel,
+  };
+}

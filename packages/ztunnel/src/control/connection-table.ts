@@ -1,0 +1,103 @@
+import { performance } from 'node:perf_hooks';
+import type { ConnectionId, Failure } from '../data/messages.ts';
+import type { PolicySubject } from '../decide/rbac.ts';
+import type { SocketAddress } from '../state/ip-address.ts';
+import type { Workload } from '../state/workload.ts';
+import type { AccessLog, LoggedConnection } from '../telemetry/access-log.ts';
+import type { ZtunnelMetrics } from '../telemetry/metrics.ts';
+import { trafficLabels, type TrafficLabels } from '../telemetry/traffic-labels.ts';
+
+export interface NewConnection extends LoggedConnection {
+  readonly id: ConnectionId;
+  readonly podUid: string;
+  /** The pod's own workload. */
+  readonly local: Workload;
+  readonly protocol: 'HBONE' | 'TCP';
+  /** Outbound: what the application dialled. */
+  readonly originalDestination: SocketAddress | undefined;
+  readonly forwardedHost: string | undefined;
+  /** Inbound: what policies are asked about. */
+  readonly subject: PolicySubject | undefined;
+}
+
+export interface OpenConnection extends NewConnection {
+  readonly labels: TrafficLabels;
+  readonly openedAt: Date;
+  readonly openedAtMs: number;
+  received: number;
+  sent: number;
+  /** When a policy that the workload lists was first missing. */
+  policyMissingSinceMs: number | undefined;
+}
+
+/** Connections that are open now: counted, logged, listed, and re-examined when policies change. */
+export class ConnectionTable {
+  private readonly open = new Map<ConnectionId, OpenConnection>();
+  private readonly metrics: ZtunnelMetrics;
+  private readonly log: AccessLog;
+
+  constructor(metrics: ZtunnelMetrics, log: AccessLog) {
+    this.metrics = metrics;
+    this.log = log;
+  }
+
+  opened(connection: NewConnection): OpenConnection {
+    const entry: OpenConnection = {
+      ...connection,
+      labels: trafficLabels(connection.traffic),
+      openedAt: new Date(),
+      openedAtMs: performance.now(),
+      received: 0,
+      sent: 0,
+      policyMissingSinceMs: undefined,
+    };
+    this.open.set(entry.id, entry);
+    this.metrics.opened.inc(entry.labels);
+    this.metrics.openSockets.inc({ reporter: entry.traffic.reporter });
+    this.log.opened(entry);
+    return entry;
+  }
+
+  moved(id: ConnectionId, received: number, sent: number): void {
+    const entry = this.open.get(id);
+    if (entry !== undefined) this.count(entry, received, sent);
+  }
+
+  /** Totals over the whole connection. Connections that were refused aren't here, and that is fine. */
+  closed(id: ConnectionId, received: number, sent: number, failure: Failure | undefined): void {
+    const entry = this.open.get(id);
+    if (entry === undefined) return;
+    this.open.delete(id);
+    this.count(entry, received - entry.received, sent - entry.sent);
+    const labels = failure === undefined ? entry.labels : { ...entry.labels, response_flags: failure.flag };
+    this.metrics.closed.inc(labels);
+    if (failure !== undefined) {
+      this.metrics.failed.inc(labels);
+      this.metrics.errors.inc({ code: failure.code });
+    }
+    this.metrics.openSockets.dec({ reporter: entry.traffic.reporter });
+    this.log.closed(entry, entry, performance.now() - entry.openedAtMs, failure);
+  }
+
+  /** All connections of a data thread that is no more. */
+  lost(isOfThread: (id: ConnectionId) => boolean, failure: Failure): void {
+    for (const { id, received, sent } of this.open.values()) {
+      if (isOfThread(id)) this.closed(id, received, sent, failure);
+    }
+  }
+
+  has(id: ConnectionId): boolean {
+    return this.open.has(id);
+  }
+
+  all(): Iterable<OpenConnection> {
+    return this.open.values();
+  }
+
+  private count(entry: OpenConnection, received: number, sent: number): void {
+    entry.received += received;
+    entry.sent += sent;
+    if (received > 0) this.metrics.receivedBytes.inc(entry.labels, received);
+    if (sent > 0) this.metrics.sentBytes.inc(entry.labels, sent);
+  }
+}

@@ -1,0 +1,128 @@
+import { Worker } from 'node:worker_threads';
+import { WeftError } from '@weft/telemetry';
+import type { ConnectionId, DataThreadSettings, Order, PodListeners, ToControl, ToData } from '../data/messages.ts';
+
+export interface DataThreadsOptions {
+  readonly count: number;
+  readonly settings: Omit<DataThreadSettings, 'threadIndex'>;
+  /** Every message but answers to calls. */
+  readonly onMessage: (message: Exclude<ToControl, { kind: 'answer' }>, reply: (message: ToData) => void) => void;
+  /** A thread ended by itself. Its connections are lost; a new one takes its place and its pods. */
+  readonly onThreadLost: (error: WeftError, isOfThread: (id: ConnectionId) => boolean) => void;
+}
+
+/** Of the ids that data/connection.ts gives out. */
+const threadOf = (id: ConnectionId): number => Math.floor(id / 2 ** 33);
+
+interface Thread {
+  readonly worker: Worker;
+  readonly calls: Map<number, { resolve: () => void; reject: (error: Error) => void }>;
+}
+
+/** A data thread that fails this soon after its start isn't started again, or it would fail for ever. */
+const MIN_THREAD_LIFE_MS = 1_000;
+
+/** The data threads of the process and the pods that they serve. */
+export class DataThreads {
+  private readonly options: DataThreadsOptions;
+  private readonly threads: Thread[] = [];
+  private readonly pods = new Map<string, PodListeners>();
+  private nextCall = 1;
+  private isStopping = false;
+
+  constructor(options: DataThreadsOptions) {
+    this.options = options;
+    for (let index = 0; index < options.count; index++) this.threads.push(this.startThread(index));
+  }
+
+  /** Opens the pod's listeners in every thread that shall have them; all or none. */
+  async openPod(pod: PodListeners): Promise<void> {
+    this.pods.set(pod.podUid, pod);
+    const opened = await Promise.allSettled(this.threadsOf(pod).map((thread) => this.call(thread, { kind: 'open-pod', pod })));
+    const failed = opened.find((result) => result.status === 'rejected');
+    if (failed === undefined) return;
+    await this.closePod(pod.podUid);
+    throw failed.reason;
+  }
+
+  async closePod(podUid: string): Promise<void> {
+    this.pods.delete(podUid);
+    await Promise.allSettled(this.threads.map((thread) => this.call(thread, { kind: 'close-pod', podUid })));
+  }
+
+  order(connection: ConnectionId, order: Order): void {
+    this.threads[threadOf(connection)]?.worker.postMessage({ kind: 'order', connection, order } satisfies ToData);
+  }
+
+  cut(connection: ConnectionId, why: string): void {
+    this.threads[threadOf(connection)]?.worker.postMessage({ kind: 'cut', connection, why } satisfies ToData);
+  }
+
+  /** Stops accepting; resolves when every connection has ended. */
+  async drain(): Promise<void> {
+    await Promise.allSettled(this.threads.map((thread) => this.call(thread, { kind: 'drain' })));
+  }
+
+  async stop(): Promise<void> {
+    this.isStopping = true;
+    await Promise.all(this.threads.map(({ worker }) => worker.terminate()));
+  }
+
+  /** Without SO_REUSEPORT only one socket can listen on a port, so one thread has the pod for itself. */
+  private threadsOf({ podUid, sockets }: PodListeners): readonly Thread[] {
+    if (sockets.reusePort) return this.threads;
+    let hash = 0;
+    for (const character of podUid) hash = (hash * 31 + character.charCodeAt(0)) >>> 0;
+    return this.threads.slice(hash % this.threads.length).slice(0, 1);
+  }
+
+  private call(thread: Thread, message: CallMessage): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const call = this.nextCall++;
+      thread.calls.set(call, { resolve, reject });
+      thread.worker.postMessage({ ...message, call });
+    });
+  }
+
+  private startThread(threadIndex: number): Thread {
+    const startedAt = Date.now();
+    const worker = new Worker(new URL('../data/data-thread.worker.js', import.meta.url), {
+      workerData: { ...this.options.settings, threadIndex } satisfies DataThreadSettings,
+      name: `data-${threadIndex}`,
+    });
+    const thread: Thread = { worker, calls: new Map() };
+    let cause: unknown = 'it ended by itself';
+    worker.on('message', (message: ToControl) => this.onMessage(thread, message));
+    worker.on('error', (error) => (cause = error));
+    worker.on('exit', () => {
+      const error = new WeftError('WEFT1340', `data thread ${threadIndex}`, { cause });
+      for (const { reject } of thread.calls.values()) reject(error);
+      if (this.isStopping) return;
+      this.options.onThreadLost(error, (id) => threadOf(id) === threadIndex);
+      if (Date.now() - startedAt < MIN_THREAD_LIFE_MS) throw error;
+      void this.replaceThread(threadIndex);
+    });
+    return thread;
+  }
+
+  private async replaceThread(index: number): Promise<void> {
+    const thread = this.startThread(index);
+    this.threads[index] = thread;
+    for (const pod of this.pods.values()) {
+      if (this.threadsOf(pod).includes(thread)) await this.call(thread, { kind: 'open-pod', pod }).catch(() => undefined);
+    }
+  }
+
+  private onMessage(thread: Thread, message: ToControl): void {
+    if (message.kind !== 'answer') {
+      return this.options.onMessage(message, (reply) => thread.worker.postMessage(reply));
+    }
+    const waiting = thread.calls.get(message.call);
+    thread.calls.delete(message.call);
+    if (message.error === undefined) waiting?.resolve();
+    else waiting?.reject(new Error(message.error));
+  }
+}
+
+type WithoutCall<T> = T extends unknown ? Omit<T, 'call'> : never;
+type CallMessage = WithoutCall<Extract<ToData, { kind: 'open-pod' | 'close-pod' | 'drain' }>>;

@@ -1,0 +1,106 @@
+import { TypeUrl } from '@weft/api';
+import { istio } from '@weft/api/workload';
+import grpc from '@grpc/grpc-js';
+import { serverTrust } from '@weft/spiffe';
+import type { Logger } from '@weft/telemetry';
+import { DeltaClient, Subscription, type Node } from '@weft/xds';
+import { readRoots, readToken, type Config } from '../config.ts';
+import { Interner } from '../state/interner.ts';
+import type { AddressChange, MeshState, PolicyChange } from '../state/mesh-state.ts';
+import { policyFromMessage } from '../state/policy-message.ts';
+import { serviceFromMessage } from '../state/service-message.ts';
+import { workloadFromMessage } from '../state/workload-message.ts';
+
+const { Address } = istio.workload;
+const { Authorization } = istio.security;
+
+export interface MeshClientOptions {
+  readonly config: Config;
+  readonly address: string;
+  readonly state: MeshState;
+  readonly logger: Logger;
+  readonly signal: AbortSignal;
+  readonly onReady: () => void;
+  readonly onConnection: (connected: boolean, reason?: string) => void;
+}
+
+/** Feeds the state from the control plane until the signal aborts. */
+export function startMeshClient(options: MeshClientOptions): DeltaClient {
+  const { config, address, state, logger, signal, onReady, onConnection } = options;
+  const { xds } = config;
+  const intern = new Interner();
+  const addresses = new Subscription<AddressChange>(
+    { typeUrl: TypeUrl.address, decode: (bytes) => addressChange(bytes, intern) },
+    ({ upserted, removed }) => {
+      const changes = upserted.map(({ resource }) => resource);
+      state.applyAddresses([...removed.map((name) => ({ kind: 'removed', name }) as const), ...changes]);
+    },
+  );
+  const policies = new Subscription<PolicyChange>(
+    {
+      typeUrl: TypeUrl.authorization,
+      decode: (bytes) => ({ kind: 'policy', policy: policyFromMessage(Authorization.decode(bytes)) }),
+    },
+    ({ upserted, removed }) => {
+      const changes = upserted.map(({ resource }) => resource);
+      state.applyPolicies([...removed.map((name) => ({ kind: 'removed', name }) as const), ...changes]);
+    },
+  );
+  return new DeltaClient({
+    address,
+    credentials: () =>
+      address.startsWith('http://')
+        ? grpc.credentials.createInsecure()
+        : serverTrust({ rootsPem: readRoots(xds.root), alternativeHostname: xds.alternativeHostname }),
+    headers: () => {
+      const token = readToken(xds.token);
+      const headers: [string, string][] = [...xds.headers, ['clusterid', config.clusterId]];
+      // A header value can't end in a line break, as files do.
+      if (token !== undefined) headers.push(['authorization', `Bearer ${token.trimEnd()}`]);
+      return headers;
+    },
+    node: xdsNode(config),
+    subscriptions: [addresses, policies],
+    onReady,
+    onConnection,
+    signal,
+    logger,
+  });
+}
+
+function addressChange(bytes: Uint8Array, intern: Interner): AddressChange {
+  const { workload, service } = Address.decode(bytes);
+  // protobufjs decodes nested messages to their classes; its types say only what can be passed in.
+  if (workload) return { kind: 'workload', workload: workloadFromMessage(workload as istio.workload.Workload, intern) };
+  if (service) return { kind: 'service', service: serviceFromMessage(service as istio.workload.Service, intern) };
+  throw new Error('holds neither a workload nor a service');
+}
+
+/** How the control plane knows this proxy. */
+export function xdsNode(config: Config): Node {
+  const { instanceIp, podName, podNamespace, nodeName, nodeMetadata } = config;
+  const metadata = new Map<string, unknown>([
+    ['NAME', podName],
+    ['NAMESPACE', podNamespace],
+    ['INSTANCE_IPS', instanceIp],
+    ['NODE_NAME', nodeName],
+    ...nodeMetadata,
+  ]);
+  return {
+    id: `ztunnel~${instanceIp}~${podName}.${podNamespace}~${podNamespace}.svc.cluster.local`,
+    metadata: { fields: Object.fromEntries([...metadata].map(([key, value]) => [key, structValue(value)])) },
+  };
+}
+
+type StructValue = NonNullable<NonNullable<NonNullable<Node['metadata']>['fields']>[string]>;
+
+function structValue(value: unknown): StructValue {
+  if (typeof value === 'string') return { stringValue: value };
+  if (typeof value === 'number') return { numberValue: value };
+  if (typeof value === 'boolean') return { boolValue: value };
+  if (Array.isArray(value)) return { listValue: { values: value.map(structValue) } };
+  if (typeof value === 'object' && value !== null) {
+    return { structValue: { fields: Object.fromEntries(Object.entries(value).map(([k, v]) => [k, structValue(v)])) } };
+  }
+  return { nullValue: 0 };
+}

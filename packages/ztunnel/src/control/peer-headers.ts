@@ -1,0 +1,57 @@
+import { formatBaggage, formatForwarded, newTraceparent, parseBaggage, parseForwarded } from '@weft/hbone';
+import type { HeaderList } from '../data/messages.ts';
+import type { SocketAddress } from '../state/ip-address.ts';
+import type { Service, Workload } from '../state/workload.ts';
+import type { PeerDescription } from '../telemetry/traffic-labels.ts';
+
+/** Headers of a CONNECT to another proxy, in the order of the reference. */
+export function requestHeaders(source: Workload, client: SocketAddress, service: Service | undefined): HeaderList {
+  return [
+    ...baggageHeader(source),
+    ['forwarded', formatForwarded({ for: { address: client.ip, port: client.port }, ...(service && { host: service.hostname }) })],
+    ['traceparent', newTraceparent()],
+  ];
+}
+
+/** Describes a workload to the other end; empty if there is nothing to say. */
+export function baggageHeader(workload: Workload): HeaderList {
+  const { clusterId, namespace, workloadType, workloadName, canonicalName, canonicalRevision, locality } = workload;
+  const text = formatBaggage({
+    clusterId,
+    namespace,
+    workloadType,
+    workloadName,
+    serviceName: canonicalName,
+    serviceVersion: canonicalRevision,
+    region: locality.region,
+    zone: locality.zone,
+  });
+  return text === '' ? [] : [['baggage', text]];
+}
+
+export interface PeerHeaders {
+  readonly description: PeerDescription | undefined;
+  readonly forwardedHost: string | undefined;
+  /** The network that an east-west gateway says the client is on. */
+  readonly network: string | undefined;
+}
+
+export function readPeerHeaders(headers: HeaderList, isBaggageRead: boolean): PeerHeaders {
+  const value = (name: string): string | undefined => headers.find(([n]) => n === name)?.[1];
+  const baggage = isBaggageRead ? value('baggage') : undefined;
+  const parsed = baggage === undefined ? undefined : parseBaggage(baggage);
+  const forwarded = value('forwarded');
+  return {
+    description: parsed && {
+      workloadName: parsed.workloadName,
+      namespace: parsed.namespace,
+      canonicalName: parsed.serviceName,
+      canonicalRevision: parsed.serviceVersion,
+      clusterId: parsed.clusterId,
+      region: parsed.region,
+      zone: parsed.zone,
+    },
+    forwardedHost: forwarded === undefined ? undefined : parseForwarded(forwarded)?.host,
+    network: value('x-forwarded-network'),
+  };
+}

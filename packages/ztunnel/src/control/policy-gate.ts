@@ -1,0 +1,113 @@
+import { performance } from 'node:perf_hooks';
+import { WeftError, type Logger } from '@weft/telemetry';
+import { STATE_WAIT_MS } from './wait-for.ts';
+import type { ConnectionTable, OpenConnection } from './connection-table.ts';
+import { authorize } from '../decide/rbac.ts';
+import type { MeshState, StateChange } from '../state/mesh-state.ts';
+
+export interface PolicyGateOptions {
+  readonly state: MeshState;
+  readonly connections: ConnectionTable;
+  readonly logger: Logger;
+  /** AUTHZ_POLICY_INFO_LOGGING. */
+  readonly logAtInfo: boolean;
+  readonly cut: (connection: OpenConnection, why: string) => void;
+}
+
+/** A verdict that may have to wait for a policy that the workload lists but nobody has sent. */
+type GateVerdict =
+  | { readonly kind: 'allow' }
+  | { readonly kind: 'deny'; readonly error: WeftError }
+  | { readonly kind: 'unknown'; readonly policy: string };
+
+/**
+ * Holds inbound connections to the policies in force, at their start and as long as they are open. A policy that
+ * is listed but unknown denies once it has been missing for five seconds: it may be the one that denies.
+ */
+export class PolicyGate {
+  private readonly options: PolicyGateOptions;
+  private readonly stop: () => void;
+  private recheck: NodeJS.Timeout | undefined;
+
+  constructor(options: PolicyGateOptions) {
+    this.options = options;
+    this.stop = options.state.onChange((change) => this.onChange(change));
+  }
+
+  /** Resolves when the connection may go on. @throws WEFT1402, WEFT1403 or WEFT1404 */
+  async admit(connection: OpenConnection): Promise<void> {
+    const { state, connections } = this.options;
+    const verdict = this.evaluate(connection);
+    if (verdict.kind === 'allow') return;
+    if (verdict.kind === 'deny') throw verdict.error;
+    await new Promise<void>((resolve, reject) => {
+      const settle = (error?: WeftError): void => {
+        clearTimeout(timer);
+        stop();
+        if (error === undefined) resolve();
+        else reject(error);
+      };
+      const timer = setTimeout(() => settle(missing(verdict.policy)), STATE_WAIT_MS);
+      const stop = state.onChange(() => {
+        // Closed meanwhile, by its client or its pod: nobody waits for the answer.
+        if (!connections.has(connection.id)) return settle();
+        const next = this.evaluate(connection);
+        if (next.kind === 'allow') settle();
+        if (next.kind === 'deny') settle(next.error);
+      });
+    });
+  }
+
+  close(): void {
+    this.stop();
+    clearTimeout(this.recheck);
+  }
+
+  private onChange({ policies, workloads }: StateChange): void {
+    if (!policies && workloads.length === 0) return;
+    const changed = new Set(workloads.map(({ uid }) => uid));
+    for (const connection of this.options.connections.all()) {
+      if (policies || changed.has(connection.local.uid)) this.enforce(connection);
+    }
+  }
+
+  private enforce(connection: OpenConnection): void {
+    const verdict = this.evaluate(connection);
+    if (verdict.kind === 'allow') connection.policyMissingSinceMs = undefined;
+    if (verdict.kind === 'deny') this.options.cut(connection, verdict.error.message);
+    if (verdict.kind !== 'unknown') return;
+    const now = performance.now();
+    connection.policyMissingSinceMs ??= now;
+    if (now - connection.policyMissingSinceMs >= STATE_WAIT_MS) {
+      this.options.cut(connection, missing(verdict.policy).message);
+      return;
+    }
+    this.recheck ??= setTimeout(() => {
+      this.recheck = undefined;
+      for (const c of this.options.connections.all()) if (c.policyMissingSinceMs !== undefined) this.enforce(c);
+    }, STATE_WAIT_MS + 1);
+  }
+
+  private evaluate(connection: OpenConnection): GateVerdict {
+    const { state, logger, logAtInfo } = this.options;
+    const { subject } = connection;
+    if (subject === undefined) return { kind: 'allow' };
+    // The workload as it is now: its list of policies may have changed since the connection was accepted.
+    const workload = state.workloads.workload(connection.local.uid) ?? connection.local;
+    const { policies, unknown } = state.policies.candidates(workload);
+    const { verdict, dryRun } = authorize(policies, subject);
+    const level = logAtInfo ? 'info' : 'debug';
+    for (const { policy, action } of dryRun) logger[level]('dry-run policy matched', { policy, action });
+    if (verdict.kind === 'deny') {
+      const why = verdict.code === 'WEFT1402' ? `explicitly denied by: ${verdict.policy}` : 'allow policies exist, but none allowed';
+      logger[level]('policy denied', { why, source: subject.sourceIdentity ?? subject.sourceIp });
+      return { kind: 'deny', error: new WeftError(verdict.code, `connection closed due to policy rejection: ${why}`) };
+    }
+    const [policy] = unknown;
+    return policy === undefined ? { kind: 'allow' } : { kind: 'unknown', policy };
+  }
+}
+
+function missing(policy: string): WeftError {
+  return new WeftError('WEFT1404', `connection closed due to policy rejection: policy ${policy} is not known`);
+}

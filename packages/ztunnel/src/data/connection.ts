@@ -1,0 +1,123 @@
+import type { ByteCounts } from './relay.ts';
+import type { ConnectionId, Failure, Order, Question, ToControl } from './messages.ts';
+
+/** Why a connection is cut: the control thread said so, or its pod is gone. */
+export class Cut extends Error {
+  override readonly name = 'Cut';
+}
+
+/** Connections that one data thread relays at once. */
+export const MAX_CONNECTIONS_PER_THREAD = 50_000;
+const BYTES_REPORT_MS = 1_000;
+
+/** Omits a key from each member of a union on its own. */
+type Without<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
+
+/**
+ *     asking ──order──▶ connecting ──▶ relaying ──▶ closed
+ *        └────────────────┴── cut, or the client is gone ──┘
+ */
+export class Connection implements ByteCounts {
+  readonly id: ConnectionId;
+  received = 0;
+  sent = 0;
+  /** What was reported of both. */
+  reported = { received: 0, sent: 0 };
+  private readonly controller = new AbortController();
+  private give: ((order: Order) => void) | undefined;
+
+  constructor(id: ConnectionId) {
+    this.id = id;
+  }
+
+  get signal(): AbortSignal {
+    return this.controller.signal;
+  }
+
+  /** Resolves with the control thread's order; rejects when cut meanwhile. */
+  order(): Promise<Order> {
+    return new Promise((resolve, reject) => {
+      this.signal.throwIfAborted();
+      this.give = resolve;
+      this.signal.addEventListener('abort', () => reject(this.signal.reason), { once: true });
+    });
+  }
+
+  onOrder(order: Order): void {
+    this.give?.(order);
+    this.give = undefined;
+  }
+
+  cut(why: string): void {
+    this.controller.abort(new Cut(why));
+  }
+}
+
+/** The open connections of a data thread, and what the control thread hears of them. */
+export class Connections {
+  private readonly open = new Map<ConnectionId, Connection>();
+  private readonly post: (message: ToControl) => void;
+  private readonly firstId: number;
+  private nextId: number;
+  private timer: NodeJS.Timeout | undefined;
+  private onEmpty: (() => void) | undefined;
+
+  constructor(threadIndex: number, post: (message: ToControl) => void) {
+    this.post = post;
+    // 2^20 threads of 2^33 connections each are safe integers.
+    this.firstId = threadIndex * 2 ** 33;
+    this.nextId = this.firstId;
+  }
+
+  /** Asks what to do with a new connection; undefined at the limit. */
+  ask(question: Without<Question, 'connection'>): Connection | undefined {
+    if (this.open.size >= MAX_CONNECTIONS_PER_THREAD) return undefined;
+    const connection = new Connection(this.nextId++);
+    if (this.nextId >= this.firstId + 2 ** 33) this.nextId = this.firstId;
+    this.open.set(connection.id, connection);
+    this.post({ ...question, connection: connection.id });
+    this.timer ??= setInterval(() => this.reportBytes(), BYTES_REPORT_MS);
+    return connection;
+  }
+
+  onOrder(id: ConnectionId, order: Order): void {
+    this.open.get(id)?.onOrder(order);
+  }
+
+  cut(id: ConnectionId, why: string): void {
+    this.open.get(id)?.cut(why);
+  }
+
+  closed(connection: Connection, failure?: Failure): void {
+    if (!this.open.delete(connection.id)) return;
+    const { id, received, sent } = connection;
+    this.post({ kind: 'closed', connection: id, received, sent, ...(failure === undefined ? {} : { failure }) });
+    if (this.open.size > 0) return;
+    clearInterval(this.timer);
+    this.timer = undefined;
+    this.onEmpty?.();
+  }
+
+  get size(): number {
+    return this.open.size;
+  }
+
+  /** Resolves once no connection is open. */
+  empty(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.open.size === 0) resolve();
+      else this.onEmpty = resolve;
+    });
+  }
+
+  private reportBytes(): void {
+    const counts: number[] = [];
+    for (const { id, received, sent, reported } of this.open.values()) {
+      if (received === reported.received && sent === reported.sent) continue;
+      counts.push(id, received - reported.received, sent - reported.sent);
+      reported.received = received;
+      reported.sent = sent;
+    }
+    if (counts.length > 0) this.post({ kind: 'bytes', counts: Float64Array.from(counts) });
+  }
+}

@@ -1,0 +1,85 @@
+import { TunnelResources } from '@weft/hbone';
+import type { SpiffeId, WorkloadCertificate } from '@weft/spiffe';
+import { describeError, WeftError } from '@weft/telemetry';
+import { CertificateCache } from './certificate-cache.ts';
+import { Connections } from './connection.ts';
+import type { CertificatePems, DataThreadSettings, PodListeners, ToControl, ToData } from './messages.ts';
+import { PodProxy } from './pod-proxy.ts';
+
+/** How long a handshake waits for its certificate. */
+const CERTIFICATE_TIMEOUT_MS = 10_000;
+
+/** All of one data thread: executes orders, decides nothing. */
+export class DataPlane {
+  private readonly settings: DataThreadSettings;
+  private readonly post: (message: ToControl) => void;
+  private readonly pods = new Map<string, PodProxy>();
+  private readonly connections: Connections;
+  private readonly resources = new TunnelResources();
+  private readonly certificates = new CertificateCache();
+  private readonly waiting = new Map<number, (answer: Extract<ToData, { kind: 'certificate' }>) => void>();
+  private nextCall = 1;
+
+  constructor(settings: DataThreadSettings, post: (message: ToControl) => void) {
+    this.settings = settings;
+    this.post = post;
+    this.connections = new Connections(settings.threadIndex, post);
+  }
+
+  onMessage(message: ToData): void {
+    switch (message.kind) {
+      case 'order':
+        return this.connections.onOrder(message.connection, message.order);
+      case 'cut':
+        return this.connections.cut(message.connection, message.why);
+      case 'certificate': {
+        const resolve = this.waiting.get(message.call);
+        this.waiting.delete(message.call);
+        return resolve?.(message);
+      }
+      case 'open-pod':
+        return void this.openPod(message.call, message.pod);
+      case 'close-pod':
+        this.pods.get(message.podUid)?.destroy();
+        this.pods.delete(message.podUid);
+        return this.post({ kind: 'answer', call: message.call });
+      case 'drain':
+        for (const pod of this.pods.values()) pod.drain();
+        return void this.connections.empty().then(() => this.post({ kind: 'answer', call: message.call }));
+    }
+  }
+
+  private async openPod(call: number, pod: PodListeners): Promise<void> {
+    try {
+      if (this.pods.has(pod.podUid)) throw new Error(`pod ${pod.podUid} is open already`);
+      const proxy = await PodProxy.open({
+        pod,
+        tunnels: this.settings.tunnels,
+        connections: this.connections,
+        resources: this.resources,
+        serverCertificate: () => this.certificate({ podUid: pod.podUid }),
+        certificateFor: (identity: SpiffeId) => this.certificate({ identity }),
+        onTrouble: (peer, failure) => this.post({ kind: 'trouble', podUid: pod.podUid, peer, failure }),
+      });
+      this.pods.set(pod.podUid, proxy);
+      this.post({ kind: 'answer', call, transparent: proxy.isTransparent });
+    } catch (error) {
+      this.post({ kind: 'answer', call, error: describeError(error) });
+    }
+  }
+
+  private certificate(of: { readonly podUid: string } | { readonly identity: SpiffeId }): Promise<WorkloadCertificate> {
+    return new Promise((resolve, reject) => {
+      const call = this.nextCall++;
+      const settle = (pems: CertificatePems | undefined, error: string): void => {
+        clearTimeout(timer);
+        this.waiting.delete(call);
+        if (pems === undefined) return reject(new WeftError('WEFT1318', error));
+        resolve(this.certificates.of(pems));
+      };
+      const timer = setTimeout(() => settle(undefined, 'no certificate in time'), CERTIFICATE_TIMEOUT_MS);
+      this.waiting.set(call, ({ pems, error }) => settle(pems, error ?? 'no certificate'));
+      this.post({ kind: 'certificate', call, of });
+    });
+  }
+}

@@ -1,0 +1,9 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { DataPlane } from './data-plane.ts';
+import type { DataThreadSettings, ToData } from './messages.ts';
+
+/** Entry point of a data thread. */
+const port = parentPort;
+if (port === null) throw new Error('not a worker thread');
+const plane = new DataPlane(workerData as DataThreadSettings, (message) => port.postMessage(message)); // from data-threads.ts
+port.on('message', (message: ToData) => plane.onMessage(message));

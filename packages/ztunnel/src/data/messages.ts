@@ -1,0 +1,134 @@
+import type { ErrorCode } from '@weft/telemetry';
+import type { IpAddress, SocketAddress } from '../state/ip-address.ts';
+
+/**
+ * What the control thread and the data threads tell each other. Everything here is copied between threads, so
+ * it is plain data; a data thread knows nothing of workloads, services and policies.
+ */
+
+/** Unique among all threads of the process. */
+export type ConnectionId = number;
+
+export interface SocketSettings {
+  readonly mark: number | undefined;
+  readonly reusePort: boolean;
+  readonly transparent: 'required' | 'best-effort' | 'never';
+  readonly ipv6: boolean;
+  readonly keepAlive: { readonly idleMs: number; readonly intervalMs: number; readonly probes: number } | undefined;
+  readonly userTimeoutMs: number | undefined;
+}
+
+export interface TunnelSettings {
+  readonly streamWindowBytes: number;
+  readonly connectionWindowBytes: number;
+  readonly maxFrameBytes: number;
+  readonly maxStreamsPerConnection: number;
+  readonly unusedReleaseMs: number;
+  readonly tls12: boolean;
+}
+
+export interface DataThreadSettings {
+  readonly threadIndex: number;
+  readonly sockets: SocketSettings;
+  readonly tunnels: TunnelSettings;
+}
+
+export interface PodListeners {
+  readonly podUid: string;
+  /** Where to listen; undefined for the process's own namespace, as the proxy of the proxy itself does. */
+  readonly namespaceFd: number | undefined;
+  readonly ports: readonly ('outbound' | 'inbound-plaintext' | 'hbone')[];
+  readonly sockets: SocketSettings;
+}
+
+/** Certificate and key as they cross threads. */
+export interface CertificatePems {
+  readonly identity: string;
+  readonly keyPem: string;
+  readonly chainPem: string;
+  readonly rootsPem: string;
+}
+
+/** What a data thread is to do with a connection. */
+export type Order =
+  /** Drop it; a tunnel's request gets the status first. */
+  | { readonly kind: 'refuse'; readonly status: number }
+  | { readonly kind: 'connect'; readonly upstream: SocketAddress; readonly bindSource?: IpAddress; readonly responseHeaders?: HeaderList }
+  | {
+      readonly kind: 'tunnel';
+      readonly upstream: SocketAddress;
+      readonly authority: string;
+      readonly identity: string;
+      readonly acceptableIdentities: readonly string[];
+      readonly sourceIp: IpAddress;
+      readonly headers: HeaderList;
+    };
+export type HeaderList = readonly (readonly [name: string, value: string])[];
+
+export type ToData =
+  | { readonly kind: 'open-pod'; readonly call: number; readonly pod: PodListeners }
+  | { readonly kind: 'close-pod'; readonly call: number; readonly podUid: string }
+  /** Stop accepting, let connections end, answer when there are none. */
+  | { readonly kind: 'drain'; readonly call: number }
+  | { readonly kind: 'order'; readonly connection: ConnectionId; readonly order: Order }
+  | { readonly kind: 'cut'; readonly connection: ConnectionId; readonly why: string }
+  | { readonly kind: 'certificate'; readonly call: number; readonly pems?: CertificatePems; readonly error?: string };
+
+export type ResponseFlag =
+  | '-'
+  | 'DENY'
+  | 'CONNECT'
+  | 'TLS_FAILURE'
+  | 'H2_HANDSHAKE_FAILURE'
+  | 'NETWORK_POLICY'
+  | 'IDENTITY_ERROR'
+  | 'CERT_REVOKED';
+
+export interface Failure {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly flag: ResponseFlag;
+}
+
+export interface OutboundQuestion {
+  readonly kind: 'outbound';
+  readonly connection: ConnectionId;
+  readonly podUid: string;
+  readonly peer: SocketAddress;
+  readonly destination: SocketAddress;
+}
+export interface PlaintextQuestion {
+  readonly kind: 'inbound-plaintext';
+  readonly connection: ConnectionId;
+  readonly podUid: string;
+  readonly peer: SocketAddress;
+  readonly destination: SocketAddress;
+}
+export interface TunnelQuestion {
+  readonly kind: 'inbound-tunnel';
+  readonly connection: ConnectionId;
+  readonly podUid: string;
+  readonly peer: SocketAddress;
+  readonly localIp: IpAddress;
+  readonly peerIdentity: string | undefined;
+  readonly authority: string;
+  readonly headers: HeaderList;
+}
+export type Question = OutboundQuestion | PlaintextQuestion | TunnelQuestion;
+
+export type ToControl =
+  | { readonly kind: 'answer'; readonly call: number; readonly transparent?: boolean; readonly error?: string }
+  | Question
+  /** `[connection, received, sent]…` since the last report. */
+  | { readonly kind: 'bytes'; readonly counts: Float64Array }
+  | {
+      readonly kind: 'closed';
+      readonly connection: ConnectionId;
+      /** Totals over the whole connection. */
+      readonly received: number;
+      readonly sent: number;
+      readonly failure?: Failure;
+    }
+  | { readonly kind: 'certificate'; readonly call: number; readonly of: { readonly podUid: string } | { readonly identity: string } }
+  /** Something went wrong that belongs to no connection known to the control thread. */
+  | { readonly kind: 'trouble'; readonly podUid: string; readonly peer: SocketAddress | undefined; readonly failure: Failure };

@@ -1,0 +1,257 @@
+import { createServer, type Server, type Socket } from 'node:net';
+import { Port } from '@weft/api';
+import {
+  defaultHbonePoolLimits,
+  defaultHttp2Limits,
+  HbonePool,
+  HboneServer,
+  type ConnectRequest,
+  type TunnelResources,
+} from '@weft/hbone';
+import {
+  closeDescriptor,
+  createTcpListener,
+  inNetworkNamespace,
+  originalDestination,
+  setTcpOptions,
+  socketDescriptor,
+} from '@weft/linux';
+import type { SpiffeId, WorkloadCertificate } from '@weft/spiffe';
+import { parseIp, type IpAddress, type SocketAddress } from '../state/ip-address.ts';
+import type { Connection, Connections } from './connection.ts';
+import { dial } from './dial.ts';
+import { failureOf } from './failure.ts';
+import type { Failure, Order, PodListeners, TunnelSettings } from './messages.ts';
+import { relay, socketEnd, tunnelEnd, type RelayEnd } from './relay.ts';
+
+const LISTEN_BACKLOG = 128;
+
+export interface PodProxyOptions {
+  readonly pod: PodListeners;
+  readonly tunnels: TunnelSettings;
+  readonly connections: Connections;
+  /** Shared by all tunnels of the thread. */
+  readonly resources: TunnelResources;
+  /** The certificate that the pod's own workload serves with. */
+  readonly serverCertificate: () => Promise<WorkloadCertificate>;
+  readonly certificateFor: (identity: SpiffeId) => Promise<WorkloadCertificate>;
+  readonly onTrouble: (peer: SocketAddress | undefined, failure: Failure) => void;
+}
+
+/** One data thread's share of a pod: its listeners, its tunnels and its connections. */
+export class PodProxy {
+  private readonly options: PodProxyOptions;
+  private readonly listeners: Server[] = [];
+  private readonly hbone: HboneServer;
+  private readonly pool: HbonePool;
+  private readonly connections = new Set<Connection>();
+  /** Whether clients' addresses can be shown to the application. */
+  private transparent = false;
+
+  private constructor(options: PodProxyOptions) {
+    this.options = options;
+    const { pod, tunnels, resources, serverCertificate, certificateFor, onTrouble } = options;
+    const { streamWindowBytes, connectionWindowBytes, maxFrameBytes } = tunnels;
+    const http2 = { streamWindowBytes, connectionWindowBytes, maxFrameBytes };
+    this.hbone = new HboneServer({
+      certificateFor: serverCertificate,
+      onConnect: (request) => void this.serveTunnel(request),
+      onError: (error, from) => onTrouble(addressOf(from.remoteAddress, from.remotePort), failureOf(error, 'WEFT1323')),
+      limits: { http2: { ...defaultHttp2Limits, ...http2 } },
+      resources,
+    });
+    this.pool = new HbonePool({
+      dial: ({ address }, signal) => {
+        const target = { ip: address.ip as IpAddress, port: address.port }; // from an order, whose addresses are parsed
+        return dial({ namespaceFd: pod.namespaceFd, target, settings: pod.sockets, signal });
+      },
+      certificateFor,
+      limits: {
+        maxStreamsPerConnection: tunnels.maxStreamsPerConnection,
+        unusedReleaseMs: tunnels.unusedReleaseMs,
+        http2: { ...defaultHbonePoolLimits.http2, ...http2 },
+      },
+      resources,
+    });
+  }
+
+  /** Opens all listeners or none. */
+  static async open(options: PodProxyOptions): Promise<PodProxy> {
+    const proxy = new PodProxy(options);
+    try {
+      for (const port of options.pod.ports) await proxy.listen(port);
+      return proxy;
+    } catch (error) {
+      proxy.destroy();
+      throw error;
+    }
+  }
+
+  get isTransparent(): boolean {
+    return this.transparent;
+  }
+
+  /** Stops accepting and tells tunnels to go elsewhere; open connections go on. */
+  drain(): void {
+    for (const listener of this.listeners) listener.close();
+    void this.hbone.drain();
+  }
+
+  /** Cuts everything. */
+  destroy(): void {
+    for (const listener of this.listeners) listener.close();
+    for (const connection of this.connections) connection.cut('the pod left the mesh');
+    this.hbone.destroy();
+    this.pool.close();
+  }
+
+  private async listen(kind: PodListeners['ports'][number]): Promise<void> {
+    const { pod } = this.options;
+    const { mark, reusePort, transparent, ipv6 } = pod.sockets;
+    const port = { outbound: Port.outboundCapture, 'inbound-plaintext': Port.inboundCapture, hbone: Port.hbone }[kind];
+    const make = (): { fd: number; transparent: boolean } =>
+      createTcpListener({
+        host: ipv6 ? '::' : '0.0.0.0',
+        port,
+        backlog: LISTEN_BACKLOG,
+        reusePort,
+        transparent,
+        ...(mark === undefined ? {} : { mark }),
+      });
+    const made = pod.namespaceFd === undefined ? make() : inNetworkNamespace({ fd: pod.namespaceFd }, make);
+    this.transparent = made.transparent;
+    const server = createServer({ allowHalfOpen: true, pauseOnConnect: kind !== 'hbone', noDelay: true }, (socket) => {
+      socket.on('error', () => undefined); // whoever uses the socket learns of it by its close
+      if (kind === 'hbone') this.hbone.accept(socket);
+      else void this.serveSocket(socket, kind);
+    });
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen({ fd: made.fd, backlog: LISTEN_BACKLOG }, resolve);
+    }).catch((error: unknown) => {
+      closeDescriptor(made.fd);
+      throw error;
+    });
+    server.on('error', (error) => this.options.onTrouble(undefined, failureOf(error, 'WEFT1325')));
+    this.listeners.push(server);
+  }
+
+  /** A connection that the pod's rules redirected here. */
+  private async serveSocket(socket: Socket, kind: 'outbound' | 'inbound-plaintext'): Promise<void> {
+    const fd = socketDescriptor(socket);
+    const peer = addressOf(socket.remoteAddress, socket.remotePort);
+    const local = addressOf(socket.localAddress, socket.localPort);
+    // The client may be gone again before its connection was accepted here.
+    if (fd === undefined || peer === undefined || local === undefined) return void socket.destroy();
+    const { keepAlive, userTimeoutMs } = this.options.pod.sockets;
+    setTcpOptions(fd, {
+      ...(keepAlive === undefined ? {} : { keepAlive }),
+      ...(userTimeoutMs === undefined ? {} : { userTimeoutMs }),
+    });
+    const original = originalDestination(fd);
+    const destination = (original && addressOf(original.address, original.port)) ?? local;
+    const { podUid } = this.options.pod;
+    const connection = this.options.connections.ask({ kind, podUid, peer, destination });
+    if (connection === undefined) {
+      socket.destroy();
+      this.options.onTrouble(peer, { code: 'WEFT1326', message: 'too many connections', flag: 'CONNECT' });
+      return;
+    }
+    const onGone = (): void => connection.cut('the client is gone');
+    socket.once('close', onGone);
+    await this.run(connection, {
+      connect: async (order) => {
+        const upstream = await this.openUpstream(order, connection.signal);
+        socket.off('close', onGone);
+        return { downstream: socketEnd(socket), upstream };
+      },
+      // Bytes that the client has sent already make the kernel answer with a reset.
+      refuse: () => void socket.destroy(),
+    });
+  }
+
+  /** A CONNECT that arrived in a tunnel. */
+  private async serveTunnel(request: ConnectRequest): Promise<void> {
+    const peer = addressOf(request.remoteAddress, request.remotePort);
+    const localIp = parseIp(request.localAddress);
+    if (peer === undefined || localIp === undefined) return request.reject(400);
+    const connection = this.options.connections.ask({
+      kind: 'inbound-tunnel',
+      podUid: this.options.pod.podUid,
+      peer,
+      localIp,
+      peerIdentity: request.peerIdentity,
+      authority: request.authority,
+      headers: [...request.headers].filter(([name]) => headersOfInterest.has(name)),
+    });
+    if (connection === undefined) {
+      request.reject(503);
+      this.options.onTrouble(peer, { code: 'WEFT1326', message: 'too many connections', flag: 'CONNECT' });
+      return;
+    }
+    request.signal.addEventListener('abort', () => connection.cut('the client is gone'), { once: true });
+    await this.run(connection, {
+      connect: async (order) => {
+        const upstream = await this.openUpstream(order, connection.signal);
+        const responseHeaders = order.kind === 'connect' ? order.responseHeaders : undefined;
+        return { downstream: tunnelEnd(request.accept(Object.fromEntries(responseHeaders ?? []))), upstream };
+      },
+      refuse: (status) => request.reject(status),
+    });
+  }
+
+  private async run(
+    connection: Connection,
+    steps: {
+      connect(order: Exclude<Order, { kind: 'refuse' }>): Promise<{ downstream: RelayEnd; upstream: RelayEnd }>;
+      refuse(status: number): void;
+    },
+  ): Promise<void> {
+    this.connections.add(connection);
+    let isRelaying = false;
+    let failure: Failure | undefined;
+    let fallback: Parameters<typeof failureOf>[1] = 'WEFT1315';
+    try {
+      const order = await connection.order();
+      if (order.kind === 'refuse') return steps.refuse(order.status);
+      if (order.kind === 'tunnel') fallback = 'WEFT1316';
+      const { downstream, upstream } = await steps.connect(order);
+      isRelaying = true;
+      await relay(downstream, upstream, connection, connection.signal);
+    } catch (error) {
+      failure = failureOf(error, isRelaying ? 'WEFT1325' : fallback);
+      if (!isRelaying) steps.refuse(failure.flag === 'DENY' ? 401 : 503);
+    } finally {
+      this.connections.delete(connection);
+      this.options.connections.closed(connection, failure);
+    }
+  }
+
+  private async openUpstream(order: Exclude<Order, { kind: 'refuse' }>, signal: AbortSignal): Promise<RelayEnd> {
+    const { pod } = this.options;
+    if (order.kind === 'connect') {
+      const bindSource = this.transparent ? order.bindSource : undefined;
+      return socketEnd(
+        await dial({ namespaceFd: pod.namespaceFd, target: order.upstream, bindSource, settings: pod.sockets, signal }),
+      );
+    }
+    const { stream } = await this.pool.connect({
+      source: order.identity as SpiffeId, // made by the control thread from a workload
+      acceptable: order.acceptableIdentities,
+      address: order.upstream,
+      sourceIp: order.sourceIp,
+      authority: order.authority,
+      headers: Object.fromEntries(order.headers),
+      signal,
+    });
+    return tunnelEnd(stream);
+  }
+}
+
+/** All others stay in the data thread. */
+const headersOfInterest: ReadonlySet<string> = new Set(['baggage', 'forwarded', 'x-forwarded-network']);
+
+function addressOf(address: string | undefined, port: number | undefined): SocketAddress | undefined {
+  const ip = address === undefined ? undefined : parseIp(address);
+  return ip === undefined || port === undefined ? undefined : { ip, port };
+}

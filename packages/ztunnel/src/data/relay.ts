@@ -1,0 +1,140 @@
+import type { Socket } from 'node:net';
+import type { TunnelStream } from '@weft/hbone';
+
+/** Bytes moved so far, as seen from the downstream end: received from it, sent to it. */
+export interface ByteCounts {
+  received: number;
+  sent: number;
+}
+
+/** How an end closed. `gone`: the peer wants nothing more, in either direction, and calls that regular. */
+type EndClose = { readonly kind: 'ended' } | { readonly kind: 'gone' } | { readonly kind: 'failed'; readonly error: unknown };
+
+interface EndHandler {
+  onData(chunk: Buffer): void;
+  onEnd(): void;
+  onDrain(): void;
+  /** Once, and last. */
+  onClose(close: EndClose): void;
+}
+
+/** One end of a relay: an application's socket or a tunnel. */
+export interface RelayEnd {
+  attach(handler: EndHandler): void;
+  /** False: wait for `onDrain`. */
+  write(chunk: Buffer): boolean;
+  end(): void;
+  /** Delivers what was written, then closes both directions. */
+  finish(): void;
+  pause(): void;
+  resume(): void;
+  /** Ends at once, so that the peer can tell it from a regular end. */
+  abort(): void;
+}
+
+/**
+ * Copies both ways until both ends are closed, each direction at its own pace and with half-close. Resolves
+ * after a regular end; rejects with the first failure, or the signal's reason, when the other end has been
+ * aborted too.
+ */
+export function relay(downstream: RelayEnd, upstream: RelayEnd, counts: ByteCounts, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let failure: { readonly error: unknown } | undefined;
+    let open = 2;
+    const fail = (error: unknown): void => {
+      if (failure !== undefined) return;
+      failure = { error };
+      downstream.abort();
+      upstream.abort();
+    };
+    const cut = (): void => fail(signal.reason);
+    const onClose = (other: RelayEnd, close: EndClose): void => {
+      if (close.kind === 'failed') fail(close.error);
+      if (close.kind === 'gone') other.finish();
+      if (--open > 0) return;
+      signal.removeEventListener('abort', cut);
+      if (failure === undefined) resolve();
+      else reject(failure.error);
+    };
+    signal.addEventListener('abort', cut, { once: true });
+    downstream.attach({
+      onData: (chunk) => {
+        counts.received += chunk.length;
+        if (!upstream.write(chunk)) downstream.pause();
+      },
+      onEnd: () => upstream.end(),
+      onDrain: () => upstream.resume(),
+      onClose: (close) => onClose(upstream, close),
+    });
+    upstream.attach({
+      onData: (chunk) => {
+        counts.sent += chunk.length;
+        if (!downstream.write(chunk)) upstream.pause();
+      },
+      onEnd: () => downstream.end(),
+      onDrain: () => downstream.resume(),
+      onClose: (close) => onClose(downstream, close),
+    });
+    if (signal.aborted) cut();
+  });
+}
+
+/** A TCP socket with `allowHalfOpen`, paused or not yet read. */
+export function socketEnd(socket: Socket): RelayEnd {
+  return {
+    attach: (handler) => {
+      let error: unknown;
+      socket.on('error', (e) => (error ??= e));
+      socket.on('data', (chunk: Buffer) => handler.onData(chunk));
+      socket.on('drain', () => handler.onDrain());
+      socket.on('end', () => handler.onEnd());
+      const closed = (): void => {
+        const isRegular = socket.readableEnded && socket.writableFinished;
+        if (error === undefined && isRegular) handler.onClose({ kind: 'ended' });
+        else handler.onClose({ kind: 'failed', error: error ?? new Error('closed before its end') });
+      };
+      if (socket.closed) queueMicrotask(closed);
+      else socket.once('close', closed);
+      socket.resume();
+    },
+    // After its end or destruction a write would be an error event; what can't be delivered is dropped.
+    write: (chunk) => !socket.writable || socket.write(chunk),
+    end: () => void socket.end(),
+    finish: () => socket.destroySoon(),
+    pause: () => void socket.pause(),
+    resume: () => void socket.resume(),
+    abort: () => {
+      if (!socket.destroyed) socket.resetAndDestroy();
+    },
+  };
+}
+
+/** RFC 9113 §8.5: how an endpoint says that the TCP connection behind a tunnel failed. */
+const CONNECT_ERROR = 0xa;
+const NO_ERROR = 0x0;
+const CANCEL = 0x8;
+
+export function tunnelEnd(stream: TunnelStream): RelayEnd {
+  return {
+    attach: (handler) => {
+      stream.attach({
+        onData: (chunk) => handler.onData(chunk),
+        onEnd: () => handler.onEnd(),
+        onDrain: () => handler.onDrain(),
+        onClose: (close) => {
+          if (close.kind === 'ended') return handler.onClose({ kind: 'ended' });
+          if (close.kind === 'lost') return handler.onClose({ kind: 'failed', error: close.error });
+          const isGone = close.by === 'peer' && (close.code === NO_ERROR || close.code === CANCEL);
+          if (isGone) return handler.onClose({ kind: 'gone' });
+          handler.onClose({ kind: 'failed', error: new Error(`tunnel reset by ${close.by} with code ${close.code}`) });
+        },
+      });
+    },
+    write: (chunk) => stream.closed || stream.write(chunk),
+    end: () => stream.end(),
+    finish: () => stream.end(),
+    pause: () => stream.pause(),
+    resume: () => stream.resume(),
+    abort: () => stream.reset(CONNECT_ERROR),
+  };
+}

@@ -1,0 +1,90 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { Counter, Gauge, type MetricsRegistry } from '@weft/telemetry';
+import { trafficLabelNames, type TrafficLabels } from './traffic-labels.ts';
+import type { PodManager } from '../inpod/pod-manager.ts';
+
+/** The metrics of Istio's ztunnel under its names, and one of ours: errors by code. */
+export class ZtunnelMetrics {
+  readonly opened: Counter<keyof TrafficLabels>;
+  readonly closed: Counter<keyof TrafficLabels>;
+  readonly failed: Counter<keyof TrafficLabels>;
+  readonly receivedBytes: Counter<keyof TrafficLabels>;
+  readonly sentBytes: Counter<keyof TrafficLabels>;
+  readonly openSockets: Gauge<'reporter'>;
+  readonly errors: Counter<'code'>;
+  readonly xdsTerminations: Counter<'reason'>;
+  readonly xdsMessages: Counter<'url'>;
+  readonly xdsMessageBytes: Counter<'url'>;
+
+  constructor(registry: MetricsRegistry, options: { readonly istioVersion: string; readonly pods: () => PodManager | undefined }) {
+    const registers = [registry];
+    const traffic = (name: string, help: string): Counter<keyof TrafficLabels> =>
+      new Counter({ name, help, labelNames: trafficLabelNames, registers });
+    this.opened = traffic('istio_tcp_connections_opened_total', 'The total number of TCP connections opened');
+    this.closed = traffic('istio_tcp_connections_closed_total', 'The total number of TCP connections closed');
+    this.failed = traffic('istio_tcp_connections_failed_total', 'The total number of TCP connections that failed');
+    this.receivedBytes = traffic('istio_tcp_received_bytes_total', 'The size of total bytes received from downstream');
+    this.sentBytes = traffic('istio_tcp_sent_bytes_total', 'The size of total bytes sent to downstream');
+    this.openSockets = new Gauge({
+      name: 'istio_tcp_sockets_open',
+      help: 'The number of open connections',
+      labelNames: ['reporter'],
+      registers,
+    });
+    this.errors = new Counter({
+      name: 'weft_errors_total',
+      help: 'Errors by their code; docs/errors.md explains each',
+      labelNames: ['code'],
+      registers,
+    });
+    this.xdsTerminations = new Counter({
+      name: 'istio_xds_connection_terminations_total',
+      help: 'The total number of completed connections to the control plane',
+      labelNames: ['reason'],
+      registers,
+    });
+    this.xdsMessages = new Counter({
+      name: 'istio_xds_message_total',
+      help: 'The total number of messages received from the control plane',
+      labelNames: ['url'],
+      registers,
+    });
+    this.xdsMessageBytes = new Counter({
+      name: 'istio_xds_message_bytes_total',
+      help: 'The total number of bytes received from the control plane',
+      labelNames: ['url'],
+      registers,
+    });
+    new Gauge({ name: 'istio_build', help: 'Build info', labelNames: ['component', 'tag'], registers }).set(
+      { component: 'ztunnel', tag: options.istioVersion },
+      1,
+    );
+    collected(registers, 'workload_manager_active_proxy_count', 'The number of proxies running', () => options.pods()?.activeCount ?? 0);
+    collected(registers, 'workload_manager_pending_proxy_count', 'The number of proxies pending', () => options.pods()?.pendingCount ?? 0);
+    collectedCounter(registers, 'workload_manager_proxies_started_total', 'The number of proxies started', () => options.pods()?.counts.started ?? 0);
+    collectedCounter(registers, 'workload_manager_proxies_stopped_total', 'The number of proxies stopped', () => options.pods()?.counts.stopped ?? 0);
+    collected(registers, 'process_open_fds', 'The number of open file descriptors', () => readdirSync('/proc/self/fd').length);
+    collected(registers, 'process_max_fds', 'The limit of open file descriptors', maxFds);
+  }
+}
+
+function collected(registers: MetricsRegistry[], name: string, help: string, read: () => number): void {
+  const gauge: Gauge = new Gauge({ name, help, registers, collect: () => gauge.set(read()) });
+}
+
+function collectedCounter(registers: MetricsRegistry[], name: string, help: string, read: () => number): void {
+  const counter: Counter = new Counter({
+    name,
+    help,
+    registers,
+    collect: () => {
+      counter.reset();
+      counter.inc(read());
+    },
+  });
+}
+
+function maxFds(): number {
+  const limit = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1];
+  return Number(limit ?? 0);
+}

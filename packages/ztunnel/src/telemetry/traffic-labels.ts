@@ -1,0 +1,94 @@
+import type { ResponseFlag } from '../data/messages.ts';
+import type { Service, Workload } from '../state/workload.ts';
+
+/** What a peer says of itself in `baggage`; weaker than what the control plane says of it. */
+export interface PeerDescription {
+  readonly workloadName?: string | undefined;
+  readonly namespace?: string | undefined;
+  readonly canonicalName?: string | undefined;
+  readonly canonicalRevision?: string | undefined;
+  readonly clusterId?: string | undefined;
+  readonly region?: string | undefined;
+  readonly zone?: string | undefined;
+}
+
+export interface TrafficDescription {
+  readonly reporter: 'source' | 'destination';
+  readonly source: Workload | undefined;
+  readonly sourceBaggage?: PeerDescription | undefined;
+  /** SPIFFE identity proven by TLS; undefined for plain TCP. */
+  readonly sourceIdentity: string | undefined;
+  readonly destination: Workload | undefined;
+  readonly destinationIdentity: string | undefined;
+  readonly service: Service | undefined;
+  readonly isMutualTls: boolean;
+}
+
+export const trafficLabelNames = [
+  'reporter',
+  'source_workload',
+  'source_canonical_service',
+  'source_canonical_revision',
+  'source_workload_namespace',
+  'source_principal',
+  'source_app',
+  'source_version',
+  'source_cluster',
+  'destination_service',
+  'destination_service_namespace',
+  'destination_service_name',
+  'destination_workload',
+  'destination_canonical_service',
+  'destination_canonical_revision',
+  'destination_workload_namespace',
+  'destination_principal',
+  'destination_app',
+  'destination_version',
+  'destination_cluster',
+  'request_protocol',
+  'response_flags',
+  'connection_security_policy',
+  'source_region',
+  'source_zone',
+  'destination_region',
+  'destination_zone',
+] as const;
+
+export type TrafficLabels = Readonly<Record<(typeof trafficLabelNames)[number], string>>;
+
+/** The labels that Istio's dashboards group by; what isn't known is the literal `unknown`. */
+export function trafficLabels(traffic: TrafficDescription, flag: ResponseFlag = '-'): TrafficLabels {
+  const { source, sourceBaggage, destination, service } = traffic;
+  const or = (...values: readonly (string | undefined)[]): string =>
+    values.find((value) => value !== undefined && value !== '') ?? 'unknown';
+  return {
+    reporter: traffic.reporter,
+    source_workload: or(source?.workloadName, sourceBaggage?.workloadName),
+    source_canonical_service: or(source?.canonicalName, sourceBaggage?.canonicalName),
+    source_canonical_revision: or(source?.canonicalRevision, sourceBaggage?.canonicalRevision),
+    source_workload_namespace: or(source?.namespace, sourceBaggage?.namespace),
+    source_principal: or(traffic.sourceIdentity),
+    // Upstream: the canonical name from discovery, but the workload's name from baggage.
+    source_app: or(source?.canonicalName, sourceBaggage?.workloadName),
+    source_version: or(source?.canonicalRevision, sourceBaggage?.canonicalRevision),
+    source_cluster: or(source?.clusterId, sourceBaggage?.clusterId),
+    destination_service: or(service?.hostname),
+    destination_service_namespace: or(service?.namespace),
+    destination_service_name: or(service?.name),
+    destination_workload: or(destination?.workloadName),
+    destination_canonical_service: or(destination?.canonicalName),
+    destination_canonical_revision: or(destination?.canonicalRevision),
+    destination_workload_namespace: or(destination?.namespace),
+    destination_principal: or(traffic.destinationIdentity),
+    destination_app: or(destination?.canonicalName),
+    destination_version: or(destination?.canonicalRevision),
+    destination_cluster: or(destination?.clusterId),
+    request_protocol: 'tcp',
+    response_flags: flag,
+    connection_security_policy: traffic.isMutualTls ? 'mutual_tls' : 'unknown',
+    source_region: or(source?.locality.region, sourceBaggage?.region),
+    source_zone: or(source?.locality.zone, sourceBaggage?.zone),
+    destination_region: or(destination?.locality.region),
+    destination_zone: or(destination?.locality.zone),
+  };
+}
