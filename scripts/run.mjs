@@ -3,7 +3,7 @@
 // then runs the command. Needs nothing but Node and npm.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -79,6 +79,12 @@ switch (command) {
     mustRun('oxlint', ['--type-aware', '--deny-warnings']);
     mustRun('biome', ['format']);
     break;
+  case 'generate':
+    mustRun(process.execPath, ['packages/api/scripts/generate-proto.mjs']);
+    mustRun('tsc', ['-b']);
+    mustRun(process.execPath, ['packages/api/scripts/generate-crds.mjs']);
+    mustRun(process.execPath, ['packages/telemetry/scripts/generate-errors-doc.mjs']);
+    break;
   case 'format':
     mustRun('biome', ['format', '--write']);
     break;
@@ -90,4 +96,3 @@ switch (command) {
     console.error(`run.mjs: unknown command ${command}`);
     process.exit(2);
 }
-mkdirSync('node_modules/.cache', { recursive: true });

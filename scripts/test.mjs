@@ -88,6 +88,7 @@ if (selected.length > 0) {
   check('format: as biome writes it', 'biome', ['format']);
   check('generated protobuf code is what the .proto files give', process.execPath, ['packages/api/scripts/generate-proto.mjs', '--check']);
   check('generated CRDs are what the models give', process.execPath, ['packages/api/scripts/generate-crds.mjs', '--check']);
+  check('docs/errors.md is what the catalogue gives', process.execPath, ['packages/telemetry/scripts/generate-errors-doc.mjs', '--check']);
   const executed = [
     ...jest('unit and kernel tests', ['--maxWorkers=2', '--testPathIgnorePatterns', '/e2e/', 'cluster.kernel']),
     ...jest('cluster tests', ['--runInBand', 'cluster.kernel']),
