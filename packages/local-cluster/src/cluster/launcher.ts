@@ -38,6 +38,8 @@ export interface StartOptions extends ClusterName {
   /** Called with a sentence about each step. */
   readonly onProgress?: (sentence: string) => void;
   readonly readyTimeoutMs?: number;
+  /** The best that this user may have, unless told otherwise. */
+  readonly userMapping?: UserMapping;
   readonly signal?: AbortSignal;
 }
 
@@ -91,7 +93,7 @@ export async function startCluster(options: StartOptions = {}): Promise<RunningC
     throw new WeftError('WEFT2003', `the cluster "${name}" is already running; its kubeconfig is ${state.kubeconfig}`);
   }
 
-  const userMapping = await preflight();
+  const userMapping = await preflight(options.userMapping);
   onProgress(`Making ${topology.nodes.length} nodes in namespaces of their own (${describeMapping(userMapping)}).`);
   await removeNodeFiles(state);
   await mkdir(state.nodes, { recursive: true, mode: 0o700 });

@@ -39,19 +39,19 @@ const probe = [
 ].join(' && ');
 
 /**
- * Finds out how this user can make a cluster's namespaces.
+ * Finds out how this user can make a cluster's namespaces; a wish is checked, not questioned.
  * @throws WEFT2001 naming the missing packages, WEFT2002 naming what forbids the namespaces
  */
-export async function preflight(isRoot = process.getuid?.() === 0): Promise<UserMapping> {
+export async function preflight(wish?: UserMapping): Promise<UserMapping> {
   const missing = await missingPackages();
   if (missing.length > 0) {
     throw new WeftError('WEFT2001', `missing: ${missing.join(', ')}; on Debian: apt-get install ${missing.join(' ')}`);
   }
-  const mapping: UserMapping = isRoot ? 'root' : (await canUse('subordinate-ids')) ? 'subordinate-ids' : 'single-user';
+  const mapping = wish ?? (await bestMapping());
   try {
     await run('unshare', [...unshareArguments(mapping), 'sh', '-c', probe]);
   } catch (error) {
-    const setting = isRoot ? undefined : await forbiddingSetting();
+    const setting = mapping === 'root' ? undefined : await forbiddingSetting();
     throw new WeftError(
       'WEFT2002',
       setting ?? `a network namespace with a bridge and nftables can't be made here: ${describeError(error)}`,
@@ -79,6 +79,11 @@ async function isInPath(program: string): Promise<boolean> {
     }
   }
   return false;
+}
+
+async function bestMapping(): Promise<UserMapping> {
+  if (process.getuid?.() === 0) return 'root';
+  return (await canUse('subordinate-ids')) ? 'subordinate-ids' : 'single-user';
 }
 
 /** True when `newuidmap` and the user's subuid range are there; then pods can have any uid. */

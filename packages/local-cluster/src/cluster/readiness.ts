@@ -47,7 +47,7 @@ export interface ReadinessWait {
   readonly signal?: AbortSignal;
 }
 
-/** Resolves when every expected node is Ready and every namespace's groundwork is laid; else throws what was missing. */
+/** Resolves when every expected node is Ready and pods can be made; else throws what was missing. */
 export async function untilNodesReady(wait: ReadinessWait): Promise<void> {
   const client = new KubernetesClient(loadKubeConfig({ path: wait.kubeconfig }));
   const deadline = Date.now() + wait.timeoutMs;
@@ -64,7 +64,11 @@ export async function untilNodesReady(wait: ReadinessWait): Promise<void> {
       try {
         const nodes = await listReadiness(client, wait.signal);
         const pending = wait.expected.filter((name) => !nodes.some((node) => node.name === name && node.ready));
-        if (pending.length === 0) return;
+        if (pending.length === 0) {
+          // Without it the first pod of a user in a hurry would be refused.
+          await client.get(resources.serviceAccounts, 'default', 'default');
+          return;
+        }
         obstacle = `not Ready: ${pending.join(', ')}`;
         report(`The API answers; waiting for ${wait.expected.join(', ')}.`);
       } catch (error) {
