@@ -143,16 +143,13 @@ export function quote(text: string): string {
   return /^[\w./:@%+=,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
-/** Executes a command with exactly these variables and every signal at its default. */
+/** Executes a command with exactly these variables and every signal at its default, in a directory if one is given. */
 export function withEnvironment(
   variables: Readonly<Record<string, string>>,
   command: readonly string[],
+  workingDir?: string,
 ): readonly string[] {
-  return [
-    'env',
-    '--default-signal',
-    '-i',
-    ...Object.entries(variables).map(([k, v]) => `${k}=${v}`),
-    ...command,
-  ];
+  const change = workingDir === undefined ? [] : [`--chdir=${workingDir}`];
+  const assignments = Object.entries(variables).map(([name, value]) => `${name}=${value}`);
+  return ['env', '--default-signal', ...change, '-i', ...assignments, ...command];
 }

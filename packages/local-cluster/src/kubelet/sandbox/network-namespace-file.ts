@@ -1,9 +1,10 @@
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { mkdir, readFile, realpath, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describeError, WeftError } from '@weft/telemetry';
+import { isMountPoint } from './mount-points.ts';
 
 const run = promisify(execFile);
 
@@ -24,15 +25,6 @@ export async function createNetworkNamespaceFile(directory: string): Promise<str
 /** The namespace itself ends with its last process. Harmless when repeated. */
 export async function removeNetworkNamespaceFile(path: string): Promise<void> {
   // Lazily: a container that follows the node's mounts may still be busy with its own copy.
-  if (await isNetworkNamespace(path)) await run('umount', ['-n', '-l', path]);
+  if (await isMountPoint(path)) await run('umount', ['-n', '-l', path]);
   await rm(path, { force: true });
-}
-
-/** True while the file still keeps a namespace: after a restart of the node it is an ordinary file. */
-export async function isNetworkNamespace(path: string): Promise<boolean> {
-  const [mounts, real] = await Promise.all([
-    readFile('/proc/self/mountinfo', 'utf8'),
-    realpath(path).catch(() => undefined), // /var/run is a link on most machines
-  ]);
-  return mounts.split('\n').some((line) => line.split(' ')[4] === real);
 }
