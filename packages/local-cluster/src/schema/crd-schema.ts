@@ -51,6 +51,9 @@ export function typeFromOpenApi(openApi: JsonObject): TypeSchema {
   const listType = oneOf(stringAt(openApi, 'x-kubernetes-list-type'), ['atomic', 'set', 'map'] as const);
   const mapType = oneOf(stringAt(openApi, 'x-kubernetes-map-type'), ['atomic', 'granular'] as const);
   const constraints = constraintsOf(openApi);
+  const itemType = items === undefined ? undefined : typeFromOpenApi(items);
+  const below = [...properties.values(), values, itemType];
+  const hasRules = constraints.rules !== undefined || below.some((inner) => inner?.hasRules === true);
   return {
     source: 'custom',
     type: typeOf(openApi),
@@ -60,7 +63,7 @@ export function typeFromOpenApi(openApi: JsonObject): TypeSchema {
     properties,
     required: strings(openApi, 'required'),
     ...(values === undefined ? {} : { values }),
-    ...(items === undefined ? {} : { items: typeFromOpenApi(items) }),
+    ...(itemType === undefined ? {} : { items: itemType }),
     ...(defaultValue === undefined ? {} : { default: defaultValue }),
     ...(listType === undefined ? {} : { listType }),
     listMapKeys: strings(openApi, 'x-kubernetes-list-map-keys'),
@@ -69,6 +72,7 @@ export function typeFromOpenApi(openApi: JsonObject): TypeSchema {
     preserveUnknownFields: openApi['x-kubernetes-preserve-unknown-fields'] === true,
     embeddedResource: openApi['x-kubernetes-embedded-resource'] === true,
     ...(Object.keys(constraints).length === 0 ? {} : { constraints }),
+    ...(hasRules ? { hasRules } : {}),
   };
 }
 

@@ -34,7 +34,7 @@ export const fieldError = {
   },
   notSupported(path: string, value: JsonValue, supported: readonly JsonValue[]): FieldError {
     const values = supported.map((entry) =>
-      JSON.stringify(typeof entry === 'string' ? entry : String(entry)),
+      typeof entry === 'string' ? JSON.stringify(entry) : JSON.stringify(JSON.stringify(entry)),
     );
     return error(
       path,

@@ -8,4 +8,5 @@ export { type FieldValidation, pruneUnknown } from './prune.ts';
 export { applyDefaults } from './defaults.ts';
 export { type FieldError, type FieldErrorReason, fieldError, invalidMessage } from './field-errors.ts';
 export { validate } from './validate.ts';
-export { type CelProgram, compileExpression } from './cel.ts';
+export { CelCompileError, CelEvaluationError, type CelProgram, compileExpression } from './cel.ts';
+export { isValidPattern } from './pattern.ts';

@@ -54,6 +54,8 @@ export interface TypeSchema {
   readonly embeddedResource: boolean;
   /** Value constraints of a CRD schema. */
   readonly constraints?: Constraints;
+  /** There are CEL rules here or below; others needn't be walked for them. */
+  readonly hasRules?: boolean;
 }
 
 export interface Constraints {
