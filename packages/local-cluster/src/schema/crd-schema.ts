@@ -1,5 +1,4 @@
 import {
-  arrayAt,
   isObject,
   type JsonObject,
   type JsonValue,
@@ -7,6 +6,7 @@ import {
   objectAt,
   objectsAt,
   stringAt,
+  stringsAt,
 } from './json.ts';
 import type { TypeRegistry } from './registry.ts';
 import type { Constraints, SchemaType, TypeSchema, ValidationRule } from './type-schema.ts';
@@ -61,12 +61,12 @@ export function typeFromOpenApi(openApi: JsonObject): TypeSchema {
     ...(description === undefined ? {} : { description }),
     nullable: openApi['nullable'] === true,
     properties,
-    required: strings(openApi, 'required'),
+    required: stringsAt(openApi, 'required'),
     ...(values === undefined ? {} : { values }),
     ...(itemType === undefined ? {} : { items: itemType }),
     ...(defaultValue === undefined ? {} : { default: defaultValue }),
     ...(listType === undefined ? {} : { listType }),
-    listMapKeys: strings(openApi, 'x-kubernetes-list-map-keys'),
+    listMapKeys: stringsAt(openApi, 'x-kubernetes-list-map-keys'),
     ...(mapType === undefined ? {} : { mapType }),
     patchStrategies: [],
     preserveUnknownFields: openApi['x-kubernetes-preserve-unknown-fields'] === true,
@@ -137,10 +137,6 @@ function validationRule(rule: JsonObject): ValidationRule {
     ...optional('fieldPath'),
     ...(rule['optionalOldSelf'] === true ? { optionalOldSelf: true } : {}),
   };
-}
-
-function strings(openApi: JsonObject, key: string): readonly string[] {
-  return arrayAt(openApi, key).filter((entry): entry is string => typeof entry === 'string');
 }
 
 function oneOf<const T extends string>(value: JsonValue | undefined, allowed: readonly T[]): T | undefined {

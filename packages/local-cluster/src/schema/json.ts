@@ -24,6 +24,11 @@ export function objectsAt(parent: JsonObject | undefined, key: string): readonly
   return arrayAt(parent, key).filter(isObject);
 }
 
+/** The strings among the members of a list. */
+export function stringsAt(parent: JsonObject | undefined, key: string): readonly string[] {
+  return arrayAt(parent, key).filter((entry) => typeof entry === 'string');
+}
+
 export function stringAt(parent: JsonObject | undefined, key: string): string | undefined {
   const value = parent?.[key];
   return typeof value === 'string' ? value : undefined;

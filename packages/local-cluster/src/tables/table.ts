@@ -1,4 +1,16 @@
-import type { JsonObject, JsonValue, ResourceDefinition } from '../schema/index.ts';
+import {
+  type JsonObject,
+  type JsonValue,
+  objectAt,
+  type ResourceDefinition,
+  stringAt,
+} from '../schema/index.ts';
+import { age } from './cells.ts';
+import { clusterColumns } from './cluster-columns.ts';
+import { type Column, column } from './columns.ts';
+import { customColumns } from './custom-columns.ts';
+import { serviceKindColumns } from './service-columns.ts';
+import { workloadColumns } from './workload-columns.ts';
 
 export interface ColumnDefinition {
   readonly name: string;
@@ -34,15 +46,51 @@ export interface TableOptions {
 
 /** Objects as the rows that kubectl prints. */
 export function toTable(
-  _resource: Pick<ResourceDefinition, 'group' | 'kind'>,
-  _objects: readonly JsonObject[],
+  resource: Pick<ResourceDefinition, 'group' | 'kind'>,
+  objects: readonly JsonObject[],
   options: TableOptions,
 ): Table {
+  const columns =
+    options.crdColumns === undefined
+      ? (builtinColumns.get(`${resource.group}/${resource.kind}`) ?? plainColumns)
+      : customColumns(options.crdColumns);
   return {
     kind: 'Table',
     apiVersion: 'meta.k8s.io/v1',
     metadata: options.metadata ?? {},
-    columnDefinitions: [],
-    rows: [],
+    columnDefinitions: columns.map(definition),
+    rows: objects.map((object) => ({
+      cells: columns.map(({ cell }) => cell(object, options.now)),
+      ...rowObject(object, options.includeObject),
+    })),
   };
+}
+
+const builtinColumns: ReadonlyMap<string, readonly Column[]> = new Map([
+  ...workloadColumns,
+  ...serviceKindColumns,
+  ...clusterColumns,
+]);
+
+const plainColumns: readonly Column[] = [
+  column('Name', (object) => stringAt(objectAt(object, 'metadata'), 'name') ?? ''),
+  column('Age', age),
+];
+
+function definition({ name, type, priority }: Column): ColumnDefinition {
+  // kubectl takes the row's label from the column with this format.
+  return { name, type, format: name === 'Name' ? 'name' : '', description: '', priority };
+}
+
+function rowObject(object: JsonObject, include: TableOptions['includeObject']): { object?: JsonObject } {
+  switch (include) {
+    case 'None':
+      return {};
+    case 'Object':
+      return { object };
+    case 'Metadata': {
+      const metadata = objectAt(object, 'metadata') ?? {};
+      return { object: { kind: 'PartialObjectMetadata', apiVersion: 'meta.k8s.io/v1', metadata } };
+    }
+  }
 }
