@@ -33,9 +33,15 @@ describe('the workspace', () => {
   });
 
   it.each(order)('%s depends on lower packages only, and says so to the compiler too', (name) => {
-    const { dependencies = {} } = readJson(folderOf(name), 'package.json') as { dependencies?: Record<string, string> };
-    const { references = [] } = readJson(folderOf(name), 'tsconfig.json') as { references?: { path: string }[] };
-    const used = Object.keys(dependencies).flatMap((d) => (d.startsWith('@weft/') ? [d.slice('@weft/'.length)] : []));
+    const { dependencies = {} } = readJson(folderOf(name), 'package.json') as {
+      dependencies?: Record<string, string>;
+    };
+    const { references = [] } = readJson(folderOf(name), 'tsconfig.json') as {
+      references?: { path: string }[];
+    };
+    const used = Object.keys(dependencies).flatMap((d) =>
+      d.startsWith('@weft/') ? [d.slice('@weft/'.length)] : [],
+    );
     const below = order.slice(order.indexOf(name) + 1);
     expect(used.filter((dependency) => !below.includes(dependency))).toEqual([]);
     expect(references.map((reference) => path.basename(reference.path)).sort()).toEqual(used.sort());
@@ -51,18 +57,26 @@ describe('the workspace', () => {
     const offenders = files('.').filter((file) => {
       if (file === 'pnpm-lock.yaml') return false;
       const text = readFileSync(path.join(workspace, file), 'utf8');
-      return /\/(?:work|root)\/(?:main|shared)|registry\.npmjs|\.\.\/shared\//.test(text) && !file.endsWith('workspace.test.ts');
+      return (
+        /\/(?:work|root)\/(?:main|shared)|registry\.npmjs|\.\.\/shared\//.test(text) &&
+        !file.endsWith('workspace.test.ts')
+      );
     });
     expect(offenders).toEqual([]);
   });
 
-  it.each(['README.md', 'ARCHITECTURE.md', 'docs/compatibility.md', 'docs/errors.md', 'docs/limits.md'])('has %s', (file) => {
-    expect(existsSync(path.join(workspace, file))).toBe(true);
-  });
+  it.each(['README.md', 'ARCHITECTURE.md', 'docs/compatibility.md', 'docs/errors.md', 'docs/limits.md'])(
+    'has %s',
+    (file) => {
+      expect(existsSync(path.join(workspace, file))).toBe(true);
+    },
+  );
 
   it('names a test that exists for every row of docs/compatibility.md that works', () => {
     const text = readFileSync(path.join(workspace, 'docs/compatibility.md'), 'utf8');
-    const tests = [...text.matchAll(/`((?:packages|cni-plugin|e2e)\/[^`]+\.test\.ts)`/g)].map(([, file]) => file ?? '');
+    const tests = [...text.matchAll(/`((?:packages|cni-plugin|e2e)\/[^`]+\.test\.ts)`/g)].map(
+      ([, file]) => file ?? '',
+    );
     expect(tests.length).toBeGreaterThan(10);
     expect([...new Set(tests)].filter((file) => !existsSync(path.join(workspace, file)))).toEqual([]);
   });
