@@ -1,0 +1,97 @@
+import grpc from '@grpc/grpc-js';
+import { CREATE_CERTIFICATE_METHOD, TypeUrl } from '@weft/api';
+import { istio } from '@weft/api/workload';
+import { CertificateAuthority, createKeyPair, privateKeyPem, verifyCsr } from '@weft/spiffe';
+import { DeltaServer, MemorySource, versionedResource } from '@weft/xds';
+
+type WorkloadMessage = istio.workload.Workload.$Properties;
+type ServiceMessage = istio.workload.Service.$Properties;
+type PolicyMessage = istio.security.Authorization.$Properties;
+
+const { IstioCertificateRequest, IstioCertificateResponse } = istio.v1.auth;
+
+/** Workload discovery from memory and a certificate authority that believes everybody, over TLS. */
+export class FakeControlPlane {
+  readonly rootsPem: string;
+  readonly port: number;
+  readonly issued: string[] = [];
+  private readonly server: grpc.Server;
+  private readonly discovery: DeltaServer<string>;
+  private readonly addresses = new MemorySource(TypeUrl.address);
+  private readonly policies = new MemorySource(TypeUrl.authorization);
+
+  private constructor(server: grpc.Server, port: number, ca: CertificateAuthority) {
+    this.server = server;
+    this.port = port;
+    this.rootsPem = ca.rootsPem;
+    this.discovery = new DeltaServer({
+      types: [{ source: this.addresses }, { source: this.policies }],
+      authenticate: () => Promise.resolve('anybody'),
+      debounceMs: 10,
+    });
+    this.discovery.addTo(server);
+    server.addService(certificateService, {
+      createCertificate: (call: Call, callback: grpc.sendUnaryData<Buffer>) => {
+        const { csr, metadata } = IstioCertificateRequest.decode(call.request);
+        const identity = metadata?.fields?.['ImpersonatedIdentity']?.stringValue ?? '';
+        this.issued.push(identity);
+        const { publicKey } = verifyCsr(csr);
+        const { chainPem } = ca.sign({ publicKey, uriSans: [identity], ttlMs: 3_600_000 });
+        callback(null, Buffer.from(IstioCertificateResponse.encode({ certChain: [chainPem, ca.rootsPem] }).finish()));
+      },
+    });
+  }
+
+  /** @param ca the one of a control plane that ran before, whose certificates are to stay valid */
+  static async start(ip: string, port: number, ca?: CertificateAuthority): Promise<FakeControlPlane> {
+    const authority = ca ?? (await CertificateAuthority.createSelfSigned({ subject: { organizations: ['test'] } }));
+    const { publicKey, privateKey } = await createKeyPair();
+    const { chainPem } = authority.sign({ publicKey, ipSans: [ip], dnsSans: ['localhost'], ttlMs: 3_600_000 });
+    const server = new grpc.Server();
+    const credentials = grpc.ServerCredentials.createSsl(null, [
+      { private_key: Buffer.from(privateKeyPem(privateKey)), cert_chain: Buffer.from(chainPem) },
+    ]);
+    const bound = await new Promise<number>((resolve, reject) => {
+      server.bindAsync(`${ip}:${port}`, credentials, (error, actual) => (error ? reject(error) : resolve(actual)));
+    });
+    return new FakeControlPlane(server, bound, authority);
+  }
+
+  setWorkload(workload: WorkloadMessage): void {
+    const bytes = istio.workload.Address.encode({ workload }).finish();
+    this.addresses.update({ upserted: [versionedResource(workload.uid ?? '', bytes)] });
+  }
+
+  setService(service: ServiceMessage): void {
+    const bytes = istio.workload.Address.encode({ service }).finish();
+    this.addresses.update({ upserted: [versionedResource(`${service.namespace}/${service.hostname}`, bytes)] });
+  }
+
+  setPolicy(policy: PolicyMessage): void {
+    const bytes = istio.security.Authorization.encode(policy).finish();
+    this.policies.update({ upserted: [versionedResource(`${policy.namespace}/${policy.name}`, bytes)] });
+  }
+
+  removePolicy(name: string): void {
+    this.policies.update({ removed: [name] });
+  }
+
+  stop(): void {
+    this.discovery.close();
+    this.server.forceShutdown();
+  }
+}
+
+type Call = grpc.ServerUnaryCall<Buffer, Buffer>;
+const keep = (bytes: Buffer): Buffer => bytes;
+const certificateService = {
+  createCertificate: {
+    path: CREATE_CERTIFICATE_METHOD,
+    requestStream: false,
+    responseStream: false,
+    requestSerialize: keep,
+    requestDeserialize: keep,
+    responseSerialize: keep,
+    responseDeserialize: keep,
+  },
+};

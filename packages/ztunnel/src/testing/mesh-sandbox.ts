@@ -1,0 +1,343 @@
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, Socket, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { HOST_PROBE_SNAT_IPV4 } from '@weft/api';
+import { istio } from '@weft/api/workload';
+import {
+  createNetworkNamespace,
+  createTcpListener,
+  createTcpSocket,
+  inNetworkNamespace,
+  SeqpacketServer,
+  type NetworkNamespace,
+  type SeqpacketConnection,
+} from '@weft/linux';
+import { FakeControlPlane } from './control-plane.ts';
+import { parseIp, ipBytes } from '../state/ip-address.ts';
+
+const { WorkloadRequest, WorkloadResponse } = istio.workload.zds;
+
+const CONTROL_PLANE_IP = '10.0.0.254';
+const CONTROL_PLANE_PORT = 15_012;
+
+export interface SandboxPod {
+  readonly name: string;
+  readonly node: string;
+  readonly ip: string;
+  readonly namespace: NetworkNamespace;
+  isCaptured: boolean;
+}
+
+interface Node {
+  readonly name: string;
+  readonly namespace: NetworkNamespace;
+  readonly agent: FakeAgent;
+  ztunnel: ChildProcess | undefined;
+  log: string;
+}
+
+const run = (...command: readonly string[]): string =>
+  execFileSync(command[0] ?? '', command.slice(1), { stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8' });
+
+/**
+ * Nodes and pods as network namespaces on one bridge, our proxy on each node, and fakes of what feeds it. Runs
+ * inside a Sandbox, where it may do all that.
+ */
+export class MeshSandbox {
+  readonly controlPlane: FakeControlPlane;
+  readonly pods = new Map<string, SandboxPod>();
+  private readonly folder = mkdtempSync(join(tmpdir(), 'weft-mesh-'));
+  private readonly nodes = new Map<string, Node>();
+  private readonly servers: Server[] = [];
+  private nextLink = 1;
+
+  private constructor(controlPlane: FakeControlPlane) {
+    this.controlPlane = controlPlane;
+    writeFileSync(join(this.folder, 'root-cert.pem'), controlPlane.rootsPem);
+    process.on('exit', () => this.kill());
+  }
+
+  static async create(): Promise<MeshSandbox> {
+    run('mount', '-t', 'tmpfs', 'none', '/run'); // the lock of iptables
+    run('ip', 'link', 'set', 'lo', 'up');
+    run('ip', 'link', 'add', 'bridge', 'type', 'bridge');
+    run('ip', 'address', 'add', `${CONTROL_PLANE_IP}/16`, 'dev', 'bridge');
+    run('ip', 'link', 'set', 'bridge', 'up');
+    return new MeshSandbox(await FakeControlPlane.start(CONTROL_PLANE_IP, CONTROL_PLANE_PORT));
+  }
+
+  addNode(name: string, ip: string): void {
+    const namespace = this.addNamespace(ip);
+    this.nodes.set(name, { name, namespace, agent: new FakeAgent(join(this.folder, `${name}.sock`)), ztunnel: undefined, log: '' });
+  }
+
+  addPod(name: string, node: string, ip: string): void {
+    this.pods.set(name, { name, node, ip, namespace: this.addNamespace(ip), isCaptured: false });
+    this.describe(name);
+  }
+
+  /** Tells the control plane of the pod as it is now. */
+  describe(name: string, more: istio.workload.Workload.$Properties = {}): void {
+    const { ip, node, isCaptured } = this.pod(name);
+    this.controlPlane.setWorkload({
+      uid: `Kubernetes//Pod/default/${name}`,
+      name,
+      namespace: 'default',
+      serviceAccount: name,
+      addresses: [ipBytes(parseIp(ip) ?? fail(ip))],
+      node,
+      tunnelProtocol: isCaptured ? 1 : 0,
+      canonicalName: name,
+      canonicalRevision: 'latest',
+      workloadName: name,
+      status: 0,
+      ...more,
+    });
+  }
+
+  /** What the CNI agent does for a labelled pod. */
+  async capture(name: string, more: istio.workload.Workload.$Properties = {}): Promise<void> {
+    const pod = this.pod(name);
+    inNetworkNamespace(pod.namespace, () => applyInPodRules());
+    pod.isCaptured = true;
+    const answer = await this.node(pod.node).agent.add(pod);
+    if (answer !== '') throw new Error(answer);
+    this.describe(name, more);
+  }
+
+  async release(name: string): Promise<void> {
+    const pod = this.pod(name);
+    pod.isCaptured = false;
+    await this.node(pod.node).agent.delete(name);
+  }
+
+  startZtunnel(name: string, env: Readonly<Record<string, string>> = {}): void {
+    const node = this.node(name);
+    const main = fileURLToPath(new URL('../main.js', import.meta.url));
+    const child = inNetworkNamespace(node.namespace, () =>
+      spawn(process.execPath, [main], {
+        env: {
+          PATH: process.env['PATH'],
+          NODE_NAME: name,
+          XDS_ADDRESS: `https://${CONTROL_PLANE_IP}:${CONTROL_PLANE_PORT}`,
+          CA_ADDRESS: `https://${CONTROL_PLANE_IP}:${CONTROL_PLANE_PORT}`,
+          XDS_ROOT_CA: join(this.folder, 'root-cert.pem'),
+          CA_ROOT_CA: join(this.folder, 'root-cert.pem'),
+          INPOD_UDS: join(this.folder, `${name}.sock`),
+          POD_NAME: `ztunnel-${name}`,
+          POD_NAMESPACE: 'istio-system',
+          ...env,
+        },
+        stdio: ['ignore', 'pipe', 'pipe'],
+      }),
+    );
+    node.ztunnel = child;
+    node.agent.pods = () => [...this.pods.values()].filter((pod) => pod.node === name && pod.isCaptured);
+    const keep = (chunk: Buffer): void => {
+      node.log += chunk.toString();
+      if (process.env['WEFT_TEST_VERBOSE'] !== undefined) process.stderr.write(`${name}: ${chunk.toString()}`);
+    };
+    child.stdout.on('data', keep);
+    child.stderr.on('data', keep);
+  }
+
+  /** Resolves to the exit code, or the signal's name. */
+  async stopZtunnel(name: string, signal: NodeJS.Signals): Promise<string> {
+    const { ztunnel } = this.node(name);
+    if (ztunnel === undefined) return 'not running';
+    const ended = new Promise<string>((resolve) => ztunnel.once('exit', (code, by) => resolve(String(code ?? by))));
+    ztunnel.kill(signal);
+    return ended;
+  }
+
+  log(node: string): string {
+    return this.node(node).log;
+  }
+
+  /** GET on a port of the node's own namespace, where ztunnel's endpoints are. */
+  async get(node: string, port: number, path: string): Promise<{ status: number; body: string }> {
+    const socket = this.dialIn(this.node(node).namespace, '127.0.0.1', port);
+    socket.write(`GET ${path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`);
+    const text = (await readAll(socket)).toString();
+    const [head = '', body = ''] = text.split(/\r\n\r\n([\s\S]*)/);
+    return { status: Number(head.split(' ')[1]), body };
+  }
+
+  async untilReady(node: string): Promise<void> {
+    for (const deadline = Date.now() + 20_000; Date.now() < deadline; await sleep(50)) {
+      const answer = await this.get(node, 15_021, '/healthz/ready').catch(() => undefined);
+      if (answer?.status === 200) return;
+    }
+    throw new Error(`${node} did not become ready:\n${this.log(node)}`);
+  }
+
+  /** An application in the pod: tells each client its name and the address it sees, then echoes. */
+  serve(name: string, port: number): void {
+    const { fd } = inNetworkNamespace(this.pod(name).namespace, () => createTcpListener({ host: '::', port }));
+    const server = createServer({ allowHalfOpen: true }, (socket) => {
+      socket.on('error', () => undefined);
+      socket.write(`${name} sees ${socket.remoteAddress?.replace('::ffff:', '')}\n`);
+      socket.pipe(socket);
+    });
+    server.listen({ fd });
+    this.servers.push(server);
+  }
+
+  /** Sends a text, ends, and returns the whole answer; fails as the connection fails. */
+  async talk(from: string, ip: string, port: number, text = 'hello'): Promise<string> {
+    const socket = this.dial(from, ip, port);
+    socket.end(text);
+    return (await readAll(socket)).toString();
+  }
+
+  dial(from: string, ip: string, port: number): Socket {
+    return this.dialIn(this.pod(from).namespace, ip, port);
+  }
+
+  async stop(): Promise<void> {
+    for (const server of this.servers) server.close();
+    await Promise.all([...this.nodes.keys()].map((name) => this.stopZtunnel(name, 'SIGKILL')));
+    for (const { agent } of this.nodes.values()) agent.server.close();
+    this.controlPlane.stop();
+    rmSync(this.folder, { recursive: true });
+  }
+
+  private kill(): void {
+    for (const { ztunnel } of this.nodes.values()) ztunnel?.kill('SIGKILL');
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  private dialIn(namespace: NetworkNamespace, ip: string, port: number): Socket {
+    const { fd } = inNetworkNamespace(namespace, () => createTcpSocket({ family: 4 }));
+    const socket = new Socket({ fd, allowHalfOpen: true }).connect({ host: ip, port });
+    socket.setTimeout(15_000, () => socket.destroy(new Error(`no answer from ${ip}:${port}`)));
+    return socket;
+  }
+
+  private addNamespace(ip: string): NetworkNamespace {
+    const namespace = createNetworkNamespace();
+    const link = `link${this.nextLink++}`;
+    const peer = `/proc/${process.pid}/fd/${namespace.fd}`;
+    run('ip', 'link', 'add', link, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', peer);
+    run('ip', 'link', 'set', link, 'master', 'bridge', 'up');
+    inNetworkNamespace(namespace, () => {
+      run('ip', 'link', 'set', 'lo', 'up');
+      run('ip', 'address', 'add', `${ip}/16`, 'dev', 'eth0');
+      run('ip', 'link', 'set', 'eth0', 'up');
+      run('ip', 'route', 'add', 'default', 'via', CONTROL_PLANE_IP);
+    });
+    return namespace;
+  }
+
+  private pod(name: string): SandboxPod {
+    return this.pods.get(name) ?? fail(name);
+  }
+
+  private node(name: string): Node {
+    return this.nodes.get(name) ?? fail(name);
+  }
+}
+
+/** The CNI agent's side of ZDS: a snapshot for each new proxy, then one request at a time. */
+class FakeAgent {
+  readonly server: SeqpacketServer;
+  pods: () => Iterable<SandboxPod> = () => [];
+  private connection: SeqpacketConnection | undefined;
+  private answered: ((error: string) => void) | undefined;
+  private tail: Promise<unknown> = Promise.resolve();
+
+  constructor(path: string) {
+    this.server = SeqpacketServer.listen(path, (connection) => {
+      let isGreeted = false;
+      connection.onPacket = ({ bytes }) => {
+        if (isGreeted) return this.answered?.(WorkloadResponse.decode(bytes).ack?.error ?? '');
+        isGreeted = true;
+        this.connection = connection;
+        this.sendSnapshot();
+      };
+      connection.onClose = () => {
+        if (this.connection === connection) this.connection = undefined;
+        this.answered?.('connection closed');
+      };
+    });
+  }
+
+  add(pod: SandboxPod): Promise<string> {
+    return this.ask({ add: { uid: pod.name, workloadInfo: infoOf(pod) } }, [pod.namespace.fd]);
+  }
+
+  delete(uid: string): Promise<string> {
+    return this.ask({ del: { uid } });
+  }
+
+  private sendSnapshot(): void {
+    for (const pod of this.pods()) void this.add(pod);
+    void this.ask({ snapshotSent: {} });
+  }
+
+  private ask(request: istio.workload.zds.WorkloadRequest.$Properties, fds: readonly number[] = []): Promise<string> {
+    const done = this.tail.then(
+      () =>
+        new Promise<string>((resolve) => {
+          if (this.connection === undefined) return resolve(''); // the next snapshot tells it
+          this.answered = resolve;
+          this.connection.send(WorkloadRequest.encode(request).finish(), fds);
+        }),
+    );
+    this.tail = done;
+    return done;
+  }
+}
+
+function infoOf({ name }: SandboxPod): istio.workload.zds.WorkloadInfo.$Properties {
+  return { name, namespace: 'default', serviceAccount: name };
+}
+
+/** The in-pod rules of the reference, without DNS capture. */
+function applyInPodRules(): void {
+  const ztunnel = '0x539/0xfff';
+  const replies = '0x111/0xfff';
+  const rules = `*mangle
+:ISTIO_PRERT - [0:0]
+:ISTIO_OUTPUT - [0:0]
+-A PREROUTING -j ISTIO_PRERT
+-A OUTPUT -j ISTIO_OUTPUT
+-A ISTIO_PRERT -m mark --mark ${ztunnel} -j CONNMARK --set-xmark ${replies}
+-A ISTIO_OUTPUT -m connmark --mark ${replies} -j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff
+COMMIT
+*nat
+:ISTIO_PRERT - [0:0]
+:ISTIO_OUTPUT - [0:0]
+-A PREROUTING -j ISTIO_PRERT
+-A OUTPUT -j ISTIO_OUTPUT
+-A ISTIO_PRERT -s ${HOST_PROBE_SNAT_IPV4} -p tcp -j ACCEPT
+-A ISTIO_PRERT ! -d 127.0.0.1/32 -p tcp ! --dport 15008 -m mark ! --mark ${ztunnel} -j REDIRECT --to-ports 15006
+-A ISTIO_OUTPUT -d ${HOST_PROBE_SNAT_IPV4} -p tcp -j ACCEPT
+-A ISTIO_OUTPUT -p tcp -m mark --mark ${replies} -j ACCEPT
+-A ISTIO_OUTPUT ! -d 127.0.0.1/32 -o lo -j ACCEPT
+-A ISTIO_OUTPUT ! -d 127.0.0.1/32 -p tcp -m mark ! --mark ${ztunnel} -j REDIRECT --to-ports 15001
+COMMIT
+`;
+  execFileSync('iptables-restore', ['--noflush'], { input: rules, stdio: ['pipe', 'pipe', 'pipe'] });
+  run('ip', 'route', 'add', 'local', '0.0.0.0/0', 'dev', 'lo', 'table', '100');
+  run('ip', 'rule', 'add', 'fwmark', replies, 'lookup', '100', 'pref', '32764');
+}
+
+async function readAll(socket: Socket): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of socket) chunks.push(chunk as Buffer); // sockets yield Buffers
+  return Buffer.concat(chunks);
+}
+
+export function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms);
+  });
+}
+
+function fail(what: string): never {
+  throw new Error(`no ${what}`);
+}
