@@ -15,6 +15,8 @@ hostname "$name"
 root=$directory/root
 mkdir -p "$root" "$directory/var" "$directory/tmp"
 mount -t tmpfs -o mode=0755 "weft-$name" "$root"
+# The state directory is bound into the node below, but not with the node inside it once more.
+mount --make-unbindable "$root"
 
 for path in /* /.[!.]*; do
   entry=${path#/}
@@ -82,6 +84,7 @@ pivot_root . .old
 cd /
 umount -l /.old
 rmdir /.old
+mount --make-private /
 # Network namespaces that the kubelet adds later must appear inside pods that mount /run HostToContainer.
 mount --make-rshared /run
 
