@@ -6,5 +6,5 @@ export async function isMountPoint(path: string): Promise<boolean> {
     readFile('/proc/self/mountinfo', 'utf8'),
     realpath(path).catch(() => undefined), // /var/run is a link on most machines
   ]);
-  return mounts.split('\n').some((line) => line.split(' ')[4] === real);
+  return real !== undefined && mounts.split('\n').some((line) => line.split(' ')[4] === real);
 }
