@@ -282,9 +282,9 @@ describe('Graph', () => {
     const source = graph.source<number>('source');
     graph.map('copy', { from: source, transform: (n: number) => n });
     graph.build();
-    const done = new Promise<void>((resolve) => void graph.subscribe(() => resolve()));
     for (let i = 0; i < 50; i++) source.set(`k${i}`, i);
-    await done;
+    await graph.settled();
+    expect(source.size).toBe(50);
     expect(graph.statistics().slices).toBeGreaterThan(10);
   });
 

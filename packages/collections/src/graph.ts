@@ -72,6 +72,7 @@ export class Graph {
   private order: readonly DerivedCollection<unknown>[] | undefined;
   private state: 'building' | 'idle' | 'scheduled' | 'running' | 'closed' = 'building';
   private running: Generator<void, void, void> | undefined;
+  private waiting: (() => void)[] = [];
   private ticks = 0;
   private slices = 0;
   private lastTickMs = 0;
@@ -141,7 +142,14 @@ export class Graph {
       for (const _ of this.running); // drains what an earlier slice began, too
       this.running = undefined;
     } while (this.sources.some((source) => source.hasPending));
-    this.state = 'idle';
+    this.rest();
+  }
+
+  /** Resolves when everything written before has become visible. Never after {@link close}. */
+  settled(): Promise<void> {
+    if (this.state === 'building') throw new Error('the graph is not built yet');
+    if (this.state === 'idle') return Promise.resolve();
+    return new Promise((resolve) => void this.waiting.push(resolve));
   }
 
   /** No tick begins or goes on after this; what was visible stays readable. */
@@ -219,8 +227,16 @@ export class Graph {
       }
     }
     this.running = undefined;
+    this.rest();
+  }
+
+  private rest(): void {
+    if (this.state === 'closed') return; // by a subscriber
     this.state = 'idle';
-    if (this.sources.some((source) => source.hasPending)) this.wake();
+    if (this.sources.some((source) => source.hasPending)) return this.wake();
+    const waiting = this.waiting;
+    this.waiting = [];
+    for (const resolve of waiting) resolve();
   }
 
   private *tick(): Generator<void, void, void> {

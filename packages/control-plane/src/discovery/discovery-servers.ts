@@ -130,7 +130,9 @@ function servingCredentials(certificates: ServingCertificates): grpc.ServerCrede
       removeCaCertificateListener: ignore,
       addIdentityCertificateListener: (listener) => {
         const stop = certificates.subscribe(({ keyPem, chainPem }) => {
-          listener({ certificate: Buffer.from(chainPem), privateKey: Buffer.from(keyPem) });
+          const update = { certificate: Buffer.from(chainPem), privateKey: Buffer.from(keyPem) };
+          // Not at once: grpc-js asks for updates first, and only then begins to listen to itself.
+          queueMicrotask(() => listener(update));
         });
         stops.set(listener, stop);
       },

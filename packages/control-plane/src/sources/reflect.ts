@@ -24,8 +24,8 @@ export interface ReflectOptions {
 }
 
 /**
- * Mirrors the API server into the sources. Resolves once every one of them is complete, and then computes the first
- * state at once: nobody may be told of a mesh that is half known. Rejects when the signal aborts before.
+ * Mirrors the API server into the sources. Resolves once every one of them is complete, and the first
+ * state is computed: nobody may be told of a mesh that is half known. Rejects when the signal aborts before.
  */
 export async function reflectCluster(options: ReflectOptions): Promise<void> {
   const { client, systemNamespace, revision, graph, sources, events, logger, signal } = options;
@@ -72,20 +72,21 @@ export async function reflectCluster(options: ReflectOptions): Promise<void> {
   reflect(resources.authorizationPolicies, sources.authorizationPolicies, policyObject);
   reflect(resources.peerAuthentications, sources.peerAuthentications, policyObject);
 
-  const meshConfigMap = meshConfigMapName(revision);
-  const meshConfig = {
-    set: (_key: string, text: string) => sources.meshConfig.set(MESH_KEY, text),
-    delete: () => sources.meshConfig.set(MESH_KEY, ''),
+  const configMapName = meshConfigMapName(revision);
+  const setMeshConfig = (key: string, text: string): void => {
+    if (key === `${systemNamespace}/${configMapName}`) sources.meshConfig.set(MESH_KEY, text);
   };
-  meshConfig.delete();
-  reflect(resources.configMaps, meshConfig, ({ data }) => data?.['mesh'] ?? '', {
-    namespace: systemNamespace,
-    fieldSelector: `metadata.name=${meshConfigMap}`,
-  });
+  sources.meshConfig.set(MESH_KEY, '');
+  reflect(
+    resources.configMaps,
+    { set: setMeshConfig, delete: (key) => setMeshConfig(key, '') },
+    ({ data }) => data?.['mesh'] ?? '',
+    { namespace: systemNamespace, fieldSelector: `metadata.name=${configMapName}` },
+  );
 
   await Promise.all(synced);
   graph.build();
-  graph.flush();
+  await graph.settled();
 }
 
 export function meshConfigMapName(revision: string): string {
