@@ -116,7 +116,7 @@ class RootTree {
   placeMount(target: string, isDirectory: boolean): boolean {
     const place = this.reach(target);
     if (place === undefined) return true;
-    if (this.owner(place).kind === 'bind') this.nodes.set(place, { kind: 'mount', point: 'exists' });
+    if (!this.nodes.has(place) && this.owner(place).kind === 'bind') this.nodes.set(place, { kind: 'mount', point: 'exists' });
     else this.set(place, { kind: 'mount', point: isDirectory ? 'directory' : 'file' });
     return false;
   }
