@@ -57,7 +57,9 @@ beforeEach(async () => {
     if (url.pathname !== '/apis/authentication.k8s.io/v1/tokenreviews') return false;
     const { spec } = JSON.parse(body) as { spec: { token: string } }; // what our own client sent
     response.writeHead(201, { 'content-type': 'application/json' });
-    response.end(JSON.stringify({ status: tokens[spec.token] ?? { authenticated: false, error: 'unknown token' } }));
+    response.end(
+      JSON.stringify({ status: tokens[spec.token] ?? { authenticated: false, error: 'unknown token' } }),
+    );
     return true;
   };
   for (const name of ['istio-system', 'shop', 'kube-public']) {
@@ -84,7 +86,10 @@ async function start(env: Readonly<Record<string, string>> = {}): Promise<Contro
       PILOT_DEBOUNCE_AFTER: '5ms',
       ROOT_CA_DIR: '/nonexistent',
       ...Object.fromEntries(
-        ['PLAINTEXT_XDS_PORT', 'XDS_PORT', 'METRICS_PORT', 'WEBHOOK_PORT', 'READY_PORT'].map((name) => [name, '0']),
+        ['PLAINTEXT_XDS_PORT', 'XDS_PORT', 'METRICS_PORT', 'WEBHOOK_PORT', 'READY_PORT'].map((name) => [
+          name,
+          '0',
+        ]),
       ),
       ...env,
     },
@@ -106,8 +111,8 @@ function trust({ rootsPem }: ControlPlane): grpc.ChannelCredentials {
   return serverTrust({ rootsPem, alternativeHostname: 'istiod.istio-system.svc' });
 }
 
-/** A ztunnel's view of the mesh, and the names in each update since it was last asked. */
-function connect(controlPlane: ControlPlane, token: string, metadata: Readonly<Record<string, string>> = {}) {
+/** What a ztunnel knows of the mesh, across connections, and the names in each update since last asked. */
+function createProxy() {
   const updates: string[] = [];
   const view = new Map<string, unknown>();
   const subscribe = (typeUrl: string, decode: (bytes: Uint8Array) => unknown) =>
@@ -125,24 +130,41 @@ function connect(controlPlane: ControlPlane, token: string, metadata: Readonly<R
     subscribe(TypeUrl.address, (bytes) => istio.workload.Address.decode(bytes)),
     subscribe(TypeUrl.authorization, (bytes) => istio.security.Authorization.decode(bytes)),
   ];
-  const failures: string[] = [];
-  const own = new AbortController();
-  const signal = AbortSignal.any([stop.signal, own.signal]);
-  const ready = new Promise<void>((resolve) => {
+  /** Returns how to hang up. */
+  const connect = (
+    controlPlane: ControlPlane,
+    token: string,
+    metadata: Readonly<Record<string, string>> = {},
+  ) => {
+    const own = new AbortController();
     const fields = Object.fromEntries(Object.entries(metadata).map(([k, v]) => [k, { stringValue: v }]));
     const client = new DeltaClient({
       address: `localhost:${controlPlane.ports.xds}`,
       credentials: () => trust(controlPlane),
       headers: () => [['authorization', `Bearer ${token}`]],
-      node: { id: 'ztunnel~1.1.1.1~ztunnel-n1.istio-system~istio-system.svc.cluster.local', metadata: { fields } },
+      node: {
+        id: 'ztunnel~1.1.1.1~ztunnel-n1.istio-system~istio-system.svc.cluster.local',
+        metadata: { fields },
+      },
       subscriptions,
-      onReady: resolve,
-      onConnection: (_connected, reason) => void failures.push(reason ?? ''),
-      signal,
+      signal: AbortSignal.any([stop.signal, own.signal]),
     });
     clients.push(client.done);
-  });
-  return { ready, view, updates: () => updates.splice(0).sort(), failures, close: () => own.abort() };
+    return { client, hangUp: () => own.abort() };
+  };
+  const ready = (): Promise<void> => until(() => subscriptions.every(({ acknowledged }) => acknowledged));
+  return { connect, ready, view, updates: () => updates.splice(0).sort() };
+}
+
+async function connected(
+  controlPlane: ControlPlane,
+  token: string,
+  metadata: Readonly<Record<string, string>> = {},
+) {
+  const proxy = createProxy();
+  proxy.connect(controlPlane, token, metadata);
+  await proxy.ready();
+  return proxy;
 }
 
 /** Waits until a condition holds; the test's own time-out is the limit. */
@@ -155,19 +177,25 @@ const uid = (namespace: string, name: string): string => `Kubernetes//Pod/${name
 describe('control plane', () => {
   it('gives a proxy the whole mesh, and then only what changes', async () => {
     const controlPlane = await start();
-    const proxy = connect(controlPlane, 'ztunnel-n1', { NAMESPACE: 'istio-system' });
-    await proxy.ready;
+    const proxy = await connected(controlPlane, 'ztunnel-n1', { NAMESPACE: 'istio-system' });
     expect(proxy.updates()).toEqual([
       uid('istio-system', 'ztunnel-n1'),
       uid('istio-system', 'ztunnel-n2'),
       uid('shop', 'web-1'),
     ]);
 
-    api.put('/api/v1/services', yaml('{ metadata: { name: web, namespace: shop }, spec: { selector: { app: web }, clusterIPs: [10.96.0.1], ports: [{ port: 80 }] } }'));
+    api.put(
+      '/api/v1/services',
+      yaml(
+        '{ metadata: { name: web, namespace: shop }, spec: { selector: { app: web }, clusterIPs: [10.96.0.1], ports: [{ port: 80 }] } }',
+      ),
+    );
     await until(() => proxy.view.has('shop/web.shop.svc.cluster.local'));
     expect(proxy.updates()).toEqual([uid('shop', 'web-1'), 'shop/web.shop.svc.cluster.local']);
 
-    const policy = yaml<KubernetesObject>('{ metadata: { name: p, namespace: shop }, spec: { selector: { matchLabels: { app: web } }, action: DENY, rules: [{ to: [{ operation: { ports: ["80"] } }] }] } }');
+    const policy = yaml<KubernetesObject>(
+      '{ metadata: { name: p, namespace: shop }, spec: { selector: { matchLabels: { app: web } }, action: DENY, rules: [{ to: [{ operation: { ports: ["80"] } }] }] } }',
+    );
     api.put(POLICIES, policy);
     await until(() => proxy.view.has('shop/p'));
     await until(() => JSON.stringify(proxy.view.get(uid('shop', 'web-1'))).includes('shop/p'));
@@ -182,28 +210,35 @@ describe('control plane', () => {
 
   it('sends a policy before the workloads that name it, and takes it back after them', async () => {
     const controlPlane = await start();
-    const proxy = connect(controlPlane, 'ztunnel-n1');
-    await proxy.ready;
+    const proxy = await connected(controlPlane, 'ztunnel-n1');
     const order: string[] = [];
     const set = proxy.view.set.bind(proxy.view);
     const remove = proxy.view.delete.bind(proxy.view);
     proxy.view.set = (name, value) => (order.push(name), set(name, value));
     proxy.view.delete = (name) => (order.push(`-${name}`), remove(name));
-    api.put(POLICIES, yaml('{ metadata: { name: p, namespace: shop }, spec: { selector: { matchLabels: { app: web } } } }'));
+    api.put(
+      POLICIES,
+      yaml('{ metadata: { name: p, namespace: shop }, spec: { selector: { matchLabels: { app: web } } } }'),
+    );
     await until(() => order.length === 2);
     api.remove(POLICIES, 'p', 'shop');
     await until(() => order.length === 4);
     expect(order).toEqual(['shop/p', uid('shop', 'web-1'), uid('shop', 'web-1'), '-shop/p']);
   });
 
-  it('sends nothing again to a proxy that reconnects to another replica', async () => {
+  it('sends a proxy that reconnects to another replica only what it missed', async () => {
     const [first, second] = [await start(), await start()];
     expect(second.rootsPem).toBe(first.rootsPem);
-    const versions = async (controlPlane: ControlPlane): Promise<string> => {
-      const answer = await fetch(`http://127.0.0.1:${controlPlane.ports.metrics}/debug/ambientz`);
-      return (await answer.text()).replace(/\s+/g, ' ');
-    };
-    expect(await versions(second)).toBe(await versions(first));
+    const proxy = createProxy();
+    const { hangUp } = proxy.connect(first, 'ztunnel-n1');
+    await proxy.ready();
+    proxy.updates();
+    hangUp();
+    api.remove('/api/v1/pods', 'ztunnel-n2', 'istio-system');
+    const gone = uid('istio-system', 'ztunnel-n2');
+    proxy.connect(second, 'ztunnel-n1');
+    await until(() => !proxy.view.has(gone));
+    expect(proxy.updates()).toEqual([`-${gone}`]);
   });
 
   it.each([
@@ -214,9 +249,12 @@ describe('control plane', () => {
     ['a node that claims another account', 'web', { NAMESPACE: 'shop', SERVICE_ACCOUNT: 'ztunnel' }],
   ])('refuses the xDS stream of %s', async (_who, token, metadata) => {
     const controlPlane = await start();
-    const proxy = connect(controlPlane, token, metadata);
+    const proxy = createProxy();
+    proxy.connect(controlPlane, token, metadata);
     const refused = async (): Promise<boolean> =>
-      /pilot_xds_auth_failures(_total)? [1-9]/.test(await (await fetch(`http://127.0.0.1:${controlPlane.ports.metrics}/metrics`)).text());
+      /pilot_xds_auth_failures(_total)? [1-9]/.test(
+        await (await fetch(`http://127.0.0.1:${controlPlane.ports.metrics}/metrics`)).text(),
+      );
     while (!(await refused())) await new Promise((resolve) => void setTimeout(resolve, 5));
     expect(proxy.view.size).toBe(0);
   });
@@ -232,8 +270,7 @@ describe('control plane', () => {
       return review?.(request, response) ?? false;
     };
     const controlPlane = await start();
-    const proxy = connect(controlPlane, 'ztunnel-n1');
-    await proxy.ready;
+    const proxy = await connected(controlPlane, 'ztunnel-n1');
     installed = true;
     api.put(POLICIES, yaml('{ metadata: { name: p, namespace: shop }, spec: { rules: [{}] } }'));
     await until(() => proxy.view.has('shop/p'));
@@ -274,7 +311,12 @@ describe('certificate authority', () => {
     ['a token of another audience', 'wrong-audience', web, {}],
     ['a proxy of another node', 'ztunnel-n2', web, {}],
     ['a token that is bound to no pod', 'ztunnel-unbound', web, {}],
-    ['an account that is not trusted with that', 'web', toSpiffeId('spiffe://cluster.local/ns/istio-system/sa/ztunnel'), {}],
+    [
+      'an account that is not trusted with that',
+      'web',
+      toSpiffeId('spiffe://cluster.local/ns/istio-system/sa/ztunnel'),
+      {},
+    ],
     ['an identity that no pod has', 'ztunnel-n1', toSpiffeId('spiffe://cluster.local/ns/shop/sa/db'), {}],
     ['another trust domain', 'ztunnel-n1', toSpiffeId('spiffe://other/ns/shop/sa/web'), {}],
   ])('refuses %s without saying why', async (_what, token, identity, more) => {
@@ -320,7 +362,10 @@ describe('certificate authority', () => {
 
   it('lets the leader write what became of each policy', async () => {
     await start();
-    api.put(POLICIES, yaml('{ metadata: { name: p, namespace: shop, generation: 3 }, spec: { action: AUDIT, rules: [{}] } }'));
+    api.put(
+      POLICIES,
+      yaml('{ metadata: { name: p, namespace: shop, generation: 3 }, spec: { action: AUDIT, rules: [{}] } }'),
+    );
     const path = `/apis/security.istio.io/v1/namespaces/shop/authorizationpolicies/p`;
     const conditions = async (): Promise<unknown> => {
       const answer = await fetch(`${api.connection.server}${path}`);

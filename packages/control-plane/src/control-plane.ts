@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { Graph } from '@weft/collections';
 import { type KubernetesClient, LeaseElection } from '@weft/kubernetes';
 import {
@@ -45,6 +46,7 @@ export interface ControlPlane {
 }
 
 const LEASE = 'istio-leader';
+const MAX_ABORT_LISTENERS = 100;
 
 /**
  * Builds the parts and starts them, in the order in which they need each other; resolves once ready.
@@ -57,6 +59,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const { namespace, clusterId, clusterDomain, revision, version, ports } = config;
   const stop = new AbortController();
   const { signal } = stop;
+  // Every reflector listens; node takes more than ten for a leak.
+  setMaxListeners(MAX_ABORT_LISTENERS, signal);
   const closers: (() => unknown)[] = [];
   const close = async (): Promise<void> => {
     stop.abort();
@@ -185,6 +189,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       clock,
       signal,
       onElected: (leadership) => {
+        setMaxListeners(MAX_ABORT_LISTENERS, leadership);
         const { rootsPem } = authority;
         const common = { client, graph, clock, signal: leadership };
         distributeRoots({ ...common, namespaces: sources.namespaces, rootsPem, logger: logger.scope('ca') });

@@ -1,6 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { KubernetesClient, inClusterConnection, isInCluster, loadKubeConfig } from '@weft/kubernetes';
-import { LogLevels, createLogger, describeError, stdoutSink, systemClock, untilShutdown } from '@weft/telemetry';
+import {
+  LogLevels,
+  createLogger,
+  describeError,
+  stdoutSink,
+  systemClock,
+  untilShutdown,
+} from '@weft/telemetry';
 import { readConfig } from './config.ts';
 import { startControlPlane } from './control-plane.ts';
 
@@ -20,8 +27,18 @@ async function main(): Promise<void> {
     logger.info('stopping', { signal });
     stop.abort();
   });
-  logger.info('starting', { version: config.version, namespace: config.namespace, clusterId: config.clusterId });
-  const controlPlane = await startControlPlane({ config, client, clock: systemClock, logger, signal: stop.signal });
+  logger.info('starting', {
+    version: config.version,
+    namespace: config.namespace,
+    clusterId: config.clusterId,
+  });
+  const controlPlane = await startControlPlane({
+    config,
+    client,
+    clock: systemClock,
+    logger,
+    signal: stop.signal,
+  });
   await shutdown;
   await controlPlane.close();
   client.close();
@@ -29,7 +46,9 @@ async function main(): Promise<void> {
 
 function packageVersion(): string {
   const manifest: unknown = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
-  return typeof manifest === 'object' && manifest !== null && 'version' in manifest ? String(manifest.version) : 'unknown';
+  return typeof manifest === 'object' && manifest !== null && 'version' in manifest
+    ? String(manifest.version)
+    : 'unknown';
 }
 
 main().then(

@@ -16,10 +16,12 @@ const CONVERGENCE_BUCKETS = [0.01, 0.05, 0.1, 0.2, 0.5, 1, 3, 5, 10, 20, 30];
 
 export function createControlPlaneMetrics(registry: MetricsRegistry, version: string): ControlPlaneMetrics {
   const registers = [registry];
-  new Gauge({ name: 'pilot_info', help: 'Version of the control plane', labelNames: ['version'], registers }).set(
-    { version },
-    1,
-  );
+  new Gauge({
+    name: 'pilot_info',
+    help: 'Version of the control plane',
+    labelNames: ['version'],
+    registers,
+  }).set({ version }, 1);
   return {
     connections: new Gauge({
       name: 'pilot_xds',
@@ -27,8 +29,17 @@ export function createControlPlaneMetrics(registry: MetricsRegistry, version: st
       labelNames: ['version'],
       registers,
     }),
-    pushes: new Counter({ name: 'pilot_xds_pushes', help: 'Pushes by type', labelNames: ['type'], registers }),
-    rejections: new Counter({ name: 'pilot_total_xds_rejects', help: 'Pushes that a proxy rejected', registers }),
+    pushes: new Counter({
+      name: 'pilot_xds_pushes',
+      help: 'Pushes by type',
+      labelNames: ['type'],
+      registers,
+    }),
+    rejections: new Counter({
+      name: 'pilot_total_xds_rejects',
+      help: 'Pushes that a proxy rejected',
+      registers,
+    }),
     authenticationFailures: new Counter({
       name: 'pilot_xds_auth_failures',
       help: 'xDS streams refused because of who opened them',

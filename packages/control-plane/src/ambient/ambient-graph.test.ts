@@ -255,7 +255,7 @@ endpoints: [{ addresses: [10.0.0.1], targetRef: { kind: Pod, name: a } }, { addr
     second.apply(policy('p', '{ selector: { matchLabels: { app: web } } }'), webService, pod('a', 'app: db'));
     second.apply(pod('a', 'app: web'));
     const versions = (mesh: typeof first): unknown =>
-      [...mesh.ambient.addresses.values()].map((r) => [r.name, r.version]).sort();
+      [...mesh.ambient.addresses.values()].map((r) => `${r.name} ${r.version}`).sort();
     expect(versions(second)).toEqual(versions(first));
   });
 

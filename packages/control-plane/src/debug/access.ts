@@ -1,5 +1,11 @@
 import { BlockList } from 'node:net';
-import { type AdminHandler, type AdminRequest, type AdminResponse, WeftError, describeError } from '@weft/telemetry';
+import {
+  type AdminHandler,
+  type AdminRequest,
+  type AdminResponse,
+  WeftError,
+  describeError,
+} from '@weft/telemetry';
 import type { TokenAuthenticator } from '../ca/token-authenticator.ts';
 
 const loopback = new BlockList();

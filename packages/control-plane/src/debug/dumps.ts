@@ -16,7 +16,9 @@ export function dumpServices(ambient: Ambient, namespace: string | null): unknow
 }
 
 export function dumpAuthorizations(ambient: Ambient, namespace: string | null): unknown[] {
-  return dump(ambient.authorizations.values(), namespace, ({ bytes }) => istio.security.Authorization.decode(bytes));
+  return dump(ambient.authorizations.values(), namespace, ({ bytes }) =>
+    istio.security.Authorization.decode(bytes),
+  );
 }
 
 function decodeAddress({ bytes }: EncodedResource): { readonly namespace: string } {
@@ -46,7 +48,9 @@ function readable(message: object): object {
 
 function readableValue(value: unknown): unknown {
   if (value instanceof Uint8Array) {
-    return value.length === 4 || value.length === 16 ? formatAddress(value) : Buffer.from(value).toString('base64');
+    return value.length === 4 || value.length === 16
+      ? formatAddress(value)
+      : Buffer.from(value).toString('base64');
   }
   if (Array.isArray(value)) return value.map(readableValue);
   return typeof value === 'object' && value !== null ? readable(value) : value;

@@ -50,7 +50,9 @@ export function debugRoutes(options: DebugOptions): Record<string, AdminHandler>
     }),
     '/version': () => json({ version: options.version }),
     '/debug/lineage': guarded(({ url }) => lineage(graph, url)),
-    '/debug/list': guarded(() => ({ body: `${[...Object.keys(views), '/debug/lineage'].sort().join('\n')}\n` })),
+    '/debug/list': guarded(() => ({
+      body: `${[...Object.keys(views), '/debug/lineage'].sort().join('\n')}\n`,
+    })),
     ...Object.fromEntries(
       Object.entries(views).map(([path, view]) => [path, guarded(({ url }) => json(view(url)))] as const),
     ),

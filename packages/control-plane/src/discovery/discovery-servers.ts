@@ -50,7 +50,8 @@ export class DiscoveryServers {
     const authenticated = new DeltaServer<Caller | undefined>({
       ...this.common('tls'),
       types,
-      authenticate: (peer) => (authentication ? authenticateProxy(authenticator, peer) : Promise.resolve(undefined)),
+      authenticate: (peer) =>
+        authentication ? authenticateProxy(authenticator, peer) : Promise.resolve(undefined),
       authorize: (caller, node) => {
         if (caller !== undefined && identityCheck) checkNode(caller, node);
       },

@@ -5,9 +5,16 @@ import { type Caller, type TokenAuthenticator, describeCaller } from '../ca/toke
 const REVIEW_TIMEOUT_MS = 10_000;
 
 /** @throws WEFT1820, or WEFT1807 while the API server can't be asked */
-export function authenticateProxy(authenticator: TokenAuthenticator, { metadata }: StreamPeer): Promise<Caller> {
+export function authenticateProxy(
+  authenticator: TokenAuthenticator,
+  { metadata }: StreamPeer,
+): Promise<Caller> {
   const [authorization] = metadata.get('authorization');
-  return authenticator.authenticate(authorization?.toString(), 'WEFT1820', AbortSignal.timeout(REVIEW_TIMEOUT_MS));
+  return authenticator.authenticate(
+    authorization?.toString(),
+    'WEFT1820',
+    AbortSignal.timeout(REVIEW_TIMEOUT_MS),
+  );
 }
 
 /** @throws WEFT1821 when the node's metadata says something else than the token */

@@ -26,9 +26,15 @@ export class KeyedReconciler {
   private readonly waiting = new Set<string>();
   private readonly running = new Set<string>();
   private readonly backoffs = new Map<string, Backoff>();
+  private readonly timers = new Set<() => void>();
 
   constructor(options: KeyedReconcilerOptions) {
     this.options = options;
+    const cancelTimers = (): void => {
+      for (const cancel of this.timers) cancel();
+      this.timers.clear();
+    };
+    options.signal.addEventListener('abort', cancelTimers, { once: true });
   }
 
   enqueue(key: string): void {
@@ -54,24 +60,28 @@ export class KeyedReconciler {
   }
 
   private async run(key: string): Promise<void> {
-    const { reconcile, onError, clock, signal } = this.options;
+    const { reconcile, onError, signal } = this.options;
     try {
       await reconcile(key, signal);
       this.backoffs.delete(key);
     } catch (error) {
       if (!signal.aborted) {
         onError(key, error);
-        const backoff =
-          this.backoffs.get(key) ?? new Backoff({ initialMs: INITIAL_RETRY_MS, maxMs: MAX_RETRY_MS });
-        this.backoffs.set(key, backoff);
-        const cancel = clock.schedule(backoff.next(), () => {
-          signal.removeEventListener('abort', cancel);
-          this.enqueue(key);
-        });
-        signal.addEventListener('abort', cancel, { once: true });
+        this.retryLater(key);
       }
     }
     this.running.delete(key);
     this.start();
+  }
+
+  private retryLater(key: string): void {
+    const backoff =
+      this.backoffs.get(key) ?? new Backoff({ initialMs: INITIAL_RETRY_MS, maxMs: MAX_RETRY_MS });
+    this.backoffs.set(key, backoff);
+    const cancel = this.options.clock.schedule(backoff.next(), () => {
+      this.timers.delete(cancel);
+      this.enqueue(key);
+    });
+    this.timers.add(cancel);
   }
 }
