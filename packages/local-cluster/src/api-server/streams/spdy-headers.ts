@@ -11,50 +11,59 @@ const MAX_HEADER_BYTES = 64 * 1024;
 export class SpdyHeaders {
   private readonly inflate: Inflate;
   private readonly deflate: Deflate;
+  private readonly inflated: Output;
+  private readonly deflated: Output;
 
   constructor() {
     const dictionary = spdyDictionary();
     this.inflate = createInflate({ dictionary, flush: constants.Z_SYNC_FLUSH });
     this.deflate = createDeflate({ dictionary });
-    // Errors arrive at the callbacks of write; an unhandled event would end the process.
-    this.inflate.on('error', () => undefined);
-    this.deflate.on('error', () => undefined);
+    this.inflated = new Output(this.inflate);
+    this.deflated = new Output(this.deflate);
   }
 
   async decode(block: Buffer): Promise<ReadonlyMap<string, string>> {
     if (block.length > MAX_HEADER_BYTES) throw new Error('SPDY header block is too large');
-    await new Promise<void>((resolve, reject) => {
-      this.inflate.once('error', reject);
-      this.inflate.write(block, () => {
-        this.inflate.off('error', reject);
-        resolve();
-      });
-    });
-    return parseBlock(readAll(this.inflate));
+    return parseBlock(await this.inflated.after((done) => this.inflate.write(block, done)));
   }
 
-  async encode(headers: ReadonlyMap<string, string>): Promise<Buffer> {
+  encode(headers: ReadonlyMap<string, string>): Promise<Buffer> {
     this.deflate.write(formatBlock(headers));
-    await new Promise<void>((resolve) => this.deflate.flush(constants.Z_SYNC_FLUSH, resolve));
-    return readAll(this.deflate);
+    return this.deflated.after((done) => this.deflate.flush(constants.Z_SYNC_FLUSH, done));
   }
 
   close(): void {
-    this.inflate.close();
-    this.deflate.close();
+    this.inflate.destroy();
+    this.deflate.destroy();
   }
 }
 
-function readAll(stream: Inflate | Deflate): Buffer {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for (let chunk: Buffer | null; (chunk = stream.read() as Buffer | null) !== null; ) {
-    // zlib streams read Buffers
-    size += chunk.length;
-    if (size > MAX_HEADER_BYTES) throw new Error('SPDY header block is too large');
-    chunks.push(chunk);
+/** What a zlib stream has put out since it was last asked; bounded, as a small block may inflate to a huge one. */
+class Output {
+  private chunks: Buffer[] = [];
+  private size = 0;
+  private failure: Error | undefined;
+
+  constructor(stream: Inflate | Deflate) {
+    stream.on('data', (chunk: Buffer) => {
+      this.size += chunk.length;
+      if (this.size <= MAX_HEADER_BYTES) this.chunks.push(chunk);
+      else stream.destroy();
+    });
+    stream.on('error', (error) => {
+      this.failure = error;
+    });
   }
-  return Buffer.concat(chunks);
+
+  async after(work: (done: () => void) => void): Promise<Buffer> {
+    await new Promise<void>((resolve) => work(resolve));
+    if (this.failure !== undefined) throw this.failure;
+    if (this.size > MAX_HEADER_BYTES) throw new Error('SPDY header block is too large');
+    const bytes = Buffer.concat(this.chunks);
+    this.chunks = [];
+    this.size = 0;
+    return bytes;
+  }
 }
 
 function parseBlock(block: Buffer): ReadonlyMap<string, string> {
