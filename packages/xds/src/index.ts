@@ -1,1 +1,10 @@
-export {};
+export * from './connection.ts';
+export * from './debounce.ts';
+export * from './delta-client.ts';
+export { nodeMetadata, type Node } from './delta-message.ts';
+export * from './delta-server.ts';
+export * from './reconnect.ts';
+export * from './resource.ts';
+export * from './resource-source.ts';
+export * from './subscription.ts';
+export * from './time-slice.ts';

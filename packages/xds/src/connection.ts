@@ -1,0 +1,284 @@
+import type grpc from '@grpc/grpc-js';
+import { WeftError, type Clock, type Logger } from '@weft/telemetry';
+import { writeDeltaResponse, writeResource, type DeltaRequest, type Node } from './delta-message.ts';
+import type { ServedType } from './resource-source.ts';
+import type { VersionedResource } from './resource.ts';
+import { TimeSlice } from './time-slice.ts';
+import { TypeSubscription, type Demand, type TypeStatus } from './type-subscription.ts';
+
+/** Names that changed, by type. */
+export type ChangedNames = ReadonlyMap<string, ReadonlySet<string>>;
+export type DeltaCall = grpc.ServerDuplexStream<Buffer, Buffer>;
+
+export interface ConnectionStatus {
+  readonly id: string;
+  readonly address: string;
+  /** Undefined until the first request. */
+  readonly node: Node | undefined;
+  readonly connectedAt: Date;
+  readonly types: readonly TypeStatus[];
+}
+
+export interface ConnectionOptions {
+  readonly id: string;
+  readonly call: DeltaCall;
+  readonly types: readonly ServedType[];
+  /** Says which state of the sources a push shows, for people. */
+  readonly systemVersion: () => string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly onPush: (typeUrl: string, resources: number, removed: number, bytes: number) => void;
+  readonly onRejection: (typeUrl: string, message: string) => void;
+}
+
+/** Resources of a push in one message: small enough not to hold up the client's and our event loop. */
+export const RESOURCES_PER_MESSAGE = 300;
+/** The first answer is one message, but no client accepts more than 200 MiB. */
+export const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
+/** Names that one on-demand client may follow. */
+export const MAX_NAMES = 100_000;
+
+/**
+ * The server's side of one stream. Work waits as names, never as messages: however slow the client reads, it costs
+ * one set of names and grpc's own queue of at most 16 messages, and when it reads again it gets the latest state.
+ *
+ *     idle ──request or change──▶ writing ──write() is false──▶ draining ──▶ writing ──nothing left──▶ idle
+ *
+ * Answers to requests go before pushes.
+ */
+export class Connection {
+  node: Node | undefined;
+  private readonly options: ConnectionOptions;
+  private readonly connectedAt: Date;
+  private readonly subscriptions = new Map<string, TypeSubscription>();
+  private readonly demands = new Map<TypeSubscription, Demand>();
+  private pending = new Map<string, Set<string>>();
+  private writing = false;
+  private closed = false;
+
+  constructor(options: ConnectionOptions) {
+    this.options = options;
+    this.connectedAt = new Date(options.clock.now());
+  }
+
+  /** @throws WEFT1505 when the request breaks the protocol */
+  receive(request: DeltaRequest): void {
+    if (this.node === undefined) {
+      if (request.node === null || request.node === undefined) {
+        throw new WeftError('WEFT1505', 'the first request carries no node');
+      }
+      this.node = request.node;
+    }
+    const { typeUrl } = request;
+    const known = this.subscriptions.get(typeUrl);
+    if (known !== undefined) {
+      const { demand, rejected } = known.update(request, new Date(this.options.clock.now()));
+      if (rejected !== undefined) this.options.onRejection(typeUrl, rejected);
+      this.demand(known, demand);
+      return;
+    }
+    const type = this.options.types.find((t) => t.source.typeUrl === typeUrl);
+    if (type === undefined) {
+      this.options.logger.warn('request for a type that is not served', { node: this.node.id, typeUrl });
+      return;
+    }
+    const subscription = new TypeSubscription(type, this.options.id);
+    this.subscriptions.set(typeUrl, subscription);
+    this.demand(subscription, subscription.begin(request));
+  }
+
+  /** Merged with what is still waiting. */
+  changed(changes: ChangedNames): void {
+    for (const [typeUrl, names] of changes) {
+      if (!this.subscriptions.has(typeUrl)) continue;
+      const waiting = this.pending.get(typeUrl);
+      if (waiting === undefined) this.pending.set(typeUrl, new Set(names));
+      else for (const name of names) waiting.add(name);
+    }
+    this.startWriting();
+  }
+
+  /** Nothing is written any more. The stream itself is the server's to end. */
+  close(): void {
+    this.closed = true;
+    this.demands.clear();
+    this.pending.clear();
+  }
+
+  get status(): ConnectionStatus {
+    const { options, node, connectedAt } = this;
+    const types = options.types
+      .map((type) => type.source.typeUrl)
+      .flatMap((url) => this.subscriptions.get(url)?.status ?? []);
+    return { id: options.id, address: options.call.getPeer(), node, connectedAt, types };
+  }
+
+  private demand(subscription: TypeSubscription, demand: Demand | undefined): void {
+    if (subscription.names.size > MAX_NAMES) {
+      throw new WeftError('WEFT1505', `more than ${MAX_NAMES} names of ${subscription.typeUrl}`);
+    }
+    if (demand === undefined) return;
+    this.demands.set(subscription, mergeDemands(this.demands.get(subscription), demand));
+    this.startWriting();
+  }
+
+  private startWriting(): void {
+    if (!this.writing && !this.closed) void this.write();
+  }
+
+  private async write(): Promise<void> {
+    this.writing = true;
+    try {
+      for (;;) {
+        const [next] = this.demands;
+        if (next !== undefined) {
+          this.demands.delete(next[0]);
+          await this.answer(...next);
+        } else if (this.pending.size > 0) {
+          const changes = this.pending;
+          this.pending = new Map();
+          await this.push(changes);
+        } else return;
+      }
+    } finally {
+      this.writing = false;
+    }
+  }
+
+  /**
+   * A request is always answered, even with nothing, as the client waits for it. The first answer is a single
+   * message: clients take its acknowledgement for having everything, so half of it would make a proxy ready that
+   * doesn't know half of the policies.
+   */
+  private async answer(subscription: TypeSubscription, demand: Demand): Promise<void> {
+    const { type, typeUrl, wildcard } = subscription;
+    const { source } = type;
+    const knownVersions = new Map(demand.kind === 'initial' ? Object.entries(demand.knownVersions) : []);
+    const message = this.message(subscription, { maxResources: Number.POSITIVE_INFINITY });
+    if (demand.kind === 'initial' && wildcard) {
+      for (const resource of source.list()) {
+        if (knownVersions.get(resource.name) !== resource.version) await message.add(resource);
+        if (this.closed) return;
+      }
+    } else {
+      const found = new Map<string, VersionedResource>();
+      for (const name of demand.kind === 'names' ? demand.names : subscription.names) {
+        const resources = this.resolve(type, name);
+        if (resources.length === 0) message.remove(name);
+        for (const resource of resources) found.set(resource.name, resource);
+      }
+      for (const resource of found.values()) {
+        // From now on its updates follow, whatever name it was asked for by.
+        if (!wildcard) subscription.names.add(resource.name);
+        if (knownVersions.get(resource.name) !== resource.version) await message.add(resource);
+        if (this.closed) return;
+      }
+    }
+    for (const name of knownVersions.keys()) if (source.get(name) === undefined) message.remove(name);
+    await message.flush({ evenIfEmpty: true });
+    this.options.logger.debug('answered request', { node: this.node?.id, typeUrl });
+  }
+
+  private async push(changes: ChangedNames): Promise<void> {
+    const last: (() => Promise<void>)[] = [];
+    for (const { source, removals = 'first' } of this.options.types) {
+      const names = changes.get(source.typeUrl);
+      const subscription = this.subscriptions.get(source.typeUrl);
+      if (names === undefined || subscription === undefined) continue;
+      const upserts: VersionedResource[] = [];
+      const removed: string[] = [];
+      for (const name of names) {
+        const resource = source.get(name);
+        if (resource !== undefined && follows(subscription, resource)) upserts.push(resource);
+        else if (resource === undefined && (subscription.wildcard || subscription.names.has(name)))
+          removed.push(name);
+      }
+      const message = this.message(subscription, { maxResources: RESOURCES_PER_MESSAGE });
+      const remove = async (): Promise<void> => {
+        const tail = this.message(subscription, { maxResources: RESOURCES_PER_MESSAGE });
+        // Since then the resource may have come back.
+        for (const name of removed) if (source.get(name) === undefined) tail.remove(name);
+        await tail.flush();
+      };
+      if (removals === 'last') last.push(remove);
+      else for (const name of removed) message.remove(name);
+      for (const resource of upserts) {
+        await message.add(resource);
+        if (this.closed) return;
+      }
+      await message.flush();
+    }
+    for (const remove of last) await remove();
+  }
+
+  private resolve(type: ServedType, name: string): readonly VersionedResource[] {
+    if (type.source.resolve !== undefined) return type.source.resolve(name, this.node ?? {});
+    const resource = type.source.get(name);
+    return resource === undefined ? [] : [resource];
+  }
+
+  /** Collects resources and sends them when a message is full; removed names go with the first. */
+  private message(subscription: TypeSubscription, { maxResources }: { readonly maxResources: number }) {
+    const { typeUrl, wildcard } = subscription;
+    const { systemVersion, clock, onPush } = this.options;
+    const slice = new TimeSlice();
+    let resources: Uint8Array[] = [];
+    let removed: string[] = [];
+    let bytes = 0;
+    const send = async (): Promise<void> => {
+      if (this.closed) return;
+      const nonce = subscription.nextNonce(new Date(clock.now()));
+      const encoded = writeDeltaResponse({
+        typeUrl,
+        nonce,
+        systemVersion: systemVersion(),
+        resources,
+        removed,
+      });
+      onPush(typeUrl, resources.length, removed.length, encoded.length);
+      [resources, removed, bytes] = [[], [], 0];
+      if (!this.options.call.write(encoded)) await drained(this.options.call);
+    };
+    return {
+      remove: (name: string): void => void removed.push(name),
+      add: async (resource: VersionedResource): Promise<void> => {
+        const encoded = writeResource(typeUrl, resource, !wildcard);
+        resources.push(encoded);
+        bytes += encoded.length;
+        if (resources.length >= maxResources || bytes >= MAX_MESSAGE_BYTES) await send();
+        if (slice.isOver()) await slice.next();
+      },
+      flush: async (o: { readonly evenIfEmpty?: boolean } = {}): Promise<void> => {
+        if (resources.length > 0 || removed.length > 0 || o.evenIfEmpty === true) await send();
+      },
+    };
+  }
+}
+
+/** What waits for one type is answered at once; a first answer covers all names. */
+function mergeDemands(waiting: Demand | undefined, added: Demand): Demand {
+  if (waiting === undefined || added.kind === 'initial') return added;
+  if (waiting.kind === 'initial') return waiting;
+  return { kind: 'names', names: [...new Set([...waiting.names, ...added.names])] };
+}
+
+function follows(subscription: TypeSubscription, { name, aliases = [] }: VersionedResource): boolean {
+  if (subscription.wildcard || subscription.names.has(name)) return true;
+  // Asked for by an alias before it existed.
+  if (!aliases.some((alias) => subscription.names.has(alias))) return false;
+  subscription.names.add(name);
+  return true;
+}
+
+/** grpc-js accepts messages without limit after `write()` said false, so the writer has to wait by itself. */
+function drained(call: DeltaCall): Promise<void> {
+  return new Promise((resolve) => {
+    const events = ['drain', 'close', 'cancelled', 'error', 'finish'];
+    const done = (): void => {
+      for (const event of events) call.off(event, done);
+      resolve();
+    };
+    for (const event of events) call.on(event, done);
+    if (call.cancelled || call.destroyed) done();
+  });
+}

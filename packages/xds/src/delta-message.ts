@@ -1,0 +1,93 @@
+import { envoy } from '@weft/api/discovery';
+import { WeftError } from '@weft/telemetry';
+import protobuf from 'protobufjs/minimal.js';
+import type { VersionedResource } from './resource.ts';
+
+const { Resource } = envoy.service.discovery.v3;
+export type Node = envoy.config.core.v3.Node.$Properties;
+export type DeltaRequest = envoy.service.discovery.v3.DeltaDiscoveryRequest;
+export type DeltaRequestFields = envoy.service.discovery.v3.DeltaDiscoveryRequest.$Properties;
+export type DeltaResource = envoy.service.discovery.v3.Resource;
+export const { DeltaDiscoveryRequest } = envoy.service.discovery.v3;
+
+export const WILDCARD = '*';
+
+/** Field numbers of DeltaDiscoveryResponse. */
+const field = { systemVersion: 1, resources: 2, typeUrl: 4, nonce: 5, removed: 6 } as const;
+const LENGTH_DELIMITED = 2;
+const tag = (number: number): number => (number << 3) | LENGTH_DELIMITED;
+
+/**
+ * A response of which only the frame was read: the resources stay bytes until they are asked for, one by one. A
+ * message of 10,000 resources is framed within a millisecond or two, whereas decoding it takes 100.
+ */
+export interface DeltaResponseFrame {
+  readonly typeUrl: string;
+  readonly nonce: string;
+  readonly removed: readonly string[];
+  readonly resources: readonly Uint8Array[];
+}
+
+/** @throws WEFT1503 */
+export function readDeltaResponse(bytes: Uint8Array): DeltaResponseFrame {
+  const frame = { typeUrl: '', nonce: '', removed: new Array<string>(), resources: new Array<Uint8Array>() };
+  try {
+    const reader = protobuf.Reader.create(bytes);
+    while (reader.pos < reader.len) {
+      const key = reader.uint32();
+      if (key === tag(field.typeUrl)) frame.typeUrl = reader.string();
+      else if (key === tag(field.nonce)) frame.nonce = reader.string();
+      else if (key === tag(field.removed)) frame.removed.push(reader.string());
+      else if (key === tag(field.resources)) frame.resources.push(reader.bytes());
+      else reader.skipType(key & 7);
+    }
+  } catch (error) {
+    throw new WeftError('WEFT1503', 'the discovery response cannot be read', { cause: error });
+  }
+  return frame;
+}
+
+export function readResource(bytes: Uint8Array): DeltaResource {
+  return Resource.decode(bytes);
+}
+
+/** The bytes of one `resources` element, its field key included; these concatenate to a message. */
+export function writeResource(
+  typeUrl: string,
+  resource: VersionedResource,
+  withAliases: boolean,
+): Uint8Array {
+  const writer = protobuf.Writer.create().uint32(tag(field.resources)).fork();
+  Resource.encode(
+    {
+      name: resource.name,
+      version: resource.version,
+      resource: { type_url: typeUrl, value: resource.bytes },
+      ...(withAliases && resource.aliases !== undefined ? { aliases: [...resource.aliases] } : {}),
+    },
+    writer,
+  );
+  return writer.ldelim().finish();
+}
+
+/** A whole response around resources written by `writeResource`. */
+export function writeDeltaResponse(o: {
+  readonly typeUrl: string;
+  readonly nonce: string;
+  readonly systemVersion: string;
+  readonly resources: readonly Uint8Array[];
+  readonly removed: readonly string[];
+}): Buffer {
+  const writer = protobuf.Writer.create();
+  writer.uint32(tag(field.systemVersion)).string(o.systemVersion);
+  writer.uint32(tag(field.typeUrl)).string(o.typeUrl);
+  writer.uint32(tag(field.nonce)).string(o.nonce);
+  for (const name of o.removed) writer.uint32(tag(field.removed)).string(name);
+  // Fields of a message may come in any order, so the resources need no copy into the writer.
+  return Buffer.concat([writer.finish(), ...o.resources]);
+}
+
+/** A field of the node's metadata that is a string. */
+export function nodeMetadata(node: Node | null | undefined, key: string): string | undefined {
+  return node?.metadata?.fields?.[key]?.stringValue ?? undefined;
+}

@@ -1,0 +1,247 @@
+import { randomBytes } from 'node:crypto';
+import type { PeerCertificate } from 'node:tls';
+import grpc from '@grpc/grpc-js';
+import { DELTA_ADS_METHOD } from '@weft/api';
+import {
+  WeftError,
+  describeError,
+  silentLogger,
+  systemClock,
+  type Clock,
+  type Logger,
+} from '@weft/telemetry';
+import { Connection, type ConnectionStatus, type DeltaCall } from './connection.ts';
+import { Debounce } from './debounce.ts';
+import { DeltaDiscoveryRequest, type Node } from './delta-message.ts';
+import type { ServedType } from './resource-source.ts';
+
+/** What a client shows of itself before its first request. */
+export interface StreamPeer {
+  readonly metadata: grpc.Metadata;
+  readonly address: string;
+  /** Only over TLS, and only if the client has one. */
+  readonly certificate: PeerCertificate | undefined;
+}
+
+/** Counts, for metrics. */
+export interface DeltaServerObserver {
+  connected?(connections: number): void;
+  disconnected?(connections: number): void;
+  /** A stream that was refused or broken off, by error code. */
+  refused?(code: string): void;
+  pushed?(typeUrl: string, resources: number, removed: number, bytes: number): void;
+  rejected?(typeUrl: string): void;
+}
+
+export interface DeltaServerOptions<I> {
+  /** In the order in which a push sends them. */
+  readonly types: readonly ServedType[];
+  /** Who it is. Throws to refuse; the client learns nothing but that. */
+  readonly authenticate: (peer: StreamPeer) => Promise<I>;
+  /** Throws when this identity may not call itself that node. */
+  readonly authorize?: (identity: I, node: Node) => void;
+  readonly debounceMs?: number;
+  readonly debounceMaxMs?: number;
+  readonly maxConnections?: number;
+  readonly observer?: DeltaServerObserver;
+  readonly logger?: Logger;
+  readonly clock?: Clock;
+}
+
+const DEBOUNCE_MS = 100;
+const DEBOUNCE_MAX_MS = 10_000;
+export const MAX_CONNECTIONS = 10_000;
+/** A client of 10,000 resources lists about 1 MiB of versions when it reconnects. */
+export const MAX_REQUEST_BYTES = 32 * 1024 * 1024;
+
+/** For the `grpc.Server` that this service is added to. */
+export const deltaServerChannelOptions = {
+  'grpc.max_receive_message_length': MAX_REQUEST_BYTES,
+  'grpc.keepalive_time_ms': 30_000,
+  'grpc.keepalive_timeout_ms': 10_000,
+} as const satisfies grpc.ServerOptions;
+
+/**
+ * The control plane's side of delta ADS, for any number of resource types. Changes of all sources are gathered until
+ * they pause for 100 ms, then every connection gets what it follows of them, in the order of the types.
+ */
+export class DeltaServer<I> {
+  private readonly options: DeltaServerOptions<I>;
+  private readonly clock: Clock;
+  private readonly logger: Logger;
+  private readonly debounce: Debounce;
+  private readonly unsubscribe: readonly (() => void)[];
+  private readonly open = new Map<Connection, DeltaCall>();
+  private changes = new Map<string, Set<string>>();
+  // Distinguishes the nonces of this process from those of the one before.
+  private readonly instance = randomBytes(6).toString('hex');
+  private connectionCount = 0;
+  private pushCount = 0;
+
+  constructor(options: DeltaServerOptions<I>) {
+    this.options = options;
+    this.clock = options.clock ?? systemClock;
+    this.logger = options.logger ?? silentLogger;
+    this.debounce = new Debounce({
+      quietMs: options.debounceMs ?? DEBOUNCE_MS,
+      maxMs: options.debounceMaxMs ?? DEBOUNCE_MAX_MS,
+      clock: this.clock,
+      fire: () => this.pushChanges(),
+    });
+    this.unsubscribe = options.types.map(({ source }) =>
+      source.subscribe(({ upserted, removed }) => {
+        const names = this.changes.get(source.typeUrl) ?? new Set();
+        for (const { name } of upserted) names.add(name);
+        for (const name of removed) names.add(name);
+        this.changes.set(source.typeUrl, names);
+        this.debounce.touch();
+      }),
+    );
+  }
+
+  addTo(server: grpc.Server): void {
+    const keep = (bytes: Buffer): Buffer => bytes;
+    server.addService(
+      {
+        deltaAggregatedResources: {
+          path: DELTA_ADS_METHOD,
+          requestStream: true,
+          responseStream: true,
+          // Requests are decoded by us, so that a malformed one is counted; responses are encoded already.
+          requestSerialize: keep,
+          requestDeserialize: keep,
+          responseSerialize: keep,
+          responseDeserialize: keep,
+        },
+      },
+      { deltaAggregatedResources: (call: DeltaCall) => void this.serve(call) },
+    );
+  }
+
+  /** For `/debug/syncz`. */
+  connections(): readonly ConnectionStatus[] {
+    return [...this.open.keys()].map((connection) => connection.status);
+  }
+
+  /** Ends every stream; clients reconnect at once, to another replica if there is one. */
+  close(): void {
+    this.debounce.close();
+    for (const unsubscribe of this.unsubscribe) unsubscribe();
+    for (const [connection, call] of this.open) {
+      connection.close();
+      call.end();
+    }
+    this.open.clear();
+  }
+
+  private pushChanges(): void {
+    const { changes } = this;
+    this.changes = new Map();
+    this.pushCount++;
+    for (const connection of this.open.keys()) connection.changed(changes);
+  }
+
+  private async serve(call: DeltaCall): Promise<void> {
+    // Without a listener an error of the transport would end the process.
+    call.on('error', () => undefined);
+    const { authenticate, maxConnections = MAX_CONNECTIONS } = this.options;
+    let identity: I;
+    try {
+      if (this.open.size >= maxConnections)
+        throw new WeftError('WEFT1507', `${maxConnections} connections are open`);
+      const certificate = call.getAuthContext()?.sslPeerCertificate;
+      identity = await authenticate({ metadata: call.metadata, address: call.getPeer(), certificate });
+    } catch (error) {
+      const isFull = WeftError.is(error) && error.code === 'WEFT1507';
+      this.refuse(
+        call,
+        isFull ? error : new WeftError('WEFT1504', 'authentication failure', { cause: error }),
+      );
+      return;
+    }
+    if (call.cancelled) return;
+    this.connect(call, identity);
+  }
+
+  private connect(call: DeltaCall, identity: I): void {
+    const { types, authorize, observer } = this.options;
+    const connection = new Connection({
+      id: `${this.instance}-${++this.connectionCount}`,
+      call,
+      types,
+      systemVersion: () => `${this.instance}/${this.pushCount}`,
+      clock: this.clock,
+      logger: this.logger,
+      onPush: (...counts) => observer?.pushed?.(...counts),
+      onRejection: (typeUrl, message) => {
+        observer?.rejected?.(typeUrl);
+        const error = new WeftError('WEFT1506', message);
+        this.logger.warn('proxy rejected configuration', {
+          node: connection.node?.id,
+          typeUrl,
+          error: describeError(error),
+        });
+      },
+    });
+    const disconnect = (): void => {
+      connection.close();
+      if (this.open.delete(connection)) observer?.disconnected?.(this.open.size);
+    };
+    this.open.set(connection, call);
+    observer?.connected?.(this.open.size);
+    call.on('cancelled', disconnect);
+    call.on('close', disconnect);
+    call.on('end', () => {
+      disconnect();
+      call.end();
+    });
+    call.on('data', (bytes: Buffer) => {
+      if (!this.open.has(connection)) return;
+      try {
+        const request = decodeRequest(bytes);
+        if (connection.node === undefined && request.node) authorizeNode(authorize, identity, request.node);
+        connection.receive(request);
+      } catch (error) {
+        disconnect();
+        this.refuse(
+          call,
+          WeftError.is(error) ? error : new WeftError('WEFT1505', describeError(error), { cause: error }),
+        );
+      }
+    });
+  }
+
+  private refuse(call: DeltaCall, error: WeftError): void {
+    this.options.observer?.refused?.(error.code);
+    this.logger.warn('refused xDS stream', { peer: call.getPeer(), error: describeError(error) });
+    const code =
+      error.code === 'WEFT1504'
+        ? grpc.status.UNAUTHENTICATED
+        : error.code === 'WEFT1507'
+          ? grpc.status.RESOURCE_EXHAUSTED
+          : grpc.status.INVALID_ARGUMENT;
+    // How grpc-js takes a status from a streaming handler.
+    call.emit(
+      'error',
+      Object.assign(new Error(error.message), { code, details: `${error.code} ${error.message}` }),
+    );
+  }
+}
+
+/** @throws WEFT1504 */
+function authorizeNode<I>(authorize: DeltaServerOptions<I>['authorize'], identity: I, node: Node): void {
+  try {
+    authorize?.(identity, node);
+  } catch (error) {
+    throw new WeftError('WEFT1504', `not allowed as node ${node.id ?? ''}`, { cause: error });
+  }
+}
+
+/** @throws WEFT1505 */
+function decodeRequest(bytes: Buffer): ReturnType<typeof DeltaDiscoveryRequest.decode> {
+  try {
+    return DeltaDiscoveryRequest.decode(bytes);
+  } catch (error) {
+    throw new WeftError('WEFT1505', 'the request cannot be read', { cause: error });
+  }
+}

@@ -1,0 +1,102 @@
+import { WeftError, describeError } from '@weft/telemetry';
+import { readResource, type DeltaResponseFrame } from './delta-message.ts';
+import type { ResourceCodec } from './resource.ts';
+import { TimeSlice } from './time-slice.ts';
+
+export interface Rejection {
+  readonly name: string;
+  readonly reason: string;
+}
+
+/** A part of a push that is to be applied at once. Removals come before the upserts of the same push. */
+export interface ResourceUpdate<T> {
+  readonly upserted: readonly { readonly name: string; readonly resource: T }[];
+  readonly removed: readonly string[];
+}
+
+/** A subscription without its resource type, as the client keeps it. */
+export type AnySubscription = Pick<
+  Subscription<unknown>,
+  'typeUrl' | 'versions' | 'receive' | 'acknowledged'
+>;
+
+/**
+ * One resource type on the client: what is known of it, across connections. Pushes are decoded and handed over in
+ * slices of at most 5 ms, so `apply` may see one push as several updates.
+ */
+export class Subscription<T> {
+  private readonly codec: ResourceCodec<T>;
+  private readonly apply: (update: ResourceUpdate<T>) => void;
+  /** Versions of exactly what `apply` was given and has not lost again: rejected ones aren't here. */
+  private readonly known = new Map<string, string>();
+  private hasAcknowledged = false;
+
+  constructor(codec: ResourceCodec<T>, apply: (update: ResourceUpdate<T>) => void) {
+    this.codec = codec;
+    this.apply = apply;
+  }
+
+  get typeUrl(): string {
+    return this.codec.typeUrl;
+  }
+
+  /** True once a push was applied without a rejection. */
+  get acknowledged(): boolean {
+    return this.hasAcknowledged;
+  }
+
+  versions(): Iterable<readonly [name: string, version: string]> {
+    return this.known;
+  }
+
+  /**
+   * Applies what can be applied, and returns the rest. A rejected resource keeps its last good version, here and in
+   * `versions()`, so a reconnect brings the new one again. Stops early when the signal aborts.
+   */
+  async receive(frame: DeltaResponseFrame, signal: AbortSignal): Promise<readonly Rejection[]> {
+    const rejections: Rejection[] = [];
+    const slice = new TimeSlice();
+    let upserted: { name: string; version: string; resource: T }[] = [];
+    let removed = frame.removed;
+    const hand = (): void => {
+      if (upserted.length === 0 && removed.length === 0) return;
+      try {
+        this.apply({ upserted, removed });
+        for (const name of removed) this.known.delete(name);
+        for (const { name, version } of upserted) this.known.set(name, version);
+      } catch (error) {
+        // Ours to fix, but better told to the control plane than repeated for ever by reconnecting.
+        const reason = `cannot be applied: ${describeError(error)}`;
+        rejections.push(...[...removed, ...upserted.map((u) => u.name)].map((name) => ({ name, reason })));
+      }
+      upserted = [];
+      removed = [];
+    };
+    for (const bytes of frame.resources) {
+      const result = this.decode(bytes);
+      if ('reason' in result) rejections.push(result);
+      else upserted.push(result);
+      if (slice.isOver()) {
+        hand();
+        await slice.next();
+        if (signal.aborted) return rejections;
+      }
+    }
+    hand();
+    if (rejections.length === 0) this.hasAcknowledged = true;
+    return rejections;
+  }
+
+  private decode(bytes: Uint8Array): { name: string; version: string; resource: T } | Rejection {
+    let name = '(unreadable)';
+    try {
+      const { name: resourceName, version, resource: any } = readResource(bytes);
+      name = resourceName;
+      if (any?.type_url !== this.typeUrl)
+        throw new WeftError('WEFT1503', `holds a ${any?.type_url ?? 'nothing'}`);
+      return { name, version, resource: this.codec.decode(any.value ?? new Uint8Array(), name) };
+    } catch (error) {
+      return { name, reason: describeError(error) };
+    }
+  }
+}
