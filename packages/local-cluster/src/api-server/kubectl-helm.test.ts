@@ -50,7 +50,7 @@ async function failing(line: string, stdin = ''): Promise<string> {
 beforeAll(async () => {
   const script = new URL('../../../../scripts/kubectl-helm.mjs', import.meta.url).href;
   const { ensureKubernetesClients } = (await import(script)) as {
-    ensureKubernetesClients(): Promise<typeof clients>;
+    ensureKubernetesClients: () => Promise<typeof clients>;
   }; // a script without types
   clients = await ensureKubernetesClients();
   kubelet = await FakeKubelet.start('secret');
