@@ -59,7 +59,9 @@ export class ClusterApi implements KubeletApi {
       pod.spec.serviceAccountName ?? 'default',
       namespace,
       {
-        ...{ audiences, expirationSeconds, boundPod: { name, uid } },
+        audiences,
+        expirationSeconds,
+        boundPod: { name, uid },
       },
     );
     return { token, expiresAtMs: Date.parse(expirationTimestamp) };
@@ -128,10 +130,19 @@ export class ClusterApi implements KubeletApi {
         namespace,
       },
       involvedObject: {
-        ...{ apiVersion: 'v1', kind: 'Pod', name, namespace, uid },
+        apiVersion: 'v1',
+        kind: 'Pod',
+        name,
+        namespace,
+        uid,
         ...(container === undefined ? {} : { fieldPath: `spec.containers{${container}}` }),
       },
-      ...{ type, reason, message, count: 1, firstTimestamp: now, lastTimestamp: now },
+      type,
+      reason,
+      message,
+      count: 1,
+      firstTimestamp: now,
+      lastTimestamp: now,
       source: { component: COMPONENT, host: this.nodeName },
       reportingComponent: COMPONENT,
       reportingInstance: this.nodeName,

@@ -96,7 +96,11 @@ export async function prepareContainer(
   await chmod(terminationLogPath, 0o666);
 
   const file = (source: string, target: string, readOnly = false): ContainerMount => ({
-    ...{ source, target, readOnly, isDirectory: false, followsHost: false },
+    source,
+    target,
+    readOnly,
+    isDirectory: false,
+    followsHost: false,
   });
   const mounts: ContainerMount[] = [
     file(terminationLogPath, container.terminationMessagePath ?? DEFAULT_TERMINATION_LOG),

@@ -89,7 +89,11 @@ export class Kubelet {
     });
     await this.server.listen(config.nodeIp, config.kubeletPort);
     const agent = new NodeAgent({
-      ...{ config, client, clock, logger, signal: this.stop.signal },
+      config,
+      client,
+      clock,
+      logger,
+      signal: this.stop.signal,
       networkFault: () => this.networkFault(),
     });
     await agent.register();
@@ -109,7 +113,10 @@ export class Kubelet {
     return new Promise((resolve) => {
       this.stop.signal.addEventListener('abort', () => resolve(), { once: true });
       this.services = new Reflector<Service>({
-        ...{ client, type: resources.services, logger, signal: this.stop.signal },
+        client,
+        type: resources.services,
+        logger,
+        signal: this.stop.signal,
         onChange: () => undefined,
         onSynced: resolve,
       });
@@ -120,7 +127,10 @@ export class Kubelet {
     const { client, config, logger } = this.options;
     const workerOptions = this.workerOptions();
     return new Reflector<KubernetesObject>({
-      ...{ client, type: resources.pods, logger, signal: this.stop.signal },
+      client,
+      type: resources.pods,
+      logger,
+      signal: this.stop.signal,
       fieldSelector: `spec.nodeName=${config.nodeName}`,
       onChange: (changes) => {
         for (const change of changes) this.apply(change, workerOptions);
@@ -146,7 +156,9 @@ export class Kubelet {
     const { config, client, clock, logger } = this.options;
     const api = new ClusterApi(client, config.nodeName, clock, logger);
     return {
-      ...{ api, clock, logger },
+      api,
+      clock,
+      logger,
       setup: {
         api,
         images: new ImageTable(config.imagesFile),

@@ -17,7 +17,7 @@ const LEASE_SECONDS = 40;
 const LEASE_RENEWAL_MS = 10_000;
 /** How often readiness is looked at; the status is written when it changes. */
 const READINESS_MS = 1_000;
-const RETRY_MS = 1_000;
+const RETRY_MS = 250;
 const MAX_PODS = '110';
 const KUBELET_VERSION = 'v1.35.2';
 

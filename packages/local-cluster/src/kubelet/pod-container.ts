@@ -121,6 +121,9 @@ export class PodContainer {
 
   /** The back-off between two runs, as status shows it. */
   holdBack(podName: string): void {
+    if (this.stage.kind === 'waiting' && this.stage.reason === 'ErrImagePull') {
+      this.stage = { ...this.stage, reason: 'ImagePullBackOff' };
+    }
     if (this.stage.kind !== 'exited') return;
     const seconds = Math.round(Math.max(0, this.notBeforeMs - this.options.clock.now()) / 1000);
     const message = `back-off ${seconds}s restarting failed container=${this.name} pod=${podName}`;
@@ -188,7 +191,7 @@ export class PodContainer {
       this.stage = { kind: 'exited', exitCode: terminated.exitCode };
     } else if (running !== undefined) {
       // Containers end with the kubelet that started them.
-      const finishedAt = new Date(this.options.clock.now()).toISOString();
+      const finishedAt = isoSeconds(this.options.clock.now());
       const end = {
         exitCode: 137,
         reason: 'Error',

@@ -143,7 +143,10 @@ function attachment({ metadata, spec }: Pod, containerId: string, netns: string)
     .flatMap(({ ports = [] }) => ports)
     .filter(({ hostPort = 0 }) => hostPort > 0)
     .map(({ hostPort, containerPort, protocol = 'TCP', hostIP = '' }) => ({
-      ...{ hostPort, containerPort, protocol: protocol.toLowerCase(), hostIP },
+      hostPort,
+      containerPort,
+      protocol: protocol.toLowerCase(),
+      hostIP,
     }));
   const { namespace, name, uid } = metadata;
   return { containerId, netns, pod: { namespace, name, uid }, runtimeConfig: { portMappings } };

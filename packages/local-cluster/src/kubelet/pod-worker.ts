@@ -86,7 +86,11 @@ export class PodWorker {
     this.containers = orderedContainers(pod).map(
       ({ spec, kind }) =>
         new PodContainer({
-          ...{ spec, kind, clock, logDir: this.logDir, backoff: options.restartBackoff },
+          spec,
+          kind,
+          clock,
+          logDir: this.logDir,
+          backoff: options.restartBackoff,
           before: known.find((status) => status.name === spec.name),
           podIp: () => this.sandbox.podIps[0] ?? '',
           onChange: () => this.wake(),

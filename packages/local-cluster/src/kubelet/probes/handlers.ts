@@ -149,7 +149,8 @@ async function grpcHealth(
       const received: Buffer[] = [];
       let status: string | undefined;
       const note = (headers: Readonly<Record<string, unknown>>): void => {
-        if (headers['grpc-status'] !== undefined) status = String(headers['grpc-status']);
+        const value = headers['grpc-status'];
+        if (typeof value === 'string') status = value;
       };
       call.on('response', note);
       call.on('trailers', note);

@@ -95,8 +95,15 @@ export class ContainerProcess {
     const namespaces = ['--net', '--mount', '--uts', ...(this.hostPid ? [] : ['--pid'])];
     return [
       ...joinCgroup(cgroupJoinFile),
-      ...['setpriv', '--pdeathsig', 'KILL', '--'],
-      ...['nsenter', `--target=${this.pid}`, ...namespaces, '--', ...command],
+      'setpriv',
+      '--pdeathsig',
+      'KILL',
+      '--',
+      'nsenter',
+      `--target=${this.pid}`,
+      ...namespaces,
+      '--',
+      ...command,
     ];
   }
 }
@@ -111,11 +118,20 @@ function launchCommand({
   return [
     ...joinCgroup(cgroupJoinFile),
     // The chain ends with the kubelet: it ends unshare, that ends process 1, and the kernel the rest of its namespace.
-    ...['setpriv', '--pdeathsig', 'KILL', '--'],
+    'setpriv',
+    '--pdeathsig',
+    'KILL',
+    '--',
     ...(netns === undefined ? [] : ['nsenter', `--net=${netns}`, '--']),
-    ...['unshare', '--mount', '--propagation', 'slave', ...(hostUts ? [] : ['--uts'])],
+    'unshare',
+    '--mount',
+    '--propagation',
+    'slave',
+    ...(hostUts ? [] : ['--uts']),
     ...(hostPid ? [] : ['--pid', '--fork', '--kill-child=SIGKILL']),
-    ...['--', 'sh', scriptPath],
+    '--',
+    'sh',
+    scriptPath,
   ];
 }
 

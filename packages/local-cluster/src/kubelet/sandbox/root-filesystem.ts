@@ -49,8 +49,21 @@ type Node =
 /** Where read-only copies of opened host directories lie in the container. */
 const SHADOW = '/.weft';
 const OWN_DIRECTORIES = [
-  ...['/dev', '/proc', '/sys', '/run', '/tmp', '/var/tmp', '/var/log', '/var/lib', '/var/cache'],
-  ...['/root', '/home', '/mnt', '/srv', '/usr', '/etc'],
+  '/dev',
+  '/proc',
+  '/sys',
+  '/run',
+  '/tmp',
+  '/var/tmp',
+  '/var/log',
+  '/var/lib',
+  '/var/cache',
+  '/root',
+  '/home',
+  '/mnt',
+  '/srv',
+  '/usr',
+  '/etc',
 ];
 /** The operating system's programs and libraries: some are links on merged systems. */
 const SYSTEM_DIRECTORIES = ['/usr', '/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32', '/etc', '/opt'];
@@ -116,7 +129,8 @@ class RootTree {
   placeMount(target: string, isDirectory: boolean): boolean {
     const place = this.reach(target);
     if (place === undefined) return true;
-    if (!this.nodes.has(place) && this.owner(place).kind === 'bind') this.nodes.set(place, { kind: 'mount', point: 'exists' });
+    if (!this.nodes.has(place) && this.owner(place).kind === 'bind')
+      this.nodes.set(place, { kind: 'mount', point: 'exists' });
     else this.set(place, { kind: 'mount', point: isDirectory ? 'directory' : 'file' });
     return false;
   }
