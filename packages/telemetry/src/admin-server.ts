@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { systemErrorCode } from './errors.ts';
 
 export interface AdminResponse {
   readonly status?: number;
@@ -21,36 +22,57 @@ const HEADER_TIMEOUT_MS = 2_000;
 
 /** A small HTTP/1.1 server for operators: exact paths, 404 for the rest. */
 export class AdminServer {
-  private readonly server: Server;
+  private readonly routes: Readonly<Record<string, AdminHandler>>;
+  private readonly servers: Server[] = [];
 
   constructor(routes: Readonly<Record<string, AdminHandler>>) {
-    this.server = createServer(
-      { headersTimeout: HEADER_TIMEOUT_MS, requestTimeout: 30_000 },
-      (request, response) => {
-        void respond(routes, request, response);
-      },
-    );
-    this.server.maxHeadersCount = 100;
+    this.routes = routes;
   }
 
-  /** Resolves to the bound port. */
+  /**
+   * Resolves to the bound port. Without a host every address is served; `localhost` is both loopback addresses,
+   * whatever the hosts file says, for a port-forward may come to either.
+   */
   async listen(port: number, host?: string): Promise<number> {
-    await new Promise<void>((resolve, reject) => {
-      this.server.once('error', reject);
-      this.server.listen({ port, ...(host === undefined ? {} : { host }) }, () => {
-        this.server.off('error', reject);
-        resolve();
-      });
-    });
-    const address = this.server.address();
-    return typeof address === 'object' && address !== null ? address.port : port;
+    if (host !== 'localhost') return this.bind(port, host);
+    const bound = await this.bind(port, '127.0.0.1');
+    try {
+      await this.bind(bound, '::1');
+    } catch (error) {
+      if (!['EADDRNOTAVAIL', 'EAFNOSUPPORT'].includes(systemErrorCode(error) ?? '')) throw error;
+    }
+    return bound;
   }
 
   async close(): Promise<void> {
-    this.server.closeAllConnections();
-    await new Promise<void>((resolve) => {
-      this.server.close(() => resolve());
+    await Promise.all(
+      this.servers.splice(0).map((server) => {
+        server.closeAllConnections();
+        return new Promise<void>((resolve) => {
+          server.close(() => resolve());
+        });
+      }),
+    );
+  }
+
+  private async bind(port: number, host: string | undefined): Promise<number> {
+    const server = createServer(
+      { headersTimeout: HEADER_TIMEOUT_MS, requestTimeout: 30_000 },
+      (request, response) => {
+        void respond(this.routes, request, response);
+      },
+    );
+    server.maxHeadersCount = 100;
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen({ port, ...(host === undefined ? {} : { host }) }, () => {
+        server.off('error', reject);
+        resolve();
+      });
     });
+    this.servers.push(server);
+    const address = server.address();
+    return typeof address === 'object' && address !== null ? address.port : port;
   }
 }
 
