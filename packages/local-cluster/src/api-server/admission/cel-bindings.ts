@@ -1,22 +1,10 @@
 import { compileExpression } from '../../schema/index.ts';
-import { isObject, stringAt, type JsonObject, type JsonValue } from '../object.ts';
+import { stringAt, type JsonObject } from '../object.ts';
 import type { AdmissionRequest } from './admission.ts';
 
-/** JSON for CEL: objects become maps and whole numbers integers, as fields of Kubernetes' types nearly always are. */
-export function celValue(value: JsonValue | undefined): unknown {
-  if (value === undefined) return null;
-  if (typeof value === 'number') return Number.isSafeInteger(value) ? BigInt(value) : value;
-  if (Array.isArray(value)) return value.map(celValue);
-  if (isObject(value)) return new Map(Object.entries(value).map(([key, member]) => [key, celValue(member)]));
-  return value;
-}
-
+/** The variables that every admission expression has. */
 export function requestBindings(request: AdmissionRequest, requestJson: JsonObject): Record<string, unknown> {
-  return {
-    object: celValue(request.object),
-    oldObject: celValue(request.oldObject),
-    request: celValue(requestJson),
-  };
+  return { object: request.object, oldObject: request.oldObject, request: requestJson };
 }
 
 /** True when every condition is; the first false one decides before an error of another. Throws otherwise. */

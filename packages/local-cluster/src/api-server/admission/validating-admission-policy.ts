@@ -15,7 +15,7 @@ import type { ResourceCatalog } from '../resource.ts';
 import { labelSelectorOf } from '../selectors.ts';
 import type { Store } from '../store/store.ts';
 import type { AdmissionPlugin, AdmissionRequest } from './admission.ts';
-import { celValue, matchConditionsHold, requestBindings } from './cel-bindings.ts';
+import { matchConditionsHold, requestBindings } from './cel-bindings.ts';
 import { failurePolicyOf, isMatched, requestObject } from './rule-matching.ts';
 
 const GROUP = 'admissionregistration.k8s.io';
@@ -71,16 +71,16 @@ export class ValidatingAdmissionPolicies implements AdmissionPlugin {
       for (const params of this.params(spec, binding, request)) {
         const values: Record<string, unknown> = {
           ...requestBindings(request, requestJson),
-          namespaceObject: celValue(namespace),
-          params: celValue(params),
+          namespaceObject: namespace,
+          params,
         };
         if (!matchConditionsHold(objectsAt(spec, 'matchConditions'), request, requestJson, values)) continue;
-        const variables = new Map<string, unknown>();
+        const variables: Record<string, unknown> = {};
         values['variables'] = variables;
         for (const variable of objectsAt(spec, 'variables')) {
-          variables.set(
-            stringAt(variable, 'name') ?? '',
-            evaluateExpression(stringAt(variable, 'expression'), values),
+          variables[stringAt(variable, 'name') ?? ''] = evaluateExpression(
+            stringAt(variable, 'expression'),
+            values,
           );
         }
         for (const validation of objectsAt(spec, 'validations')) {

@@ -15,7 +15,9 @@ const answers: Record<string, (request: JsonObject) => JsonObject> = {
   '/label': () => ({
     allowed: true,
     patchType: 'JSONPatch',
-    patch: Buffer.from(JSON.stringify([{ op: 'add', path: '/metadata/labels', value: { hooked: 'yes' } }])).toString('base64'),
+    patch: Buffer.from(
+      JSON.stringify([{ op: 'add', path: '/metadata/labels', value: { hooked: 'yes' } }]),
+    ).toString('base64'),
   }),
   '/deny': () => ({ allowed: false, status: { code: 403, message: 'not today' } }),
   '/warn': () => ({ allowed: true, warnings: ['mind the gap'] }),
@@ -60,7 +62,11 @@ afterAll(async () => {
   await cluster.stop();
 });
 
-async function register(kind: 'Mutating' | 'Validating', path: string, extra: JsonObject = {}): Promise<void> {
+async function register(
+  kind: 'Mutating' | 'Validating',
+  path: string,
+  extra: JsonObject = {},
+): Promise<void> {
   const caBundle = Buffer.from(cluster.authority.rootsPem).toString('base64');
   await cluster.ok('POST', `${group}/${kind.toLowerCase()}webhookconfigurations`, {
     body: {
@@ -69,7 +75,9 @@ async function register(kind: 'Mutating' | 'Validating', path: string, extra: Js
         {
           name: 'test.example.com',
           clientConfig: { service: { name: 'hook', namespace: 'default', path }, caBundle },
-          rules: [{ operations: ['CREATE'], apiGroups: [''], apiVersions: ['v1'], resources: ['configmaps'] }],
+          rules: [
+            { operations: ['CREATE'], apiGroups: [''], apiVersions: ['v1'], resources: ['configmaps'] },
+          ],
           admissionReviewVersions: ['v1'],
           sideEffects: 'None',
           ...extra,
@@ -109,12 +117,19 @@ describe('webhooks', () => {
   });
 
   it.each([
-    ['operation', { rules: [{ operations: ['UPDATE'], apiGroups: [''], apiVersions: ['v1'], resources: ['configmaps'] }] }],
+    [
+      'operation',
+      {
+        rules: [{ operations: ['UPDATE'], apiGroups: [''], apiVersions: ['v1'], resources: ['configmaps'] }],
+      },
+    ],
     ['namespace', { namespaceSelector: { matchLabels: { other: 'yes' } } }],
     ['object', { objectSelector: { matchExpressions: [{ key: 'no', operator: 'Exists' }] } }],
   ])('are not asked when the %s does not match', async (_what, extra) => {
     await register('Validating', '/deny', extra);
-    expect((await cluster.call('POST', configMaps, { body: { metadata: { generateName: 'free-' } } })).status).toBe(201);
+    expect(
+      (await cluster.call('POST', configMaps, { body: { metadata: { generateName: 'free-' } } })).status,
+    ).toBe(201);
     expect(reviews).toHaveLength(0);
   });
 
@@ -122,24 +137,34 @@ describe('webhooks', () => {
     ['Fail', 500],
     ['Ignore', 201],
   ])('that cannot be reached count as failurePolicy %s says', async (failurePolicy, expected) => {
-    await register('Validating', '/deny', { failurePolicy, clientConfig: { service: { name: 'absent', namespace: 'default' } } });
-    const { status, body } = await cluster.call('POST', configMaps, { body: { metadata: { generateName: 'x-' } } });
+    await register('Validating', '/deny', {
+      failurePolicy,
+      clientConfig: { service: { name: 'absent', namespace: 'default' } },
+    });
+    const { status, body } = await cluster.call('POST', configMaps, {
+      body: { metadata: { generateName: 'x-' } },
+    });
     expect(status).toBe(expected);
-    if (expected === 500) expect(stringAt(body, 'message')).toContain('failed calling webhook "test.example.com"');
+    if (expected === 500)
+      expect(stringAt(body, 'message')).toContain('failed calling webhook "test.example.com"');
   });
 
   it('with a certificate of another authority are not trusted', async () => {
     const stranger = await TestServer.start();
     const caBundle = Buffer.from(stranger.authority.rootsPem).toString('base64');
     await stranger.stop();
-    await register('Validating', '/warn', { clientConfig: { service: { name: 'hook', namespace: 'default', path: '/warn' }, caBundle } });
+    await register('Validating', '/warn', {
+      clientConfig: { service: { name: 'hook', namespace: 'default', path: '/warn' }, caBundle },
+    });
     const { status } = await cluster.call('POST', configMaps, { body: { metadata: { generateName: 'x-' } } });
     expect(status).toBe(500);
     expect(reviews).toHaveLength(0);
   });
 
   it('never see changes of webhooks', async () => {
-    const everything = { rules: [{ operations: ['*'], apiGroups: ['*'], apiVersions: ['*'], resources: ['*/*'] }] };
+    const everything = {
+      rules: [{ operations: ['*'], apiGroups: ['*'], apiVersions: ['*'], resources: ['*/*'] }],
+    };
     await register('Validating', '/deny', everything);
     await register('Validating', '/deny', everything);
     expect(reviews).toHaveLength(0);
