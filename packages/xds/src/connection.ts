@@ -6,8 +6,8 @@ import type { VersionedResource } from './resource.ts';
 import { TimeSlice } from './time-slice.ts';
 import { TypeSubscription, type Demand, type TypeStatus } from './type-subscription.ts';
 
-/** Names that changed, by type. */
-export type ChangedNames = ReadonlyMap<string, ReadonlySet<string>>;
+/** Names that changed, by type, each with the sequence number of its last change. */
+export type ChangedNames = ReadonlyMap<string, ReadonlyMap<string, number>>;
 export type DeltaCall = grpc.ServerDuplexStream<Buffer, Buffer>;
 
 export interface ConnectionStatus {
@@ -25,9 +25,12 @@ export interface ConnectionOptions {
   readonly types: readonly ServedType[];
   /** Says which state of the sources a push shows, for people. */
   readonly systemVersion: () => string;
+  /** Of the last change of any source. */
+  readonly sequence: () => number;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly onPush: (typeUrl: string, resources: number, removed: number, bytes: number) => void;
+  readonly onConverged: (ms: number) => void;
   readonly onRejection: (typeUrl: string, message: string) => void;
 }
 
@@ -53,6 +56,7 @@ export class Connection {
   private readonly subscriptions = new Map<string, TypeSubscription>();
   private readonly demands = new Map<TypeSubscription, Demand>();
   private pending = new Map<string, Set<string>>();
+  private pendingSince: number | undefined;
   private writing = false;
   private closed = false;
 
@@ -87,13 +91,16 @@ export class Connection {
     this.demand(subscription, subscription.begin(request));
   }
 
-  /** Merged with what is still waiting. */
-  changed(changes: ChangedNames): void {
+  /** Merged with what is still waiting, without what the first answer has shown already. */
+  changed(changes: ChangedNames, changedAt: number): void {
     for (const [typeUrl, names] of changes) {
-      if (!this.subscriptions.has(typeUrl)) continue;
-      const waiting = this.pending.get(typeUrl);
-      if (waiting === undefined) this.pending.set(typeUrl, new Set(names));
-      else for (const name of names) waiting.add(name);
+      const subscription = this.subscriptions.get(typeUrl);
+      if (subscription === undefined) continue;
+      const waiting = this.pending.get(typeUrl) ?? new Set();
+      for (const [name, sequence] of names) if (sequence > subscription.answeredUpTo) waiting.add(name);
+      if (waiting.size === 0) continue;
+      this.pending.set(typeUrl, waiting);
+      this.pendingSince ??= changedAt;
     }
     this.startWriting();
   }
@@ -137,7 +144,10 @@ export class Connection {
         } else if (this.pending.size > 0) {
           const changes = this.pending;
           this.pending = new Map();
+          const since = this.pendingSince;
+          this.pendingSince = undefined;
           await this.push(changes);
+          if (since !== undefined && !this.closed) this.options.onConverged(this.options.clock.now() - since);
         } else return;
       }
     } finally {
@@ -153,6 +163,7 @@ export class Connection {
   private async answer(subscription: TypeSubscription, demand: Demand): Promise<void> {
     const { type, typeUrl, wildcard } = subscription;
     const { source } = type;
+    if (demand.kind === 'initial') subscription.answeredUpTo = this.options.sequence();
     const knownVersions = new Map(demand.kind === 'initial' ? Object.entries(demand.knownVersions) : []);
     const message = this.message(subscription, { maxResources: Number.POSITIVE_INFINITY });
     if (demand.kind === 'initial' && wildcard) {
@@ -179,7 +190,7 @@ export class Connection {
     this.options.logger.debug('answered request', { node: this.node?.id, typeUrl });
   }
 
-  private async push(changes: ChangedNames): Promise<void> {
+  private async push(changes: ReadonlyMap<string, ReadonlySet<string>>): Promise<void> {
     const last: (() => Promise<void>)[] = [];
     for (const { source, removals = 'first' } of this.options.types) {
       const names = changes.get(source.typeUrl);

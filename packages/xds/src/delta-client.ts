@@ -41,6 +41,8 @@ export interface DeltaClientOptions {
 /** istiod sends a whole mesh as one message. */
 export const MAX_RECEIVE_BYTES = 200 * 1024 * 1024;
 const CONNECT_TIMEOUT_MS = 5_000;
+/** How soon a stop is noticed while connecting. */
+const CONNECT_POLL_MS = 200;
 const KEEPALIVE_INTERVAL_MS = 30_000;
 const KEEPALIVE_TIMEOUT_MS = 10_000;
 
@@ -202,17 +204,24 @@ const MAX_NACK_LENGTH = 16 * 1024;
 
 class NotConnected extends Error {}
 
-function waitForReady(client: grpc.Client, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const abandon = (): void => reject(new NotConnected('stopped'));
-    if (signal.aborted) return abandon();
-    signal.addEventListener('abort', abandon, { once: true });
-    client.waitForReady(Date.now() + CONNECT_TIMEOUT_MS, (error) => {
-      signal.removeEventListener('abort', abandon);
-      if (error === undefined) resolve();
-      else reject(new NotConnected(`no connection within ${CONNECT_TIMEOUT_MS / 1_000} s`));
+/**
+ * As `grpc.Client.waitForReady`, which however goes on by its own back-off after a refused connection, and keeps its
+ * timer when the client is closed.
+ */
+async function waitForReady(client: grpc.Client, signal: AbortSignal): Promise<void> {
+  const channel = client.getChannel();
+  const deadline = Date.now() + CONNECT_TIMEOUT_MS;
+  for (;;) {
+    if (signal.aborted) throw new NotConnected('stopped');
+    const state = channel.getConnectivityState(true);
+    if (state === grpc.connectivityState.READY) return;
+    if (state === grpc.connectivityState.TRANSIENT_FAILURE)
+      throw new NotConnected('the connection was refused');
+    if (Date.now() > deadline) throw new NotConnected(`no connection within ${CONNECT_TIMEOUT_MS / 1_000} s`);
+    await new Promise<void>((resolve) => {
+      channel.watchConnectivityState(state, Date.now() + CONNECT_POLL_MS, () => resolve());
     });
-  });
+  }
 }
 
 function isServiceError(error: unknown): error is grpc.ServiceError {

@@ -31,6 +31,8 @@ export interface DeltaServerObserver {
   refused?(code: string): void;
   pushed?(typeUrl: string, resources: number, removed: number, bytes: number): void;
   rejected?(typeUrl: string): void;
+  /** A connection was sent everything of a push; `ms` since the first of its changes. */
+  converged?(ms: number): void;
 }
 
 export interface DeltaServerOptions<I> {
@@ -72,7 +74,10 @@ export class DeltaServer<I> {
   private readonly debounce: Debounce;
   private readonly unsubscribe: readonly (() => void)[];
   private readonly open = new Map<Connection, DeltaCall>();
-  private changes = new Map<string, Set<string>>();
+  private changes = new Map<string, Map<string, number>>();
+  private sequence = 0;
+  /** The first of `changes`. */
+  private changedAt: number | undefined;
   // Distinguishes the nonces of this process from those of the one before.
   private readonly instance = randomBytes(6).toString('hex');
   private connectionCount = 0;
@@ -90,10 +95,12 @@ export class DeltaServer<I> {
     });
     this.unsubscribe = options.types.map(({ source }) =>
       source.subscribe(({ upserted, removed }) => {
-        const names = this.changes.get(source.typeUrl) ?? new Set();
-        for (const { name } of upserted) names.add(name);
-        for (const name of removed) names.add(name);
+        const names = this.changes.get(source.typeUrl) ?? new Map();
+        const sequence = ++this.sequence;
+        for (const { name } of upserted) names.set(name, sequence);
+        for (const name of removed) names.set(name, sequence);
         this.changes.set(source.typeUrl, names);
+        this.changedAt ??= this.clock.now();
         this.debounce.touch();
       }),
     );
@@ -135,10 +142,11 @@ export class DeltaServer<I> {
   }
 
   private pushChanges(): void {
-    const { changes } = this;
+    const { changes, changedAt = this.clock.now() } = this;
     this.changes = new Map();
+    this.changedAt = undefined;
     this.pushCount++;
-    for (const connection of this.open.keys()) connection.changed(changes);
+    for (const connection of this.open.keys()) connection.changed(changes, changedAt);
   }
 
   private async serve(call: DeltaCall): Promise<void> {
@@ -170,9 +178,11 @@ export class DeltaServer<I> {
       call,
       types,
       systemVersion: () => `${this.instance}/${this.pushCount}`,
+      sequence: () => this.sequence,
       clock: this.clock,
       logger: this.logger,
       onPush: (...counts) => observer?.pushed?.(...counts),
+      onConverged: (ms) => observer?.converged?.(ms),
       onRejection: (typeUrl, message) => {
         observer?.rejected?.(typeUrl);
         const error = new WeftError('WEFT1506', message);

@@ -389,16 +389,16 @@ describe('DeltaServer', () => {
   it('holds one merged set of changes for a client that does not read, and sends it the latest state', async () => {
     const big = 'x'.repeat(200_000);
     const raw = rawClient();
-    raw.call.pause();
+    raw.read();
     raw.send({ node, typeUrl: ADDRESS });
-    await until(() => controlPlane.pushes.length === 1);
+    await until(() => raw.frames.length === 1);
+    raw.call.pause();
     for (let round = 0; round < 200; round++) {
       controlPlane.address.update({ upserted: [resource('a', `${round}${big}`)] });
       await new Promise((resolve) => setTimeout(resolve, 8));
     }
     const pushedWhileStalled = controlPlane.pushes.length;
     expect(pushedWhileStalled).toBeLessThan(60);
-    raw.read();
     raw.call.resume();
     const last = (): string =>
       Buffer.from(

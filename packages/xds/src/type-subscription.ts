@@ -26,6 +26,8 @@ export class TypeSubscription {
   readonly type: ServedType;
   readonly typeUrl: string;
   wildcard = false;
+  /** Sequence number of the last change that the first answer was made after; infinite until there is one. */
+  answeredUpTo = Number.POSITIVE_INFINITY;
   readonly names = new Set<string>();
   private readonly nonceBase: string;
   private sent = 0;
