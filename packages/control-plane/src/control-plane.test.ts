@@ -1,3 +1,4 @@
+import { connect as connectTcp } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import grpc from '@grpc/grpc-js';
 import { TypeUrl } from '@weft/api';
@@ -252,11 +253,26 @@ describe('control plane', () => {
     const proxy = createProxy();
     proxy.connect(controlPlane, token, metadata);
     const refused = async (): Promise<boolean> =>
-      /pilot_xds_auth_failures(_total)? [1-9]/.test(
+      /weft_xds_refusals\{code="WEFT1(504|821)"\} [1-9]/.test(
         await (await fetch(`http://127.0.0.1:${controlPlane.ports.metrics}/metrics`)).text(),
       );
     while (!(await refused())) await new Promise((resolve) => void setTimeout(resolve, 5));
     expect(proxy.view.size).toBe(0);
+  });
+
+  it.each([
+    ['xds', 'GET / HTTP/1.1\r\n\r\n'],
+    ['plaintextXds', 'GET / HTTP/1.1\r\n\r\n'],
+    ['plaintextXds', 'PRI * HTTP/2.0\r\n\r\nSM?'],
+  ] as const)('counts garbage on port %s, and nothing else comes of it', async (port, garbage) => {
+    const controlPlane = await start();
+    const socket = connectTcp(controlPlane.ports[port], 'localhost');
+    socket.on('error', () => undefined);
+    socket.write(garbage);
+    await new Promise((resolve) => void socket.on('close', resolve));
+    const metrics = await fetch(`http://127.0.0.1:${controlPlane.ports.metrics}/metrics`);
+    expect(await metrics.text()).toContain('weft_xds_refusals{code="WEFT1822"} 1');
+    await connected(controlPlane, 'ztunnel-n1');
   });
 
   it('keeps serving while the CRDs of policies are missing, and picks them up when they come', async () => {

@@ -7,7 +7,7 @@ import {
   type Logger,
   Readiness,
   WeftError,
-  createMetricsRegistry,
+  createPrometheusRegistry,
   describeError,
 } from '@weft/telemetry';
 import { createAmbientGraph, nodeIdentityKey } from './ambient/ambient-graph.ts';
@@ -72,7 +72,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   closers.push(() => options.signal.removeEventListener('abort', onStop));
 
   try {
-    const registry = createMetricsRegistry();
+    const registry = createPrometheusRegistry();
     const metrics = createControlPlaneMetrics(registry, version);
     const readiness = new Readiness(['certificate authority', 'caches', 'listeners']);
     const ready = new AdminServer(readyRoutes(readiness));

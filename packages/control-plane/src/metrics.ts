@@ -1,12 +1,13 @@
 import type { Collection } from '@weft/collections';
-import { Counter, Gauge, Histogram, type MetricsRegistry } from '@weft/telemetry';
+import { Counter, Gauge, Histogram, type PrometheusRegistry } from '@weft/telemetry';
 
 /** Istio's names where the meaning is the same, so that its dashboard shows data. */
 export interface ControlPlaneMetrics {
   readonly connections: Gauge<'version'>;
   readonly pushes: Counter<'type'>;
   readonly rejections: Counter;
-  readonly authenticationFailures: Counter;
+  /** By error code. */
+  readonly refusals: Counter<'code'>;
   readonly convergenceSeconds: Histogram;
   readonly events: Counter<'type' | 'event'>;
   readonly computationErrors: Counter<'collection'>;
@@ -14,7 +15,10 @@ export interface ControlPlaneMetrics {
 
 const CONVERGENCE_BUCKETS = [0.01, 0.05, 0.1, 0.2, 0.5, 1, 3, 5, 10, 20, 30];
 
-export function createControlPlaneMetrics(registry: MetricsRegistry, version: string): ControlPlaneMetrics {
+export function createControlPlaneMetrics(
+  registry: PrometheusRegistry,
+  version: string,
+): ControlPlaneMetrics {
   const registers = [registry];
   new Gauge({
     name: 'pilot_info',
@@ -40,9 +44,10 @@ export function createControlPlaneMetrics(registry: MetricsRegistry, version: st
       help: 'Pushes that a proxy rejected',
       registers,
     }),
-    authenticationFailures: new Counter({
-      name: 'pilot_xds_auth_failures',
-      help: 'xDS streams refused because of who opened them',
+    refusals: new Counter({
+      name: 'weft_xds_refusals',
+      help: 'Connections and streams to the xDS ports that were refused, by error code',
+      labelNames: ['code'],
       registers,
     }),
     convergenceSeconds: new Histogram({
@@ -68,7 +73,7 @@ export function createControlPlaneMetrics(registry: MetricsRegistry, version: st
 
 /** Sizes are read when somebody asks. */
 export function registerSizes(
-  registry: MetricsRegistry,
+  registry: PrometheusRegistry,
   sizes: Readonly<Record<string, { readonly help: string; readonly of: Collection<unknown> }>>,
 ): void {
   for (const [name, { help, of }] of Object.entries(sizes)) {

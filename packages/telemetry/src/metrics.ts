@@ -4,11 +4,22 @@ import {
   Histogram,
   Registry,
   openMetricsContentType,
+  prometheusContentType,
   type OpenMetricsContentType,
+  type PrometheusContentType,
 } from 'prom-client';
 
 export { Counter, Gauge, Histogram };
 export type MetricsRegistry = Registry<OpenMetricsContentType>;
+
+export type PrometheusRegistry = Registry<PrometheusContentType>;
+
+/** A registry that prints the older text format, where counters have no `_total`: istiod's and its dashboards' form. */
+export function createPrometheusRegistry(): PrometheusRegistry {
+  const registry = new Registry<PrometheusContentType>();
+  registry.setContentType(prometheusContentType);
+  return registry;
+}
 
 /** A registry that prints OpenMetrics text, ended by `# EOF`. One per process, passed to whoever counts. */
 export function createMetricsRegistry(): MetricsRegistry {

@@ -1,4 +1,4 @@
-import { Counter, Gauge, type MetricsRegistry } from '@weft/telemetry';
+import { Counter, Gauge, type PrometheusRegistry } from '@weft/telemetry';
 import { X509Certificate } from 'node:crypto';
 import type { CertificateAuthority } from '@weft/spiffe';
 
@@ -12,7 +12,7 @@ export interface CertificateMetrics {
   readonly signFailures: Counter;
 }
 
-export function createCertificateMetrics(registry: MetricsRegistry): CertificateMetrics {
+export function createCertificateMetrics(registry: PrometheusRegistry): CertificateMetrics {
   const counter = (name: string, help: string): Counter =>
     new Counter({ name: `citadel_server_${name}`, help, registers: [registry] });
   return {
@@ -31,7 +31,10 @@ export function createCertificateMetrics(registry: MetricsRegistry): Certificate
   };
 }
 
-export function registerAuthorityMetrics(registry: MetricsRegistry, authority: CertificateAuthority): void {
+export function registerAuthorityMetrics(
+  registry: PrometheusRegistry,
+  authority: CertificateAuthority,
+): void {
   const seconds = (date: Date): number => Math.floor(date.getTime() / 1_000);
   const roots = authority.rootsPem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
   const rootExpiry = Math.min(...roots.map((pem) => seconds(new Date(new X509Certificate(pem).validTo))));

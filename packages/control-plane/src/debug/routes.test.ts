@@ -1,6 +1,6 @@
 import { expect, it } from '@jest/globals';
 import { Graph } from '@weft/collections';
-import { type AdminRequest, Readiness, WeftError, createMetricsRegistry } from '@weft/telemetry';
+import { type AdminRequest, Readiness, WeftError, createPrometheusRegistry } from '@weft/telemetry';
 import { createAmbientGraph } from '../ambient/ambient-graph.ts';
 import type { TokenAuthenticator } from '../ca/token-authenticator.ts';
 import { podFacts } from '../sources/facts.ts';
@@ -28,7 +28,7 @@ function createRoutes(authenticate: (authorization: string | undefined) => { rea
     systemNamespace: 'istio-system',
     graph,
     ambient,
-    registry: createMetricsRegistry(),
+    registry: createPrometheusRegistry(),
     // Only what the routes use of it.
     authenticator: {
       authenticate: (authorization: string | undefined) =>

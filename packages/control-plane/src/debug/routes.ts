@@ -2,9 +2,8 @@ import type { Graph } from '@weft/collections';
 import {
   type AdminHandler,
   type AdminResponse,
-  type MetricsRegistry,
+  type PrometheusRegistry,
   type Readiness,
-  metricsContentType,
 } from '@weft/telemetry';
 import type { Ambient } from '../ambient/ambient-graph.ts';
 import { MESH_KEY } from '../sources/sources.ts';
@@ -18,7 +17,7 @@ export interface DebugOptions {
   readonly systemNamespace: string;
   readonly graph: Graph;
   readonly ambient: Ambient;
-  readonly registry: MetricsRegistry;
+  readonly registry: PrometheusRegistry;
   readonly authenticator: TokenAuthenticator;
   readonly connections: () => readonly ConnectionStatus[];
 }
@@ -44,10 +43,7 @@ export function debugRoutes(options: DebugOptions): Record<string, AdminHandler>
   };
   const guarded = (handler: AdminHandler): AdminHandler => restricted(handler, options);
   return {
-    '/metrics': async ({ headers }) => ({
-      contentType: metricsContentType(headers.accept),
-      body: await registry.metrics(),
-    }),
+    '/metrics': async () => ({ contentType: registry.contentType, body: await registry.metrics() }),
     '/version': () => json({ version: options.version }),
     '/debug/lineage': guarded(({ url }) => lineage(graph, url)),
     '/debug/list': guarded(() => ({

@@ -1,7 +1,7 @@
 import grpc from '@grpc/grpc-js';
 import { TypeUrl } from '@weft/api';
 import type { Graph } from '@weft/collections';
-import { type Logger, describeError } from '@weft/telemetry';
+import { type Logger, type WeftError, describeError } from '@weft/telemetry';
 import { type ConnectionStatus, DeltaServer, type ServedType, deltaServerChannelOptions } from '@weft/xds';
 import type { Ambient } from '../ambient/ambient-graph.ts';
 import { bareWorkload } from '../ambient/resources.ts';
@@ -11,6 +11,7 @@ import type { Caller, TokenAuthenticator } from '../ca/token-authenticator.ts';
 import type { ControlPlaneConfig } from '../config.ts';
 import type { ControlPlaneMetrics } from '../metrics.ts';
 import { CollectionSource } from './collection-source.ts';
+import { Http2Listener } from './http2-listener.ts';
 import { authenticateProxy, checkNode } from './proxy-identity.ts';
 
 export interface DiscoveryOptions {
@@ -34,6 +35,7 @@ export class DiscoveryServers {
   private readonly secure: grpc.Server;
   private readonly plaintext: grpc.Server;
   private readonly discovery: readonly { connections(): readonly ConnectionStatus[]; close(): void }[];
+  private readonly listeners: { readonly xds: Http2Listener; readonly plaintextXds: Http2Listener };
   private readonly options: DiscoveryOptions;
 
   constructor(options: DiscoveryOptions) {
@@ -67,15 +69,18 @@ export class DiscoveryServers {
     this.secure.addService(certificateServiceDefinition, certificateService.implementation);
     this.plaintext = new grpc.Server(channelOptions);
     anonymous.addTo(this.plaintext);
+    this.listeners = {
+      xds: this.listener(this.secure, { certificates: options.certificates }),
+      plaintextXds: this.listener(this.plaintext, {}),
+    };
   }
 
   /** Resolves to the bound ports. */
   async listen(): Promise<{ readonly xds: number; readonly plaintextXds: number }> {
-    const { config, certificates } = this.options;
-    const { xds, plaintextXds } = config.ports;
+    const { xds, plaintextXds } = this.options.config.ports;
     return {
-      xds: await bind(this.secure, xds, servingCredentials(certificates)),
-      plaintextXds: await bind(this.plaintext, plaintextXds, grpc.ServerCredentials.createInsecure()),
+      xds: await this.listeners.xds.listen(xds),
+      plaintextXds: await this.listeners.plaintextXds.listen(plaintextXds),
     };
   }
 
@@ -83,10 +88,25 @@ export class DiscoveryServers {
     return this.discovery.flatMap((server) => server.connections());
   }
 
-  close(): void {
+  async close(): Promise<void> {
     for (const server of this.discovery) server.close();
     this.secure.forceShutdown();
     this.plaintext.forceShutdown();
+    await Promise.all([this.listeners.xds.close(), this.listeners.plaintextXds.close()]);
+  }
+
+  private listener(server: grpc.Server, tls: { readonly certificates?: ServingCertificates }): Http2Listener {
+    const { metrics, logger } = this.options;
+    // TLS ends in the listener.
+    const injector = server.createConnectionInjector(grpc.ServerCredentials.createInsecure());
+    return new Http2Listener({
+      ...tls,
+      onConnection: (socket) => injector.injectConnection(socket),
+      onGarbage: (error: WeftError, remoteAddress) => {
+        metrics.refusals.inc({ code: error.code });
+        logger.debug('closed a connection that is not xDS', { remoteAddress, error: describeError(error) });
+      },
+    });
   }
 
   private common(port: string) {
@@ -101,7 +121,8 @@ export class DiscoveryServers {
         disconnected: () => metrics.connections.dec({ version }),
         pushed: (typeUrl: string) => metrics.pushes.inc({ type: shortType(typeUrl) }),
         rejected: () => metrics.rejections.inc(),
-        refused: () => metrics.authenticationFailures.inc(),
+        refused: (code: string) => metrics.refusals.inc({ code }),
+        converged: (ms: number) => metrics.convergenceSeconds.observe(ms / 1_000),
       },
     };
   }
@@ -118,45 +139,4 @@ function servedTypes(graph: Graph, ambient: Ambient): ServedType[] {
 
 function shortType(typeUrl: string): string {
   return typeUrl.slice(typeUrl.lastIndexOf('.') + 1);
-}
-
-/** New connections get the newest certificate; grpc-js offers no other way of rotating a server's. */
-function servingCredentials(certificates: ServingCertificates): grpc.ServerCredentials {
-  type Listener = Parameters<grpc.experimental.CertificateProvider['addIdentityCertificateListener']>[0];
-  const stops = new Map<Listener, () => void>();
-  const ignore = (): void => undefined;
-  return grpc.experimental.createCertificateProviderServerCredentials(
-    {
-      addCaCertificateListener: ignore,
-      removeCaCertificateListener: ignore,
-      addIdentityCertificateListener: (listener) => {
-        const stop = certificates.subscribe(({ keyPem, chainPem }) => {
-          const update = { certificate: Buffer.from(chainPem), privateKey: Buffer.from(keyPem) };
-          // Not at once: grpc-js asks for updates first, and only then begins to listen to itself.
-          queueMicrotask(() => listener(update));
-        });
-        stops.set(listener, stop);
-      },
-      removeIdentityCertificateListener: (listener) => {
-        stops.get(listener)?.();
-        stops.delete(listener);
-      },
-    },
-    // Callers authenticate by token.
-    null,
-    false,
-  );
-}
-
-function bind(server: grpc.Server, port: number, credentials: grpc.ServerCredentials): Promise<number> {
-  return new Promise((resolve, reject) => {
-    // Dual stack where the machine has IPv6; grpc-js binds both.
-    server.bindAsync(`[::]:${port}`, credentials, (error, bound) => {
-      if (error === null) return resolve(bound);
-      server.bindAsync(`0.0.0.0:${port}`, credentials, (errorV4, boundV4) => {
-        if (errorV4 === null) resolve(boundV4);
-        else reject(new Error(`cannot listen on port ${port}: ${describeError(errorV4)}`, { cause: error }));
-      });
-    });
-  });
 }

@@ -1,12 +1,12 @@
 import { request } from 'node:https';
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import { CertificateAuthority } from '@weft/spiffe';
-import { createMetricsRegistry, silentLogger, systemClock } from '@weft/telemetry';
+import { createPrometheusRegistry, silentLogger, systemClock } from '@weft/telemetry';
 import { ServingCertificates, servingNames } from '../ca/serving-certificate.ts';
 import { admit } from './admission.ts';
 import { WebhookServer } from './webhook-server.ts';
 
-const registry = createMetricsRegistry();
+const registry = createPrometheusRegistry();
 let server: WebhookServer;
 let certificates: ServingCertificates;
 let roots: string;
@@ -72,8 +72,8 @@ it('answers a review with the verdict and its own uid', async () => {
   const allowed = await post('/validate', review({ rules: [{}] }));
   expect(JSON.parse(allowed.body)).toMatchObject({ response: { uid: 'u1', allowed: true } });
   const metrics = await registry.metrics();
-  expect(metrics).toContain('galley_validation_failed_total{kind="AuthorizationPolicy"} 1');
-  expect(metrics).toContain('galley_validation_passed_total{kind="AuthorizationPolicy"} 1');
+  expect(metrics).toContain('galley_validation_failed{kind="AuthorizationPolicy"} 1');
+  expect(metrics).toContain('galley_validation_passed{kind="AuthorizationPolicy"} 1');
 });
 
 it.each([

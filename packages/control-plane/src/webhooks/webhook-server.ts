@@ -1,13 +1,13 @@
 import { type IncomingMessage, type Server as HttpServer, type ServerResponse } from 'node:http';
 import { type Server, createServer } from 'node:https';
-import { Counter, type Logger, type MetricsRegistry, describeError } from '@weft/telemetry';
+import { Counter, type Logger, type PrometheusRegistry, describeError } from '@weft/telemetry';
 import type { ServingCertificates } from '../ca/serving-certificate.ts';
 import { type AdmissionRequest, type AdmissionResponse, parseAdmissionReview } from './admission.ts';
 
 export interface WebhookServerOptions {
   readonly certificates: ServingCertificates;
   readonly admit: (request: AdmissionRequest) => AdmissionResponse;
-  readonly registry: MetricsRegistry;
+  readonly registry: PrometheusRegistry;
   readonly logger: Logger;
 }
 

@@ -67,6 +67,11 @@ export const controlPlaneErrors = {
     title: 'A proxy claims to be somebody else than it is authenticated as',
     next: 'Set POD_NAMESPACE and SERVICE_ACCOUNT of the proxy by the downward API.',
   },
+  WEFT1822: {
+    layer: 'xds',
+    title: 'Something that is not a proxy connected to the xDS port',
+    next: 'Find the client by the address in the debug log; nothing else follows from it.',
+  },
   WEFT1830: {
     layer: 'config',
     title: 'Derived configuration could not be computed; the last good one stays in force',

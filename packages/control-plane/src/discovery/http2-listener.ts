@@ -1,0 +1,119 @@
+import { type Server, type Socket, createServer } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
+import type { ServingCertificates } from '../ca/serving-certificate.ts';
+import { WeftError } from '@weft/telemetry';
+
+export interface Http2ListenerOptions {
+  /** Gets sockets on which HTTP/2 has begun; nothing has been consumed. */
+  readonly onConnection: (socket: Socket) => void;
+  /** WEFT1822: whatever connected spoke something else. */
+  readonly onGarbage: (error: WeftError, remoteAddress: string) => void;
+  /** Without them the listener is plaintext. */
+  readonly certificates?: ServingCertificates;
+}
+
+/** RFC 9113 §3.4: what every HTTP/2 client says first. */
+const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+const GREETING_TIMEOUT_MS = 10_000;
+const MAX_CONNECTIONS = 12_000;
+
+/**
+ * A door before the gRPC server, which drops what isn't HTTP/2 in silence: here it is counted, with a code, and costs
+ * one socket for ten seconds at most.
+ *
+ *     connected ──TLS──▶ greeted? ──preface──▶ handed to gRPC
+ *          └──failed, or too late──▶ counted and closed
+ */
+export class Http2Listener {
+  private readonly server: Server;
+  private readonly sockets = new Set<Socket>();
+  private readonly options: Http2ListenerOptions;
+  private readonly stopCertificates: () => void;
+
+  constructor(options: Http2ListenerOptions) {
+    this.options = options;
+    const { certificates } = options;
+    if (certificates === undefined) {
+      this.server = createServer((socket) => this.greet(socket));
+      this.stopCertificates = () => undefined;
+    } else {
+      const server = createTlsServer(
+        { ALPNProtocols: ['h2'], minVersion: 'TLSv1.2', handshakeTimeout: GREETING_TIMEOUT_MS },
+        (socket) => this.greet(socket),
+      );
+      server.on('tlsClientError', (error, socket) => this.refuse(socket, 'the TLS handshake failed', error));
+      this.stopCertificates = certificates.subscribe(({ keyPem, chainPem }) => {
+        server.setSecureContext({ key: keyPem, cert: chainPem, minVersion: 'TLSv1.2' });
+      });
+      this.server = server;
+    }
+    this.server.maxConnections = MAX_CONNECTIONS;
+    // Before TLS, too, so that closing leaves nothing.
+    this.server.on('connection', (socket: Socket) => {
+      this.sockets.add(socket);
+      socket.on('close', () => this.sockets.delete(socket));
+      socket.on('error', () => undefined);
+    });
+  }
+
+  /** Dual stack where the machine has IPv6. Resolves to the bound port. */
+  async listen(port: number): Promise<number> {
+    await new Promise<void>((resolve, reject) => {
+      this.server.once('error', reject);
+      this.server.listen(port, () => {
+        this.server.off('error', reject);
+        resolve();
+      });
+    });
+    const address = this.server.address();
+    return typeof address === 'object' && address !== null ? address.port : port;
+  }
+
+  async close(): Promise<void> {
+    this.stopCertificates();
+    for (const socket of this.sockets) socket.destroy();
+    await new Promise<void>((resolve) => {
+      this.server.close(() => resolve());
+    });
+  }
+
+  private greet(socket: Socket): void {
+    socket.on('error', () => undefined);
+    const timer = setTimeout(() => finish('nothing was said in time'), GREETING_TIMEOUT_MS);
+    let received = Buffer.alloc(0);
+    const onReadable = (): void => {
+      const chunk: unknown = socket.read();
+      if (!Buffer.isBuffer(chunk)) return;
+      received = Buffer.concat([received, chunk]);
+      const compared = Math.min(received.length, PREFACE.length);
+      if (!received.subarray(0, compared).equals(PREFACE.subarray(0, compared)))
+        return finish('this is not HTTP/2');
+      if (compared === PREFACE.length) finish(undefined);
+    };
+    const onEnd = (): void =>
+      finish(received.length === 0 ? 'closed' : 'closed in the middle of the greeting');
+    const finish = (problem: string | undefined): void => {
+      clearTimeout(timer);
+      socket.off('readable', onReadable);
+      socket.off('end', onEnd);
+      socket.off('close', onEnd);
+      if (problem === undefined) {
+        socket.unshift(received);
+        this.options.onConnection(socket);
+      } else if (problem === 'closed') {
+        socket.destroy(); // a health check by TCP
+      } else {
+        this.refuse(socket, problem);
+      }
+    };
+    socket.on('readable', onReadable);
+    socket.on('end', onEnd);
+    socket.on('close', onEnd);
+  }
+
+  private refuse(socket: Socket, problem: string, cause?: unknown): void {
+    const address = socket.remoteAddress ?? '';
+    socket.destroy();
+    this.options.onGarbage(new WeftError('WEFT1822', problem, cause === undefined ? {} : { cause }), address);
+  }
+}
