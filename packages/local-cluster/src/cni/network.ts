@@ -2,7 +2,7 @@ import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promise
 import { join } from 'node:path';
 import { systemErrorCode, WeftError } from '@weft/telemetry';
 import { parseNetworkConfig, readNetworkConfig, type NetworkConfig, type PluginConfig } from './conflist.ts';
-import { runPlugin, type CniCommand, type CniParameters } from './plugin-process.ts';
+import { findPlugin, runPlugin, type CniCommand, type CniParameters } from './plugin-process.ts';
 
 export interface PodNetworkOptions {
   /** Where the network configuration lies, such as /etc/cni/net.d. */
@@ -102,10 +102,15 @@ export class PodNetwork {
     return found;
   }
 
+  /** Goes on after a failure: what one plugin can't undo is no reason to leak what the others hold. */
   private async delete(attachment: Attachment, config: NetworkConfig, result: unknown): Promise<void> {
+    const failures: unknown[] = [];
     for (const plugin of config.plugins.toReversed()) {
-      await this.invoke('DEL', attachment, config, plugin, result);
+      await this.invoke('DEL', attachment, config, plugin, result).catch((error: unknown) =>
+        failures.push(error),
+      );
     }
+    if (failures.length > 0) throw failures[0];
   }
 
   private invoke(

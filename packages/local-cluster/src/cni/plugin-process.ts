@@ -35,6 +35,9 @@ const GENERIC_CNI_CODE = 999;
 /** Runs one plugin once. Resolves to its result, undefined for commands that have none. */
 export async function runPlugin(type: string, parameters: CniParameters, config: unknown): Promise<unknown> {
   const executable = await findPlugin(type, parameters.path);
+  if (executable === undefined) {
+    throw new WeftError('WEFT2067', `plugin ${type} is in none of ${parameters.path.join(', ')}`);
+  }
   const { command } = parameters;
   const { failure, stdout, stderr } = await execute(executable, parameters, JSON.stringify(config));
   const result = parseJson(stdout);
@@ -47,7 +50,8 @@ export async function runPlugin(type: string, parameters: CniParameters, config:
   return result;
 }
 
-async function findPlugin(type: string, path: readonly string[]): Promise<string> {
+/** The executable of a plugin in the first directory that has it. */
+export async function findPlugin(type: string, path: readonly string[]): Promise<string | undefined> {
   for (const directory of path) {
     const candidate = join(directory, type);
     try {
@@ -57,7 +61,7 @@ async function findPlugin(type: string, path: readonly string[]): Promise<string
       // Not here: the next directory of CNI_PATH.
     }
   }
-  throw new WeftError('WEFT2067', `plugin ${type} is in none of ${path.join(', ')}`);
+  return undefined;
 }
 
 interface Execution {
