@@ -2,6 +2,7 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describeError, WeftError } from '@weft/telemetry';
+import { removeEmptyPodCgroups } from '../kubelet/sandbox/cgroup.ts';
 import { run } from './commands.ts';
 import { isRunning, listenOnHost, startDaemon, stopDaemon } from './daemon.ts';
 import { readImageTable, type ImageTable } from './image-table.ts';
@@ -90,11 +91,16 @@ export async function startCluster(options: StartOptions = {}): Promise<RunningC
   await state.create();
   await using _lock = await LauncherLock.acquire(state.lockFile);
   if ((await runningDaemon(state)) !== undefined) {
-    throw new WeftError('WEFT2003', `the cluster "${name}" is already running; its kubeconfig is ${state.kubeconfig}`);
+    throw new WeftError(
+      'WEFT2003',
+      `the cluster "${name}" is already running; its kubeconfig is ${state.kubeconfig}`,
+    );
   }
 
   const userMapping = await preflight(options.userMapping);
-  onProgress(`Making ${topology.nodes.length} nodes in namespaces of their own (${describeMapping(userMapping)}).`);
+  onProgress(
+    `Making ${topology.nodes.length} nodes in namespaces of their own (${describeMapping(userMapping)}).`,
+  );
   await removeNodeFiles(state);
   await mkdir(state.nodes, { recursive: true, mode: 0o700 });
 
@@ -143,9 +149,13 @@ export async function startCluster(options: StartOptions = {}): Promise<RunningC
   } catch (error) {
     await stopDaemon(daemon);
     const said = await lastLine(state.log('supervisor'));
-    throw new WeftError('WEFT2005', `${describeError(error)}; last words in ${state.log('supervisor')}: ${said}`, {
-      cause: error,
-    });
+    throw new WeftError(
+      'WEFT2005',
+      `${describeError(error)}; last words in ${state.log('supervisor')}: ${said}`,
+      {
+        cause: error,
+      },
+    );
   }
   return {
     name,
@@ -171,6 +181,7 @@ export async function stopCluster(options: StopOptions = {}): Promise<boolean> {
     await rm(state.daemonFile, { force: true });
   }
   await removeNodeFiles(state);
+  removeEmptyPodCgroups();
   if (!keepData) await rm(state.root, { recursive: true, force: true });
   return true;
 }

@@ -136,16 +136,16 @@ function launchCommand({
 }
 
 function joinCgroup(joinFile: string | undefined): readonly string[] {
-  return joinFile === undefined ? [] : ['sh', '-c', 'echo $$ >"$1"; shift; exec "$@"', 'sh', joinFile];
+  return joinFile === undefined
+    ? []
+    : ['sh', '-c', '{ echo $$ >"$1"; } 2>/dev/null; shift; exec "$@"', 'sh', joinFile];
 }
 
 async function readReadyPid(child: ChildProcess, exited: Promise<ContainerExit>): Promise<number> {
   const ready = child.stdio[READY_FD];
   if (ready === null || ready === undefined || !('read' in ready)) throw new TypeError('no ready pipe');
-  let failure = '';
-  const collect = (chunk: Buffer): void => {
-    if (failure.length < MAX_START_ERROR_BYTES) failure += chunk.toString('utf8');
-  };
+  const said: Buffer[] = [];
+  const collect = (chunk: Buffer): void => void said.push(chunk);
   child.stderr?.on('data', collect);
   const timer = setTimeout(() => child.kill('SIGKILL'), START_TIMEOUT_MS);
   try {
@@ -172,7 +172,10 @@ async function readReadyPid(child: ChildProcess, exited: Promise<ContainerExit>)
     clearTimeout(timer);
     child.stderr?.off('data', collect);
     child.stderr?.pause();
+    // What came may already be the program's own first words; whoever reads next gets them.
+    if (said.length > 0 && child.stderr?.readable === true) child.stderr.unshift(Buffer.concat(said));
   }
+  const failure = Buffer.concat(said).toString('utf8', 0, MAX_START_ERROR_BYTES);
   throw new WeftError(
     'WEFT2063',
     failure.trim() === '' ? "the container's root can't be made" : failure.trim(),
