@@ -28,6 +28,15 @@ describe('pruneUnknown', () => {
     expect(object).toEqual({ spec: { volumes: [{ name: 'v' }] } });
   });
 
+  it('takes a null label as an empty one', () => {
+    const { object } = pruneUnknown(
+      required(registry.typeOf('', 'v1', 'Pod')),
+      { metadata: { annotations: { a: null } } },
+      'Strict',
+    );
+    expect(object).toEqual({ metadata: { annotations: { a: '' } } });
+  });
+
   it('keeps what a custom type says it keeps', () => {
     const schema = typeFromCrd(registry, {
       schema: {

@@ -35,6 +35,9 @@ function pruneObject(schema: TypeSchema, object: JsonObject, path: string, unkno
     const fieldPath = childPath(path, key);
     if (field === 'unknown') unknown.push(fieldPath);
     else if (value === null && schema.source === 'built-in' && schema.properties.size > 0) continue;
+    // A null among labels or annotations is an empty string to Go's decoder.
+    else if (value === null && schema.values?.source === 'built-in' && schema.values.type === 'string')
+      result[key] = '';
     else setMember(result, key, field === 'kept' ? value : pruneValue(field, value, fieldPath, unknown));
   }
   return result;
