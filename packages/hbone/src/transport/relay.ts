@@ -53,6 +53,8 @@ class SocketRelay implements Relay, TunnelStreamHandler {
       this.finishIfClosed();
     });
     stream.attach(this);
+    // The caller may have paused it while the tunnel was made.
+    socket.resume();
   }
 
   get bytesFromTunnel(): number {
