@@ -45,6 +45,8 @@ export class ContainerLog {
         rest = rest.subarray(MAX_LOG_LINE_BYTES);
       }
     });
+    // A stream that was paused on purpose does not flow again for a new listener alone.
+    source.resume();
     return new Promise((resolve) => {
       const end = (): void => {
         if (rest.length > 0) this.write(stream, rest, false);
