@@ -68,8 +68,8 @@ export class CustomResourceCleanup {
     );
     if (finalizers.length > 0) released.metadata.finalizers = finalizers;
     else delete released.metadata.finalizers;
-    this.store.put(CRD_COLLECTION, released);
     if (isDeleted(released)) this.store.delete(CRD_COLLECTION, released.metadata.name);
+    else this.store.put(CRD_COLLECTION, released);
   }
 }
 

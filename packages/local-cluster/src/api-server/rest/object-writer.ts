@@ -1,13 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import {
-  applyDefaults,
-  fieldError,
-  pruneUnknown,
-  strictDecodingErrors,
-  validate,
-  type FieldError,
-  type FieldValidation,
-} from '../../schema/index.ts';
+import { applyDefaults, fieldError, validate, type FieldError } from '../../schema/index.ts';
 import { trackUpdate } from '../../patch/index.ts';
 import type { AdmissionChain, AdmissionRequest } from '../admission/admission.ts';
 import { randomSuffix } from '../admission/service-account.ts';
@@ -19,17 +11,7 @@ import {
   notFound,
   STALE_RESOURCE_VERSION,
 } from '../api-error.ts';
-import type { User } from '../auth/user.ts';
-import {
-  cloneJson,
-  isObject,
-  objectKey,
-  textOf,
-  timestamp,
-  type ApiObject,
-  type JsonObject,
-  type ObjectMeta,
-} from '../object.ts';
+import { isObject, objectKey, textOf, timestamp, type ApiObject, type JsonObject } from '../object.ts';
 import { CRD_COLLECTION, type Resource, type ResourceCatalog } from '../resource.ts';
 import type { Store } from '../store/store.ts';
 import { defaultNames, establish, validateDefinition } from './custom-resource-definitions.ts';
@@ -39,37 +21,19 @@ import { immutableFieldErrors } from './immutable-fields.ts';
 import { present } from './representation.ts';
 import type { ServiceAddresses } from './service-addresses.ts';
 import { countsGenerations, desiredStateChanged, isNoOp, prepareCreate, prepareUpdate } from './strategy.ts';
+import {
+  checkIdentity,
+  isStatusLike,
+  keepSystemFields,
+  typedObject,
+  type Update,
+  type WriteRequest,
+  type WriteResult,
+} from './write-request.ts';
 
 /** A patch without a precondition is tried again when another write got in between, this often. */
 const MAX_UPDATE_ATTEMPTS = 5;
 const MAX_ANNOTATION_BYTES = 256 * 1024;
-
-/** Who writes what, and how. */
-export interface WriteRequest {
-  readonly resource: Resource;
-  readonly subresource: string | undefined;
-  readonly namespace: string | undefined;
-  readonly user: User;
-  readonly fieldManager: string;
-  readonly fieldValidation: FieldValidation;
-  readonly dryRun: boolean;
-  /** CreateOptions and the like, for webhooks. */
-  readonly options: JsonObject;
-  readonly duplicateFields: readonly string[];
-  readonly warnings: string[];
-}
-
-export interface WriteResult {
-  readonly object: ApiObject;
-  readonly created: boolean;
-}
-
-/** What to write over the live object; called again when that has changed meanwhile. */
-export interface Update {
-  /** `managed`: `managedFields` are already right, as server-side apply leaves them. */
-  readonly object: JsonObject;
-  readonly managed: boolean;
-}
 
 /** Creates and updates: pruning, defaults, admission, validation, managed fields, and the write itself. */
 export class ObjectWriter {
@@ -95,7 +59,7 @@ export class ObjectWriter {
 
   async create(request: WriteRequest, decoded: JsonObject, managed: boolean): Promise<WriteResult> {
     const { resource } = request;
-    const object = this.typed(request, decoded);
+    const object = typedObject(request, decoded);
     const { metadata } = object;
     if ((metadata.resourceVersion ?? '') !== '')
       throw badRequest('resourceVersion should not be set on objects to be created');
@@ -126,8 +90,8 @@ export class ObjectWriter {
   }
 
   /**
-   * Replaces an object by what `change` makes of it. `preconditioned`: a stale resourceVersion is the caller's
-   * conflict; otherwise the change is made again on the newer object.
+   * Replaces an object by what `change` makes of it; again, on the newer object, when another write got in between.
+   * A resourceVersion that the client wrote is a precondition: 409 when it is stale.
    */
   async update(
     request: WriteRequest,
@@ -142,7 +106,7 @@ export class ObjectWriter {
       if (stored === undefined) throw notFound(resource, name);
       const live = present(resource, stored);
       const { object: changed, managed } = change(live);
-      const object = this.typed(request, changed);
+      const object = typedObject(request, changed);
       const given = object.metadata.resourceVersion ?? '';
       checkIdentity(resource, object, live, given, rules.requireVersion);
       const outcome = await this.writeUpdate(request, object, live, stored, managed);
@@ -153,9 +117,9 @@ export class ObjectWriter {
 
   /** Stores a namespace with new finalizers, or removes it when none is left. */
   storeFinalized(resource: Resource, object: ApiObject): ApiObject {
-    const stored = this.store.put(resource.collection, object);
-    if (!isDeleted(stored)) return stored;
-    return this.store.delete(resource.collection, objectKey(undefined, stored.metadata.name)) ?? stored;
+    if (!isDeleted(object)) return this.store.put(resource.collection, object);
+    this.store.delete(resource.collection, objectKey(undefined, object.metadata.name));
+    return object;
   }
 
   private async writeUpdate(
@@ -187,64 +151,10 @@ export class ObjectWriter {
     if (isNoOp(object, live)) return live;
     if (isDeleted(object)) {
       if (request.dryRun) return object;
-      this.store.put(resource.collection, this.forStorage(resource, object));
-      return present(resource, this.store.delete(resource.collection, key) ?? object);
+      this.store.delete(resource.collection, key);
+      return object;
     }
     return this.commit(request, object);
-  }
-
-  /** The object as the resource's type: right kind and namespace, nothing unknown in it. */
-  private typed(request: WriteRequest, decoded: JsonObject): ApiObject {
-    const { resource, namespace } = request;
-    const { apiVersion, kind } = decoded;
-    if (apiVersion !== undefined && apiVersion !== '' && apiVersion !== resource.apiVersion) {
-      throw badRequest(
-        `the API version in the data (${textOf(apiVersion)}) does not match the expected API version (${resource.apiVersion})`,
-      );
-    }
-    if (kind !== undefined && kind !== '' && kind !== resource.kind) {
-      throw badRequest(
-        `${resource.kind} in version "${resource.version}" cannot be handled as a ${textOf(kind)}`,
-      );
-    }
-    let object = { ...cloneJson(decoded), apiVersion: resource.apiVersion, kind: resource.kind };
-    if (resource.schema !== undefined) {
-      const pruned = pruneUnknown(resource.schema, object, request.fieldValidation);
-      this.reportUnknown(request, pruned.unknownFields);
-      object = { ...pruned.object, apiVersion: resource.apiVersion, kind: resource.kind };
-    }
-    const found: JsonObject = object;
-    const metadata = isObject(found['metadata']) ? found['metadata'] : {};
-    found['metadata'] = metadata;
-    if (typeof metadata['name'] !== 'string') metadata['name'] = '';
-    if (resource.namespaced) {
-      const given = metadata['namespace'];
-      if (given !== undefined && given !== '' && given !== namespace) {
-        throw badRequest(
-          'the namespace of the provided object does not match the namespace sent on the request',
-        );
-      }
-      metadata['namespace'] = namespace ?? '';
-    } else {
-      delete metadata['namespace'];
-    }
-    return found as ApiObject; // apiVersion, kind, and metadata with a name were just set
-  }
-
-  /** 400 or warnings for fields that the type doesn't have, as `fieldValidation` says. */
-  reportUnknown(request: WriteRequest, unknownFields: readonly string[]): void {
-    const problems = strictDecodingErrors(unknownFields, request.duplicateFields);
-    if (problems.length === 0 || request.fieldValidation === 'Ignore') return;
-    if (request.fieldValidation === 'Warn') {
-      for (const problem of problems) if (!request.warnings.includes(problem)) request.warnings.push(problem);
-      return;
-    }
-    const { resource } = request;
-    const prefix =
-      resource.custom === undefined
-        ? `${resource.kind} in version "${resource.version}" cannot be handled as a ${resource.kind}: `
-        : '';
-    throw badRequest(`${prefix}strict decoding error: ${problems.join(', ')}`);
   }
 
   private complete(resource: Resource, object: ApiObject): void {
@@ -337,59 +247,6 @@ export class ObjectWriter {
       dryRun,
       warnings,
     };
-  }
-}
-
-export function isStatusLike(subresource: string | undefined): boolean {
-  return subresource === 'status' || subresource === 'approval';
-}
-
-function checkIdentity(
-  resource: Resource,
-  object: ApiObject,
-  live: ApiObject,
-  givenVersion: string,
-  requireVersion: boolean,
-): void {
-  const { name, uid } = object.metadata;
-  if (name !== '' && name !== live.metadata.name) {
-    throw badRequest(
-      `the name of the object (${name}) does not match the name on the URL (${live.metadata.name})`,
-    );
-  }
-  if (uid !== undefined && uid !== '' && uid !== live.metadata.uid) {
-    throw conflict(
-      resource,
-      live.metadata.name,
-      `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${live.metadata.uid ?? ''}`,
-    );
-  }
-  if (givenVersion === '') {
-    if (requireVersion && resource.custom !== undefined) {
-      throw invalid(resource, live.metadata.name, [
-        fieldError.invalid('metadata.resourceVersion', 0, 'must be specified for an update'),
-      ]);
-    }
-    return;
-  }
-  if (givenVersion !== live.metadata.resourceVersion)
-    throw conflict(resource, live.metadata.name, STALE_RESOURCE_VERSION);
-}
-
-/** Fields of the metadata that only the server sets. */
-function keepSystemFields(metadata: ObjectMeta, live: ObjectMeta): void {
-  metadata.name = live.name;
-  for (const field of [
-    'uid',
-    'creationTimestamp',
-    'deletionTimestamp',
-    'deletionGracePeriodSeconds',
-    'generation',
-    'resourceVersion',
-  ]) {
-    const value = live[field];
-    if (value === undefined) delete metadata[field];
-    else metadata[field] = value;
   }
 }
 

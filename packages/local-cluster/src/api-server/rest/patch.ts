@@ -4,7 +4,8 @@ import { ApiError, badRequest, conflict, notFound, STALE_RESOURCE_VERSION } from
 import { objectKey, stringAt, textOf, type ApiObject } from '../object.ts';
 import type { Resource } from '../resource.ts';
 import type { Store } from '../store/store.ts';
-import { isStatusLike, type ObjectWriter, type WriteRequest, type WriteResult } from './object-writer.ts';
+import type { ObjectWriter } from './object-writer.ts';
+import { isStatusLike, reportUnknown, type WriteRequest, type WriteResult } from './write-request.ts';
 import { requireObject, type DecodedBody, type PatchKind } from './request-body.ts';
 
 export interface PatchRequest extends WriteRequest {
@@ -90,7 +91,7 @@ async function applyPatch(
     const { schema } = resource;
     if (schema === undefined) throw badRequest('server-side apply is not possible for this kind');
     const { object: applied, unknownFields } = pruneUnknown(schema, body, request.fieldValidation);
-    if (unknownFields.length > 0) writer.reportUnknown(request, unknownFields);
+    if (unknownFields.length > 0) reportUnknown(request, unknownFields);
     const result = serverSideApply({
       schema,
       ...(live === undefined ? {} : { live }),
