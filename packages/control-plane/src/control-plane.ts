@@ -111,6 +111,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       logger: logger.scope('reflector'),
       signal,
     }).then(() => readiness.open('caches'));
+    // Awaited below; until then a failure elsewhere must be the one that is reported.
+    caches.catch(() => undefined);
     const { authority, origin } = await loadAuthorityPatiently(options, signal);
     readiness.open('certificate authority');
     registerAuthorityMetrics(registry, authority);

@@ -32,15 +32,15 @@ async function main(): Promise<void> {
     namespace: config.namespace,
     clusterId: config.clusterId,
   });
-  const controlPlane = await startControlPlane({
-    config,
-    client,
-    clock: systemClock,
-    logger,
-    signal: stop.signal,
-  });
-  await shutdown;
-  await controlPlane.close();
+  try {
+    const { signal } = stop;
+    const controlPlane = await startControlPlane({ config, client, clock: systemClock, logger, signal });
+    await shutdown;
+    await controlPlane.close();
+  } catch (error) {
+    // Being told to stop while starting is no failure.
+    if (!stop.signal.aborted) throw error;
+  }
   client.close();
 }
 
