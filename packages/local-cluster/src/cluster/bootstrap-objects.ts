@@ -22,8 +22,16 @@ export function bootstrapObjects(topology: Topology): readonly BootstrapObject[]
   return [
     ...systemNamespaces.map((name) => ({ type: resources.namespaces, object: { metadata: { name } } })),
     ...bootstrapRoles(),
-    priorityClass('system-node-critical', 2_000_001_000, 'Used for system critical pods that must not be moved.'),
-    priorityClass('system-cluster-critical', 2_000_000_000, 'Used for system critical pods that must run in the cluster.'),
+    priorityClass(
+      'system-node-critical',
+      2_000_001_000,
+      'Used for system critical pods that must not be moved.',
+    ),
+    priorityClass(
+      'system-cluster-critical',
+      2_000_000_000,
+      'Used for system critical pods that must run in the cluster.',
+    ),
     ...serviceOf({
       name: 'kubernetes',
       namespace: 'default',
@@ -36,7 +44,11 @@ export function bootstrapObjects(topology: Topology): readonly BootstrapObject[]
       name: 'kube-dns',
       namespace: 'kube-system',
       clusterIp: topology.dnsServiceIp,
-      labels: { 'k8s-app': 'kube-dns', 'kubernetes.io/name': 'CoreDNS', 'kubernetes.io/cluster-service': 'true' },
+      labels: {
+        'k8s-app': 'kube-dns',
+        'kubernetes.io/name': 'CoreDNS',
+        'kubernetes.io/cluster-service': 'true',
+      },
       address: topology.bridge.address,
       ports: [
         { name: 'dns', protocol: 'UDP', port: 53, targetPort: 53 },
@@ -47,7 +59,11 @@ export function bootstrapObjects(topology: Topology): readonly BootstrapObject[]
 }
 
 /** Creates what isn't there yet, and leaves alone what is: its owner may have changed it. */
-export async function bootstrap(client: KubernetesClient, topology: Topology, signal: AbortSignal): Promise<void> {
+export async function bootstrap(
+  client: KubernetesClient,
+  topology: Topology,
+  signal: AbortSignal,
+): Promise<void> {
   const create = async ({ type, object }: BootstrapObject) => {
     try {
       await client.create(type, object, { signal, fieldManager: 'bootstrap' });
@@ -62,7 +78,13 @@ export async function bootstrap(client: KubernetesClient, topology: Topology, si
 }
 
 function priorityClass(name: string, value: number, description: string): BootstrapObject {
-  const object = { metadata: { name }, value, description, globalDefault: false, preemptionPolicy: 'PreemptLowerPriority' };
+  const object = {
+    metadata: { name },
+    value,
+    description,
+    globalDefault: false,
+    preemptionPolicy: 'PreemptLowerPriority',
+  };
   return { type: resources.priorityClasses, object };
 }
 
@@ -73,7 +95,12 @@ function serviceOf(o: {
   readonly clusterIp: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly address: string;
-  readonly ports: readonly { readonly name: string; readonly protocol: string; readonly port: number; readonly targetPort: number }[];
+  readonly ports: readonly {
+    readonly name: string;
+    readonly protocol: string;
+    readonly port: number;
+    readonly targetPort: number;
+  }[];
 }): readonly BootstrapObject[] {
   const service: Service = {
     metadata: { name: o.name, namespace: o.namespace, labels: o.labels },
@@ -90,7 +117,10 @@ function serviceOf(o: {
     metadata: {
       name: o.name,
       namespace: o.namespace,
-      labels: { 'kubernetes.io/service-name': o.name, 'endpointslice.kubernetes.io/managed-by': 'weft-local-cluster' },
+      labels: {
+        'kubernetes.io/service-name': o.name,
+        'endpointslice.kubernetes.io/managed-by': 'weft-local-cluster',
+      },
     },
     addressType: 'IPv4',
     endpoints: [{ addresses: [o.address], conditions: { ready: true, serving: true, terminating: false } }],

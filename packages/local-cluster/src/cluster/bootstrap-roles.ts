@@ -12,27 +12,36 @@ const READ = ['get', 'list', 'watch'] as const;
 const WRITE = ['create', 'delete', 'deletecollection', 'patch', 'update'] as const;
 const ALL = ['*'] as const;
 
-const DISCOVERY_PATHS = ['/api', '/api/*', '/apis', '/apis/*', '/openapi', '/openapi/*', '/version', '/version/'];
+const DISCOVERY_PATHS = [
+  '/api',
+  '/api/*',
+  '/apis',
+  '/apis/*',
+  '/openapi',
+  '/openapi/*',
+  '/version',
+  '/version/',
+];
 const HEALTH_PATHS = ['/healthz', '/livez', '/readyz'];
 
 const AGGREGATE_TO = 'rbac.authorization.k8s.io/aggregate-to-';
+
+const words = (list: string): readonly string[] => list.split(' ');
 
 /** What users of a namespace work with; `view` reads them, `edit` writes them too. */
 const namespacedWork: readonly PolicyRule[] = [
   {
     apiGroups: [''],
-    resources: [
-      ...['configmaps', 'endpoints', 'persistentvolumeclaims', 'pods', 'replicationcontrollers'],
-      ...['replicationcontrollers/scale', 'serviceaccounts', 'services'],
-    ],
+    resources: words(
+      'configmaps endpoints persistentvolumeclaims pods replicationcontrollers replicationcontrollers/scale serviceaccounts services',
+    ),
     verbs: READ,
   },
   {
     apiGroups: ['apps'],
-    resources: [
-      ...['controllerrevisions', 'daemonsets', 'deployments', 'deployments/scale', 'replicasets'],
-      ...['replicasets/scale', 'statefulsets', 'statefulsets/scale'],
-    ],
+    resources: words(
+      'controllerrevisions daemonsets deployments deployments/scale replicasets replicasets/scale statefulsets statefulsets/scale',
+    ),
     verbs: READ,
   },
   { apiGroups: ['batch'], resources: ['cronjobs', 'jobs'], verbs: READ },
@@ -46,10 +55,9 @@ const viewRules: readonly PolicyRule[] = [
   { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: READ },
   {
     apiGroups: [''],
-    resources: [
-      ...['bindings', 'events', 'limitranges', 'namespaces', 'namespaces/status', 'persistentvolumeclaims/status'],
-      ...['pods/log', 'pods/status', 'resourcequotas', 'resourcequotas/status', 'services/status'],
-    ],
+    resources: words(
+      'bindings events limitranges namespaces namespaces/status persistentvolumeclaims/status pods/log pods/status resourcequotas resourcequotas/status services/status',
+    ),
     verbs: READ,
   },
   {
@@ -76,7 +84,11 @@ const editRules: readonly PolicyRule[] = [
 ];
 
 const adminRules: readonly PolicyRule[] = [
-  { apiGroups: ['rbac.authorization.k8s.io'], resources: ['roles', 'rolebindings'], verbs: [...READ, ...WRITE] },
+  {
+    apiGroups: ['rbac.authorization.k8s.io'],
+    resources: ['roles', 'rolebindings'],
+    verbs: [...READ, ...WRITE],
+  },
   { apiGroups: ['authorization.k8s.io'], resources: ['localsubjectaccessreviews'], verbs: ['create'] },
 ];
 
@@ -95,7 +107,11 @@ const nodeRules: readonly PolicyRule[] = [
   { apiGroups: [''], resources: ['pods'], verbs: [...READ, 'create', 'delete'] },
   { apiGroups: [''], resources: ['pods/eviction', 'serviceaccounts/token'], verbs: ['create'] },
   { apiGroups: [''], resources: ['configmaps', 'secrets', 'serviceaccounts'], verbs: READ },
-  { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: [...READ, 'create', 'delete', 'patch', 'update'] },
+  {
+    apiGroups: ['coordination.k8s.io'],
+    resources: ['leases'],
+    verbs: [...READ, 'create', 'delete', 'patch', 'update'],
+  },
 ];
 
 const proxierRules: readonly PolicyRule[] = [
@@ -131,7 +147,9 @@ export function bootstrapRoles(): readonly BootstrapObject[] {
 
     role('system:discovery', [{ nonResourceURLs: [...DISCOVERY_PATHS, ...HEALTH_PATHS], verbs: ['get'] }]),
     binding('system:discovery', 'system:authenticated'),
-    role('system:public-info-viewer', [{ nonResourceURLs: [...HEALTH_PATHS, '/version', '/version/'], verbs: ['get'] }]),
+    role('system:public-info-viewer', [
+      { nonResourceURLs: [...HEALTH_PATHS, '/version', '/version/'], verbs: ['get'] },
+    ]),
     binding('system:public-info-viewer', 'system:authenticated', 'system:unauthenticated'),
     role('system:basic-user', selfReviewRules),
     binding('system:basic-user', 'system:authenticated'),
@@ -153,7 +171,11 @@ export function bootstrapRoles(): readonly BootstrapObject[] {
 
 const labels = { 'kubernetes.io/bootstrapping': 'rbac-defaults' } as const;
 
-function role(name: string, rules: readonly PolicyRule[], extra: Readonly<Record<string, string>> = {}): BootstrapObject {
+function role(
+  name: string,
+  rules: readonly PolicyRule[],
+  extra: Readonly<Record<string, string>> = {},
+): BootstrapObject {
   const object = { metadata: { name, labels: { ...labels, ...extra } }, rules };
   return { type: resources.clusterRoles, object };
 }
@@ -164,7 +186,9 @@ function aggregated(
   from: readonly string[],
   extra: Readonly<Record<string, string>> = {},
 ): BootstrapObject {
-  const clusterRoleSelectors = from.map((level) => ({ matchLabels: { [`${AGGREGATE_TO}${level}`]: 'true' } }));
+  const clusterRoleSelectors = from.map((level) => ({
+    matchLabels: { [`${AGGREGATE_TO}${level}`]: 'true' },
+  }));
   const object = {
     metadata: { name, labels: { ...labels, ...extra } },
     aggregationRule: { clusterRoleSelectors },

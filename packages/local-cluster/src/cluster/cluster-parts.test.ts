@@ -53,7 +53,9 @@ describe('bootstrap objects', () => {
     const names = (kind: string) =>
       objects.filter(({ type }) => type.kind === kind).map(({ object }) => object.metadata.name ?? '');
     for (const bound of names('ClusterRoleBinding')) expect(names('ClusterRole')).toContain(bound);
-    expect(names('ClusterRole')).toEqual(expect.arrayContaining(['cluster-admin', 'admin', 'edit', 'view', 'system:auth-delegator']));
+    expect(names('ClusterRole')).toEqual(
+      expect.arrayContaining(['cluster-admin', 'admin', 'edit', 'view', 'system:auth-delegator']),
+    );
   });
 });
 

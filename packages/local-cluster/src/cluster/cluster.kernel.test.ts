@@ -75,7 +75,9 @@ async function output(name: string, source: string): Promise<string> {
 /** The process of the cluster whose command line holds the text, as the machine numbers it. */
 async function processWith(text: string): Promise<number> {
   const { pids } = await processesIn(daemon.pidNamespace);
-  const found = pids.find((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').includes(text));
+  const found = pids.find((pid) =>
+    readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').includes(text),
+  );
   if (found === undefined) throw new Error(`no process of the cluster has ${text} in its command line`);
   return found;
 }
@@ -90,7 +92,10 @@ function deployment(name: string, replicas: number): PodController {
     spec: {
       replicas,
       selector: { matchLabels: labels },
-      template: { metadata: { labels }, spec: { containers: [{ ...script(server), readinessProbe: probe }] } },
+      template: {
+        metadata: { labels },
+        spec: { containers: [{ ...script(server), readinessProbe: probe }] },
+      },
     },
   };
 }
@@ -117,7 +122,9 @@ describe('a local cluster', () => {
       metadata: { name: 'web', namespace: 'default' },
       spec: { selector: { app: 'web' }, ports: [{ port: 80, targetPort: 8080 }] },
     });
-    await eventually('the Deployment', async () => ((await availableReplicas('web')) === 4 ? true : undefined));
+    await eventually('the Deployment', async () =>
+      (await availableReplicas('web')) === 4 ? true : undefined,
+    );
     const { items: pods } = await client.list(resources.pods, { labelSelector: 'app=web' });
     expect(new Set(pods.map((pod) => pod.spec?.nodeName))).toEqual(new Set(['node-1', 'node-2']));
 
@@ -154,7 +161,11 @@ describe('a local cluster', () => {
         namespace: 'doomed',
         ...(owner === undefined
           ? {}
-          : { ownerReferences: [{ apiVersion: 'v1', kind: 'ConfigMap', name: 'owner', uid: owner.metadata.uid ?? '' }] }),
+          : {
+              ownerReferences: [
+                { apiVersion: 'v1', kind: 'ConfigMap', name: 'owner', uid: owner.metadata.uid ?? '' },
+              ],
+            }),
       },
     });
     const owner = await client.create(resources.configMaps, configMap('owner'));
@@ -181,8 +192,12 @@ describe('a local cluster', () => {
 
   it('raises a node again that lost its power, and its pods with it', async () => {
     process.kill(await processWith('proxy/main.js'), 'SIGKILL'); // on the way: any process may die
-    const { items } = await client.list(resources.pods, { labelSelector: 'app=web', fieldSelector: 'spec.nodeName=node-1' });
-    const restarts = (pod: Pod) => JSON.stringify(pod.status?.['containerStatuses'] ?? []).match(/"restartCount":(\d+)/)?.[1];
+    const { items } = await client.list(resources.pods, {
+      labelSelector: 'app=web',
+      fieldSelector: 'spec.nodeName=node-1',
+    });
+    const restarts = (pod: Pod) =>
+      JSON.stringify(pod.status?.['containerStatuses'] ?? []).match(/"restartCount":(\d+)/)?.[1];
     expect(items.map(restarts)).toEqual(items.map(() => '0'));
     // A signal to `unshare` is passed on to the node's PID 1.
     process.kill(await processWith('node-init.sh node-1'), 'SIGKILL');
@@ -191,10 +206,16 @@ describe('a local cluster', () => {
         labelSelector: 'app=web',
         fieldSelector: 'spec.nodeName=node-1',
       });
-      const ready = now.filter((pod) => pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True'));
-      return ready.length === items.length && ready.every((pod) => Number(restarts(pod)) > 0) ? true : undefined;
+      const ready = now.filter((pod) =>
+        pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True'),
+      );
+      return ready.length === items.length && ready.every((pod) => Number(restarts(pod)) > 0)
+        ? true
+        : undefined;
     });
-    await eventually('the Deployment', async () => ((await availableReplicas('web')) === 4 ? true : undefined));
+    await eventually('the Deployment', async () =>
+      (await availableReplicas('web')) === 4 ? true : undefined,
+    );
   });
 
   it('leaves nothing when it is stopped', async () => {
@@ -203,6 +224,8 @@ describe('a local cluster', () => {
     expect(existsSync(stateDir)).toBe(false);
     expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(stateDir);
     expect(await cluster.stop()).toBe(false);
-    await expect(clusterStatus({ name: 'kernel-test', stateDir })).resolves.toMatchObject({ state: 'absent' });
+    await expect(clusterStatus({ name: 'kernel-test', stateDir })).resolves.toMatchObject({
+      state: 'absent',
+    });
   });
 });

@@ -37,7 +37,9 @@ export function run(command: string, args: readonly string[], input = ''): Promi
 }
 
 /** One `ip -batch` for all commands: a process each would cost more than the work. */
-export async function runIp(commands: readonly string[], prefix: readonly string[] = []): Promise<void> {
-  const [command = 'ip', ...args] = [...prefix, 'ip', '-batch', '-'];
-  await run(command, args, `${commands.join('\n')}\n`);
+export async function runIp(
+  commands: readonly string[],
+  networkNamespace = '/proc/self/ns/net',
+): Promise<void> {
+  await run('nsenter', [`--net=${networkNamespace}`, 'ip', '-batch', '-'], `${commands.join('\n')}\n`);
 }

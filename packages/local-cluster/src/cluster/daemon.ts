@@ -50,7 +50,15 @@ export async function startDaemon(
   const log = openSync(state.log('supervisor'), 'a', 0o600);
   const child = spawn(
     'unshare',
-    [...unshareArguments(mapping), 'bash', clusterInit, process.execPath, '--enable-source-maps', supervisorMain, state.root],
+    [
+      ...unshareArguments(mapping),
+      'bash',
+      clusterInit,
+      process.execPath,
+      '--enable-source-maps',
+      supervisorMain,
+      state.root,
+    ],
     {
       cwd: '/',
       detached: true,

@@ -38,7 +38,8 @@ async function parseFile(path: string): Promise<ImageTable> {
   } catch (error) {
     throw new WeftError('WEFT1001', `image table ${path} can't be read`, { cause: error });
   }
-  const images = typeof parsed === 'object' && parsed !== null && 'images' in parsed ? parsed.images : undefined;
+  const images =
+    typeof parsed === 'object' && parsed !== null && 'images' in parsed ? parsed.images : undefined;
   if (!Array.isArray(images)) throw new WeftError('WEFT1001', `image table ${path}: images: expected a list`);
   for (const [index, image] of images.entries()) checkEntry(image, `image table ${path}: images[${index}]`);
   return { images: images as ImageEntry[] }; // checked entry by entry above

@@ -7,11 +7,20 @@ const mappingFlags: Readonly<Record<UserMapping, readonly string[]>> = {
   'subordinate-ids': ['--user', '--map-root-user', '--map-auto'],
 };
 
-/** Arguments of `unshare` for a cluster's outer namespaces; the command follows them. */
-export function unshareArguments(mapping: UserMapping): readonly string[] {
+/** Arguments of `unshare` for network, mount and PID namespaces that end together; the command follows them. */
+export function unshareArguments(mapping: UserMapping, more: readonly string[] = []): readonly string[] {
   return [
     ...mappingFlags[mapping],
-    ...['--net', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', '--propagation', 'private', '--'],
+    ...more,
+    '--net',
+    '--mount',
+    '--pid',
+    '--fork',
+    '--kill-child',
+    '--mount-proc',
+    '--propagation',
+    'private',
+    '--',
   ];
 }
 
@@ -33,7 +42,9 @@ export async function childPidNamespace(pid: number): Promise<string | undefined
 }
 
 /** The processes directly inside a PID namespace that this user may look at, and which of them is its PID 1. */
-export async function processesIn(pidNamespace: string): Promise<{ pids: readonly number[]; init: number | undefined }> {
+export async function processesIn(
+  pidNamespace: string,
+): Promise<{ pids: readonly number[]; init: number | undefined }> {
   const pids: number[] = [];
   let init: number | undefined;
   for (const entry of await readdir('/proc')) {

@@ -3,7 +3,14 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { WeftError } from '@weft/telemetry';
 import { run, runIp, systemEnvironment } from './commands.ts';
-import { nodeInterfaceCommands, nodeLinkCommands, nodeSysctls, type NodePlan, type Topology } from './topology.ts';
+import { unshareArguments } from './namespaces.ts';
+import {
+  nodeInterfaceCommands,
+  nodeLinkCommands,
+  nodeSysctls,
+  type NodePlan,
+  type Topology,
+} from './topology.ts';
 
 const nodeInit = fileURLToPath(new URL('../../scripts/node-init.sh', import.meta.url));
 
@@ -36,10 +43,7 @@ export class Node {
     const { topology, plan, directory, visiblePaths, onStderr } = options;
     const holder = spawn(
       'unshare',
-      [
-        ...['--net', '--mount', '--uts', '--pid', '--fork', '--kill-child', '--mount-proc', '--propagation', 'private'],
-        ...['--', 'bash', nodeInit, plan.name, directory, ...visiblePaths],
-      ],
+      [...unshareArguments('root', ['--uts']), 'bash', nodeInit, plan.name, directory, ...visiblePaths],
       { stdio: ['ignore', 'pipe', 'pipe'], env: systemEnvironment() },
     );
     holder.stderr.on('data', onStderr);
@@ -47,7 +51,7 @@ export class Node {
     try {
       await untilReady(plan.name, holder);
       await runIp(nodeLinkCommands(topology, plan, node.pid));
-      await runIp(nodeInterfaceCommands(topology, plan), ['nsenter', `--net=/proc/${node.pid}/ns/net`]);
+      await runIp(nodeInterfaceCommands(topology, plan), `/proc/${node.pid}/ns/net`);
       await run('nsenter', [`--net=/proc/${node.pid}/ns/net`, 'sh', '-c', sysctlScript()]);
       return node;
     } catch (error) {
@@ -69,8 +73,14 @@ export class Node {
   enter(command: readonly string[]): readonly string[] {
     const ns = `/proc/${this.pid}/ns`;
     return [
-      ...['nsenter', `--net=${ns}/net`, `--mount=${ns}/mnt`, `--uts=${ns}/uts`, `--pid=${ns}/pid_for_children`],
-      ...['--', 'setpriv', '--pdeathsig', 'TERM', '--', ...command],
+      'nsenter',
+      `--net=${ns}/net`,
+      `--mount=${ns}/mnt`,
+      `--uts=${ns}/uts`,
+      `--pid=${ns}/pid_for_children`,
+      '--',
+      ...'setpriv --pdeathsig TERM --'.split(' '),
+      ...command,
     ];
   }
 
@@ -87,7 +97,9 @@ async function untilReady(name: string, holder: ChildProcess): Promise<void> {
     lines.once('line', () => resolve());
     holder.once('error', (error) => reject(new WeftError('WEFT2004', `node ${name}`, { cause: error })));
     holder.once('exit', (code) =>
-      reject(new WeftError('WEFT2004', `node ${name} ended with ${code ?? 'a signal'} while it was being made`)),
+      reject(
+        new WeftError('WEFT2004', `node ${name} ended with ${code ?? 'a signal'} while it was being made`),
+      ),
     );
   });
   lines.close();

@@ -1,4 +1,3 @@
-import { createPublicKey } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CertificateAuthority, createKeyPair, privateKeyPem, type SigningRequest } from '@weft/spiffe';

@@ -19,8 +19,16 @@ const programs: Readonly<Record<string, string>> = {
 
 /** Settings that forbid user namespaces, with the value at fault and the cure. */
 const userNamespaceSettings = [
-  { file: '/proc/sys/user/max_user_namespaces', blocks: '0', cure: 'sysctl -w user.max_user_namespaces=15000' },
-  { file: '/proc/sys/kernel/unprivileged_userns_clone', blocks: '0', cure: 'sysctl -w kernel.unprivileged_userns_clone=1' },
+  {
+    file: '/proc/sys/user/max_user_namespaces',
+    blocks: '0',
+    cure: 'sysctl -w user.max_user_namespaces=15000',
+  },
+  {
+    file: '/proc/sys/kernel/unprivileged_userns_clone',
+    blocks: '0',
+    cure: 'sysctl -w kernel.unprivileged_userns_clone=1',
+  },
   {
     file: '/proc/sys/kernel/apparmor_restrict_unprivileged_userns',
     blocks: '1',
@@ -45,7 +53,10 @@ const probe = [
 export async function preflight(wish?: UserMapping): Promise<UserMapping> {
   const missing = await missingPackages();
   if (missing.length > 0) {
-    throw new WeftError('WEFT2001', `missing: ${missing.join(', ')}; on Debian: apt-get install ${missing.join(' ')}`);
+    throw new WeftError(
+      'WEFT2001',
+      `missing: ${missing.join(', ')}; on Debian: apt-get install ${missing.join(' ')}`,
+    );
   }
   const mapping = wish ?? (await bestMapping());
   try {

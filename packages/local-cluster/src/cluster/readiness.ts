@@ -22,7 +22,10 @@ export async function nodeReadiness(kubeconfig: string): Promise<readonly NodeRe
   }
 }
 
-async function listReadiness(client: KubernetesClient, signal?: AbortSignal): Promise<readonly NodeReadiness[]> {
+async function listReadiness(
+  client: KubernetesClient,
+  signal?: AbortSignal,
+): Promise<readonly NodeReadiness[]> {
   const timeout = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
   const { items } = await client.list(resources.nodes, {
     signal: signal === undefined ? timeout : AbortSignal.any([timeout, signal]),
@@ -63,7 +66,9 @@ export async function untilNodesReady(wait: ReadinessWait): Promise<void> {
       if (!(await wait.isAlive())) throw new Error('the supervisor ended');
       try {
         const nodes = await listReadiness(client, wait.signal);
-        const pending = wait.expected.filter((name) => !nodes.some((node) => node.name === name && node.ready));
+        const pending = wait.expected.filter(
+          (name) => !nodes.some((node) => node.name === name && node.ready),
+        );
         if (pending.length === 0) {
           // Without it the first pod of a user in a hurry would be refused.
           await client.get(resources.serviceAccounts, 'default', 'default');

@@ -78,7 +78,12 @@ export class SupervisedProcess {
       this.child = undefined;
       if (!this.wanted) return;
       this.delayMs = nextRestartDelayMs(this.delayMs, Date.now() - startedAt);
-      this.logger.warn('process ended; starting it again', { process: name, code, signal, delayMs: this.delayMs });
+      this.logger.warn('process ended; starting it again', {
+        process: name,
+        code,
+        signal,
+        delayMs: this.delayMs,
+      });
       this.timer = setTimeout(() => this.launch(), this.delayMs);
     });
     this.logger.info('process started', { process: name, pid: child.pid });

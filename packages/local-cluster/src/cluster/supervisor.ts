@@ -65,12 +65,10 @@ export class Supervisor {
       visiblePaths: this.cluster.visiblePaths,
       onStderr: (chunk) => this.log(plan.name).write(chunk),
     });
-    const processes = this.plans
-      .onNode(plan)
-      .map(({ command, args, ...rest }) => {
-        const [entered = 'nsenter', ...enteredArgs] = node.enter([command, ...args]);
-        return this.supervise({ ...rest, command: entered, args: enteredArgs });
-      });
+    const processes = this.plans.onNode(plan).map(({ command, args, ...rest }) => {
+      const [entered = 'nsenter', ...enteredArgs] = node.enter([command, ...args]);
+      return this.supervise({ ...rest, command: entered, args: enteredArgs });
+    });
     void node.gone.then(() => this.replace(plan, processes));
   }
 
@@ -85,7 +83,11 @@ export class Supervisor {
         return await this.raise(plan);
       } catch (error) {
         delayMs = nextRestartDelayMs(delayMs, 0);
-        this.logger.error('node does not come back', { node: plan.name, error: describeError(error), delayMs });
+        this.logger.error('node does not come back', {
+          node: plan.name,
+          error: describeError(error),
+          delayMs,
+        });
         await sleep(delayMs);
       }
     }

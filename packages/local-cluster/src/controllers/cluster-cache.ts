@@ -1,4 +1,10 @@
-import { objectKey, Reflector, type KubernetesClient, type KubernetesObject, type ResourceType } from '@weft/kubernetes';
+import {
+  objectKey,
+  Reflector,
+  type KubernetesClient,
+  type KubernetesObject,
+  type ResourceType,
+} from '@weft/kubernetes';
 import type { Logger } from '@weft/telemetry';
 import { resourceId } from './discovery.ts';
 import { controllerOf } from './objects.ts';
@@ -93,14 +99,21 @@ export class ClusterCache implements OwnershipView {
 
   list<T extends KubernetesObject>(type: ResourceType<T>, namespace?: string): readonly T[] {
     const objects = [...(this.types.get(resourceId(type))?.objects.values() ?? [])] as T[]; // as above
-    return namespace === undefined ? objects : objects.filter((object) => object.metadata.namespace === namespace);
+    return namespace === undefined
+      ? objects
+      : objects.filter((object) => object.metadata.namespace === namespace);
   }
 
-  controlledBy<T extends KubernetesObject>(type: ResourceType<T>, ownerUid: string | undefined): readonly T[] {
+  controlledBy<T extends KubernetesObject>(
+    type: ResourceType<T>,
+    ownerUid: string | undefined,
+  ): readonly T[] {
     if (ownerUid === undefined) return [];
     const id = resourceId(type);
     return this.dependentsOf(ownerUid)
-      .filter((dependent) => resourceId(dependent.type) === id && controllerOf(dependent.object)?.uid === ownerUid)
+      .filter(
+        (dependent) => resourceId(dependent.type) === id && controllerOf(dependent.object)?.uid === ownerUid,
+      )
       .map(({ object }) => object as T); // as above
   }
 

@@ -54,7 +54,12 @@ export class ControllerLoop {
   private discoveryTimer: NodeJS.Timeout | undefined;
   private started = false;
 
-  constructor(o: { client: KubernetesClient; controllers: readonly Controller[]; logger: Logger; signal: AbortSignal }) {
+  constructor(o: {
+    client: KubernetesClient;
+    controllers: readonly Controller[];
+    logger: Logger;
+    signal: AbortSignal;
+  }) {
     this.client = o.client;
     this.logger = o.logger;
     this.signal = o.signal;
@@ -96,7 +101,8 @@ export class ControllerLoop {
     for (const controller of this.controllers.values()) {
       for (const key of controller.keysFor(change, this.cache)) this.queue.add(`${controller.name}|${key}`);
     }
-    if (isOf(change, resources.namespaces) && change.kind === 'upsert') this.termination.observe(change.object);
+    if (isOf(change, resources.namespaces) && change.kind === 'upsert')
+      this.termination.observe(change.object);
     if (isOf(change, resources.customResourceDefinitions)) this.scheduleDiscovery(DISCOVERY_DELAY_MS);
   }
 

@@ -1,5 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
-import { resources, type ConfigMap, type Lease, type Node, type Pod, type PodController, type Service } from '@weft/kubernetes';
+import {
+  resources,
+  type ConfigMap,
+  type Lease,
+  type Node,
+  type Pod,
+  type PodController,
+  type Service,
+} from '@weft/kubernetes';
 import { daemonSetController } from './daemon-set.ts';
 import { deploymentController } from './deployment.ts';
 import { endpointsController } from './endpoints.ts';
@@ -24,7 +32,17 @@ function podController(kind: string, spec: object = {}): PodController {
   };
 }
 
-function ownedPod(name: string, o: { owner?: string; ready?: boolean; phase?: string; node?: string; labels?: Record<string, string>; deleting?: boolean } = {}): Pod {
+function ownedPod(
+  name: string,
+  o: {
+    owner?: string;
+    ready?: boolean;
+    phase?: string;
+    node?: string;
+    labels?: Record<string, string>;
+    deleting?: boolean;
+  } = {},
+): Pod {
   const { owner = 'owner', ready = true, phase = 'Running', node = 'node-1', labels = { app: 'a' } } = o;
   return {
     kind: 'Pod',
@@ -40,12 +58,17 @@ function ownedPod(name: string, o: { owner?: string; ready?: boolean; phase?: st
     status: {
       phase: phase as 'Running', // test data
       podIP: `10.244.0.${name.charCodeAt(name.length - 1)}`,
-      conditions: [{ type: 'Ready', status: ready ? 'True' : 'False', lastTransitionTime: '2026-01-01T00:00:00Z' }],
+      conditions: [
+        { type: 'Ready', status: ready ? 'True' : 'False', lastTransitionTime: '2026-01-01T00:00:00Z' },
+      ],
     },
   };
 }
 
-function node(name: string, o: { labels?: Record<string, string>; taints?: { key: string; effect: string }[]; ready?: boolean } = {}): Node {
+function node(
+  name: string,
+  o: { labels?: Record<string, string>; taints?: { key: string; effect: string }[]; ready?: boolean } = {},
+): Node {
   return {
     metadata: { name, uid: name, labels: o.labels ?? {}, creationTimestamp: '2025-12-31T23:59:50Z' },
     spec: { taints: o.taints ?? [] },
@@ -78,8 +101,15 @@ function summary(writes: readonly Write[]): readonly string[] {
 
 describe('ReplicaSet controller', () => {
   it('creates the pods that are missing', () => {
-    const view = staticView([resources.replicaSets, podController('ReplicaSet', { replicas: 3 })], [resources.pods, ownedPod('p1')]);
-    expect(summary(writesOf(replicaSetController, view))).toEqual(['create pods', 'create pods', 'patch replicasets/status a']);
+    const view = staticView(
+      [resources.replicaSets, podController('ReplicaSet', { replicas: 3 })],
+      [resources.pods, ownedPod('p1')],
+    );
+    expect(summary(writesOf(replicaSetController, view))).toEqual([
+      'create pods',
+      'create pods',
+      'patch replicasets/status a',
+    ]);
   });
 
   it('deletes a pod that is not ready rather than one that is', () => {
@@ -102,12 +132,15 @@ describe('ReplicaSet controller', () => {
   });
 
   it('writes no status that is already so', () => {
-    const status = { replicas: 1, fullyLabeledReplicas: 1, readyReplicas: 1, availableReplicas: 1, observedGeneration: 1 };
+    const status = {
+      replicas: 1,
+      fullyLabeledReplicas: 1,
+      readyReplicas: 1,
+      availableReplicas: 1,
+      observedGeneration: 1,
+    };
     const settled: PodController = { ...podController('ReplicaSet', { replicas: 1 }), status };
-    const view = staticView(
-      [resources.replicaSets, settled],
-      [resources.pods, ownedPod('p1')],
-    );
+    const view = staticView([resources.replicaSets, settled], [resources.pods, ownedPod('p1')]);
     expect(writesOf(replicaSetController, view)).toEqual([]);
   });
 });
@@ -143,7 +176,12 @@ describe('Deployment controller', () => {
     const patch = writesOf(deploymentController, view).at(-1);
     expect(patch).toMatchObject({
       subresource: 'status',
-      patch: { status: { observedGeneration: 1, conditions: [{ type: 'Available', status: 'True' }, { type: 'Progressing' }] } },
+      patch: {
+        status: {
+          observedGeneration: 1,
+          conditions: [{ type: 'Available', status: 'True' }, { type: 'Progressing' }],
+        },
+      },
     });
   });
 });
@@ -154,7 +192,10 @@ describe('DaemonSet controller', () => {
       [resources.daemonSets, podController('DaemonSet')],
       [resources.nodes, node('node-1')],
       [resources.nodes, node('node-2', { taints: [{ key: 'other', effect: 'NoSchedule' }] })],
-      [resources.nodes, node('node-3', { taints: [{ key: 'node.kubernetes.io/not-ready', effect: 'NoSchedule' }] })],
+      [
+        resources.nodes,
+        node('node-3', { taints: [{ key: 'node.kubernetes.io/not-ready', effect: 'NoSchedule' }] }),
+      ],
     );
     const created = writesOf(daemonSetController, view).filter((write) => write.kind === 'create');
     expect(JSON.stringify(created)).toMatch(/node-1/);
@@ -163,12 +204,22 @@ describe('DaemonSet controller', () => {
   });
 
   it('with maxSurge adds the new pod beside the old, and removes the old once the new is available', () => {
-    const strategy = { updateStrategy: { type: 'RollingUpdate', rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } } };
+    const strategy = {
+      updateStrategy: { type: 'RollingUpdate', rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } },
+    };
     const daemonSet = podController('DaemonSet', strategy);
-    const nodes = [[resources.nodes, node('node-1')], [resources.nodes, node('node-2')]] as const;
+    const nodes = [
+      [resources.nodes, node('node-1')],
+      [resources.nodes, node('node-2')],
+    ] as const;
     const old1 = ownedPod('old1', { labels: { 'controller-revision-hash': 'old' } });
     const old2 = ownedPod('old2', { labels: { 'controller-revision-hash': 'old' }, node: 'node-2' });
-    const before = staticView([resources.daemonSets, daemonSet], ...nodes, [resources.pods, old1], [resources.pods, old2]);
+    const before = staticView(
+      [resources.daemonSets, daemonSet],
+      ...nodes,
+      [resources.pods, old1],
+      [resources.pods, old2],
+    );
     const writes = writesOf(daemonSetController, before);
     expect(summary(writes).filter((line) => !line.includes('status'))).toEqual(['create pods']);
     const [creation] = writes;
@@ -182,18 +233,37 @@ describe('DaemonSet controller', () => {
       [resources.pods, fresh],
     );
     // node-1's old pod goes; node-2 gets its turn only when node-1 is done.
-    expect(summary(writesOf(daemonSetController, after)).filter((line) => !line.includes('status'))).toEqual(['delete pods old1']);
+    expect(summary(writesOf(daemonSetController, after)).filter((line) => !line.includes('status'))).toEqual([
+      'delete pods old1',
+    ]);
   });
 
   it('without surge replaces one available pod at a time and waits for it to be gone', () => {
-    const daemonSet = podController('DaemonSet', { updateStrategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 1 } } });
+    const daemonSet = podController('DaemonSet', {
+      updateStrategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 1 } },
+    });
     const old = (name: string, at: string, deleting = false) =>
       ownedPod(name, { labels: { 'controller-revision-hash': 'old' }, node: at, deleting });
-    const nodes = [[resources.nodes, node('node-1')], [resources.nodes, node('node-2')]] as const;
-    const first = staticView([resources.daemonSets, daemonSet], ...nodes, [resources.pods, old('a', 'node-1')], [resources.pods, old('b', 'node-2')]);
+    const nodes = [
+      [resources.nodes, node('node-1')],
+      [resources.nodes, node('node-2')],
+    ] as const;
+    const first = staticView(
+      [resources.daemonSets, daemonSet],
+      ...nodes,
+      [resources.pods, old('a', 'node-1')],
+      [resources.pods, old('b', 'node-2')],
+    );
     expect(summary(writesOf(daemonSetController, first))[0]).toBe('delete pods a');
-    const second = staticView([resources.daemonSets, daemonSet], ...nodes, [resources.pods, old('a', 'node-1', true)], [resources.pods, old('b', 'node-2')]);
-    expect(summary(writesOf(daemonSetController, second)).filter((line) => !line.includes('status'))).toEqual([]);
+    const second = staticView(
+      [resources.daemonSets, daemonSet],
+      ...nodes,
+      [resources.pods, old('a', 'node-1', true)],
+      [resources.pods, old('b', 'node-2')],
+    );
+    expect(summary(writesOf(daemonSetController, second)).filter((line) => !line.includes('status'))).toEqual(
+      [],
+    );
   });
 
   it('reports every count that helm wants present', () => {
@@ -221,20 +291,28 @@ describe('StatefulSet controller', () => {
     const set = podController('StatefulSet', { replicas: 3, serviceName: 'svc' });
     const created = writesOf(statefulSetController, staticView([resources.statefulSets, set]));
     expect(summary(created)).toEqual(['create pods', 'patch statefulsets/status a']);
-    expect(created[0]).toMatchObject({ object: { metadata: { name: 'a-0' }, spec: { hostname: 'a-0', subdomain: 'svc' } } });
-    const waiting = staticView([resources.statefulSets, set], [resources.pods, ownedPod('a-0', { ready: false })]);
+    expect(created[0]).toMatchObject({
+      object: { metadata: { name: 'a-0' }, spec: { hostname: 'a-0', subdomain: 'svc' } },
+    });
+    const waiting = staticView(
+      [resources.statefulSets, set],
+      [resources.pods, ownedPod('a-0', { ready: false })],
+    );
     expect(summary(writesOf(statefulSetController, waiting))).not.toContain('create pods');
   });
 
   it('removes surplus pods from the highest ordinal down', () => {
     const set = podController('StatefulSet', { replicas: 1 });
     const pods = ['a-0', 'a-1', 'a-2'].map((name) => [resources.pods, ownedPod(name)] as const);
-    expect(summary(writesOf(statefulSetController, staticView([resources.statefulSets, set], ...pods)))[0]).toBe('delete pods a-2');
+    expect(
+      summary(writesOf(statefulSetController, staticView([resources.statefulSets, set], ...pods)))[0],
+    ).toBe('delete pods a-2');
   });
 });
 
 describe('Job controller', () => {
-  const job = (spec: object = {}) => podController('Job', { completions: 1, parallelism: 1, backoffLimit: 1, ...spec });
+  const job = (spec: object = {}) =>
+    podController('Job', { completions: 1, parallelism: 1, backoffLimit: 1, ...spec });
 
   it('runs no more pods than completions are missing', () => {
     const view = staticView([resources.jobs, job({ completions: 2, parallelism: 5 })]);
@@ -244,14 +322,28 @@ describe('Job controller', () => {
   it('is Complete, and SuccessCriteriaMet before that', () => {
     const view = staticView([resources.jobs, job()], [resources.pods, ownedPod('p', { phase: 'Succeeded' })]);
     expect(writesOf(jobController, view)).toMatchObject([
-      { patch: { status: { succeeded: 1, conditions: [{ type: 'SuccessCriteriaMet' }, { type: 'Complete', status: 'True' }] } } },
+      {
+        patch: {
+          status: {
+            succeeded: 1,
+            conditions: [{ type: 'SuccessCriteriaMet' }, { type: 'Complete', status: 'True' }],
+          },
+        },
+      },
     ]);
   });
 
   it('fails beyond its back-off limit', () => {
     const pods = ['p1', 'p2'].map((name) => [resources.pods, ownedPod(name, { phase: 'Failed' })] as const);
     expect(writesOf(jobController, staticView([resources.jobs, job()], ...pods))).toMatchObject([
-      { patch: { status: { failed: 2, conditions: [{ type: 'FailureTarget' }, { type: 'Failed', reason: 'BackoffLimitExceeded' }] } } },
+      {
+        patch: {
+          status: {
+            failed: 2,
+            conditions: [{ type: 'FailureTarget' }, { type: 'Failed', reason: 'BackoffLimitExceeded' }],
+          },
+        },
+      },
     ]);
   });
 });
@@ -259,7 +351,11 @@ describe('Job controller', () => {
 describe('endpoints controller', () => {
   const service: Service = {
     metadata: { name: 'a', namespace: 'ns', uid: 'svc' },
-    spec: { clusterIP: '10.96.0.7', selector: { app: 'a' }, ports: [{ name: 'web', port: 80, targetPort: 'http' }] },
+    spec: {
+      clusterIP: '10.96.0.7',
+      selector: { app: 'a' },
+      ports: [{ name: 'web', port: 80, targetPort: 'http' }],
+    },
   };
 
   it('lists pods with the number of a named port, and marks those that are leaving', () => {
@@ -309,9 +405,13 @@ describe('scheduler', () => {
 
   it('goes only where required node affinity allows', () => {
     const terms = [{ matchExpressions: [{ key: 'zone', operator: 'In', values: ['b'] }] }];
-    const affinity = { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: terms } } };
+    const affinity = {
+      nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: terms } },
+    };
     const nodes = [node('node-1', { labels: { zone: 'a' } }), node('node-2', { labels: { zone: 'b' } })];
-    expect(place({ ...pod, spec: { containers: [], affinity } }, nodes, [])).toMatchObject({ nodeName: 'node-2' });
+    expect(place({ ...pod, spec: { containers: [], affinity } }, nodes, [])).toMatchObject({
+      nodeName: 'node-2',
+    });
   });
 });
 
@@ -335,30 +435,46 @@ describe('node lifecycle controller', () => {
   });
 
   it('looks again when the Lease would run out', () => {
-    const view = staticView([resources.nodes, node('node-1')], [resources.leases, lease('2026-01-01T00:00:00.000000Z')]);
-    expect(nodeLifecycleController.reconcile('node-1', view, now)).toEqual({ writes: [], requeueAfterMs: 40_000 });
+    const view = staticView(
+      [resources.nodes, node('node-1')],
+      [resources.leases, lease('2026-01-01T00:00:00.000000Z')],
+    );
+    expect(nodeLifecycleController.reconcile('node-1', view, now)).toEqual({
+      writes: [],
+      requeueAfterMs: 40_000,
+    });
   });
 
   it('removes the pods of a node that no longer exists', () => {
     const view = staticView([resources.pods, ownedPod('p1')]);
-    expect(writesOf(nodeLifecycleController, view, 'node-1')).toMatchObject([{ kind: 'delete', gracePeriodSeconds: 0 }]);
+    expect(writesOf(nodeLifecycleController, view, 'node-1')).toMatchObject([
+      { kind: 'delete', gracePeriodSeconds: 0 },
+    ]);
   });
 });
 
 describe('namespace controller', () => {
   it('gives a namespace its default ServiceAccount and the root certificate', () => {
     const view = staticView([resources.namespaces, { metadata: { name: 'ns' } }]);
-    expect(summary(writesOf(namespaceController('PEM'), view, 'ns'))).toEqual(['create serviceaccounts', 'create configmaps']);
+    expect(summary(writesOf(namespaceController('PEM'), view, 'ns'))).toEqual([
+      'create serviceaccounts',
+      'create configmaps',
+    ]);
   });
 
   it('restores a root certificate that somebody changed', () => {
-    const changed: ConfigMap = { metadata: { name: 'kube-root-ca.crt', namespace: 'ns' }, data: { 'ca.crt': 'other' } };
+    const changed: ConfigMap = {
+      metadata: { name: 'kube-root-ca.crt', namespace: 'ns' },
+      data: { 'ca.crt': 'other' },
+    };
     const view = staticView(
       [resources.namespaces, { metadata: { name: 'ns' } }],
       [resources.serviceAccounts, { metadata: { name: 'default', namespace: 'ns' } }],
       [resources.configMaps, changed],
     );
-    expect(summary(writesOf(namespaceController('PEM'), view, 'ns'))).toEqual(['patch configmaps kube-root-ca.crt']);
+    expect(summary(writesOf(namespaceController('PEM'), view, 'ns'))).toEqual([
+      'patch configmaps kube-root-ca.crt',
+    ]);
   });
 });
 

@@ -1,4 +1,11 @@
-import { objectKey, resources, type Node, type Pod, type PodController, type PodTemplate } from '@weft/kubernetes';
+import {
+  objectKey,
+  resources,
+  type Node,
+  type Pod,
+  type PodController,
+  type PodTemplate,
+} from '@weft/kubernetes';
 import { pinnedNode, pinTo, unfitReason, type Toleration } from './node-fitness.ts';
 import { contentHash, controllerOf, numberField, scaledValue, statusWrites } from './objects.ts';
 import { availableInMs, countPods, isFinished, isReady, isTerminating, podFromTemplate } from './pods.ts';
@@ -108,7 +115,8 @@ function cover(daemon: Daemon, places: readonly Place[]): readonly Write[] {
     const { wanted, old, current, terminating, finished } = place;
     if (!wanted) return [...old, ...current].map(deletion);
     // A pod's host ports, sockets and paths are free only once it is gone, so its successor waits for that.
-    if (old.length + current.length + terminating.length + finished.length === 0) return [creation(daemon, place)];
+    if (old.length + current.length + terminating.length + finished.length === 0)
+      return [creation(daemon, place)];
     return [...finished.map(deletion), ...current.slice(1).map(deletion)];
   });
 }
@@ -117,7 +125,10 @@ function cover(daemon: Daemon, places: readonly Place[]): readonly Write[] {
 function update(daemon: Daemon, places: readonly Place[], now: Date): readonly Write[] {
   // Validated and defaulted by the API server.
   const strategy = daemon.daemonSet.spec?.['updateStrategy'] as
-    | { readonly type?: string; readonly rollingUpdate?: { readonly maxSurge?: unknown; readonly maxUnavailable?: unknown } }
+    | {
+        readonly type?: string;
+        readonly rollingUpdate?: { readonly maxSurge?: unknown; readonly maxUnavailable?: unknown };
+      }
     | undefined;
   if (strategy?.type === 'OnDelete') return [];
   const wanted = places.filter((place) => place.wanted);
@@ -175,15 +186,21 @@ function deleteUpdate(
 function statusOf(daemon: Daemon, places: readonly Place[], now: Date) {
   const wanted = places.filter((place) => place.wanted);
   const held = wanted.filter(({ old, current }) => old.length + current.length > 0);
-  const perPlace = held.map(({ old, current }) => countPods([...old, ...current], daemon.minReadySeconds, now));
+  const perPlace = held.map(({ old, current }) =>
+    countPods([...old, ...current], daemon.minReadySeconds, now),
+  );
   const available = perPlace.filter((counts) => counts.available > 0).length;
-  const waits = perPlace.flatMap(({ nextAvailableMs }) => (nextAvailableMs === undefined ? [] : [nextAvailableMs]));
+  const waits = perPlace.flatMap(({ nextAvailableMs }) =>
+    nextAvailableMs === undefined ? [] : [nextAvailableMs],
+  );
   return {
     fields: {
       observedGeneration: daemon.daemonSet.metadata.generation,
       desiredNumberScheduled: wanted.length,
       currentNumberScheduled: held.length,
-      numberMisscheduled: places.filter(({ wanted: w, old, current }) => !w && old.length + current.length > 0).length,
+      numberMisscheduled: places.filter(
+        ({ wanted: w, old, current }) => !w && old.length + current.length > 0,
+      ).length,
       numberReady: held.filter(({ old, current }) => [...old, ...current].some(isReady)).length,
       updatedNumberScheduled: wanted.filter(({ current }) => current.length > 0).length,
       numberAvailable: available,
@@ -195,7 +212,11 @@ function statusOf(daemon: Daemon, places: readonly Place[], now: Date) {
 
 function withDaemonTolerations({ spec }: PodTemplate): PodTemplate['spec'] {
   const own = (spec['tolerations'] ?? []) as readonly Toleration[]; // validated by the API server
-  const added = [...daemonTolerations, notReadyToleration, ...(spec.hostNetwork === true ? [hostNetworkToleration] : [])];
+  const added = [
+    ...daemonTolerations,
+    notReadyToleration,
+    ...(spec.hostNetwork === true ? [hostNetworkToleration] : []),
+  ];
   return { ...spec, tolerations: [...own, ...added] };
 }
 

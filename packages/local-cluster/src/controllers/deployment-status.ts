@@ -23,7 +23,9 @@ export function deploymentStatus(
     | { readonly type?: string; readonly rollingUpdate?: { readonly maxUnavailable?: unknown } }
     | undefined;
   const maxUnavailable =
-    strategy?.type === 'Recreate' ? 0 : scaledValue(strategy?.rollingUpdate?.maxUnavailable, desired, 'down', '25%');
+    strategy?.type === 'Recreate'
+      ? 0
+      : scaledValue(strategy?.rollingUpdate?.maxUnavailable, desired, 'down', '25%');
   const enough = available >= desired - maxUnavailable;
   let conditions = withCondition(
     deployment.status?.conditions,
@@ -70,8 +72,13 @@ function progressOf(
   complete: boolean,
   now: Date,
 ): { readonly condition: Omit<Progress, 'lastTransitionTime'>; readonly deadlineMs: number | undefined } {
-  const name = current === undefined ? `Deployment "${deployment.metadata.name}"` : `ReplicaSet "${current.metadata.name}"`;
-  const before = deployment.status?.conditions?.find(({ type }) => type === 'Progressing') as Progress | undefined; // ours
+  const name =
+    current === undefined
+      ? `Deployment "${deployment.metadata.name}"`
+      : `ReplicaSet "${current.metadata.name}"`;
+  const before = deployment.status?.conditions?.find(({ type }) => type === 'Progressing') as
+    | Progress
+    | undefined; // ours
   const isNew = deployment.status?.observedGeneration !== deployment.metadata.generation;
   if (complete) {
     const done = before?.reason === 'NewReplicaSetAvailable' && before.message?.startsWith(name) === true;
@@ -87,7 +94,8 @@ function progressOf(
     };
   }
   const moved =
-    isNew || Object.entries(counts).some(([field, value]) => Number(deployment.status?.[field] ?? 0) !== value);
+    isNew ||
+    Object.entries(counts).some(([field, value]) => Number(deployment.status?.[field] ?? 0) !== value);
   const since = moved || before?.lastUpdateTime === undefined ? timestamp(now) : before.lastUpdateTime;
   const deadline = Date.parse(since) + numberField(deployment, 'progressDeadlineSeconds', 600) * 1000;
   // Losing pods of a finished rollout is not a rollout that got stuck.

@@ -1,7 +1,21 @@
 import { isDeepStrictEqual } from 'node:util';
-import { objectKey, resources, type PodController, type PodTemplate } from '@weft/kubernetes';
+import {
+  objectKey,
+  resources,
+  type PodController,
+  type PodTemplate,
+  type ResourceType,
+} from '@weft/kubernetes';
 import { deploymentStatus } from './deployment-status.ts';
-import { age, contentHash, controllerOf, controllerReference, numberField, scaledValue, statusWrites } from './objects.ts';
+import {
+  age,
+  contentHash,
+  controllerOf,
+  controllerReference,
+  numberField,
+  scaledValue,
+  statusWrites,
+} from './objects.ts';
 import { isFinished, isTerminating } from './pods.ts';
 import { isOf, nothing, splitKey, type ClusterView, type Controller, type Write } from './reconcile.ts';
 import { nextSizes } from './rolling-update.ts';
@@ -30,7 +44,9 @@ export const deploymentController: Controller = {
     const { namespace, name } = splitKey(key);
     const deployment = view.get(resources.deployments, name, namespace);
     if (deployment?.spec === undefined) return nothing;
-    const sets = [...view.controlledBy(resources.replicaSets, deployment.metadata.uid)].sort((a, b) => age(a) - age(b));
+    const sets = [...view.controlledBy(resources.replicaSets, deployment.metadata.uid)].sort(
+      (a, b) => age(a) - age(b),
+    );
     const current = sets.find((set) => hasTemplate(set, deployment.spec?.template));
     const old = sets.filter((set) => set !== current && !isTerminating(set));
     const status = deploymentStatus(deployment, sets, current, now);
@@ -44,7 +60,9 @@ export const deploymentController: Controller = {
 
 function replicaSetOf(pod: { readonly metadata: PodController['metadata'] }, view: ClusterView) {
   const owner = controllerOf(pod);
-  return owner?.kind === 'ReplicaSet' ? view.get(resources.replicaSets, owner.name, pod.metadata.namespace) : undefined;
+  return owner?.kind === 'ReplicaSet'
+    ? view.get(resources.replicaSets, owner.name, pod.metadata.namespace)
+    : undefined;
 }
 
 /** One step of the rollout; the change it makes brings the next one. */
@@ -57,7 +75,8 @@ function roll(
   const paused = deployment.spec?.['paused'] === true;
   const desired = deployment.spec?.replicas ?? 1;
   if (current === undefined) {
-    if (paused) return old.flatMap((set) => resize(deployment, set, Math.min(set.spec?.replicas ?? 0, desired)));
+    if (paused)
+      return old.flatMap((set) => resize(deployment, set, Math.min(set.spec?.replicas ?? 0, desired)));
     const recreate = strategyOf(deployment).type === 'Recreate';
     const { maxSurge } = strategyOf(deployment);
     const others = total(old);
@@ -76,7 +95,10 @@ function roll(
     writes.push(annotate(resources.deployments, deployment, { [REVISION]: shown }));
   }
   if (paused && old.some((set) => (set.spec?.replicas ?? 0) > 0)) return writes;
-  const sizes = strategyOf(deployment).type === 'Recreate' ? recreateSizes(desired, current, old, view) : rollingSizes(deployment, current, old);
+  const sizes =
+    strategyOf(deployment).type === 'Recreate'
+      ? recreateSizes(desired, current, old, view)
+      : rollingSizes(deployment, current, old);
   for (const set of [current, ...old]) {
     const size = sizes.get(set.metadata.name ?? '');
     if (size !== undefined) writes.push(...resize(deployment, set, size));
@@ -108,8 +130,12 @@ function recreateSizes(
   old: readonly PodController[],
   view: ClusterView,
 ): ReadonlyMap<string, number> {
-  const sizes = new Map(old.filter((set) => set.spec?.replicas !== 0).map((set) => [set.metadata.name ?? '', 0]));
-  const left = old.some((set) => view.controlledBy(resources.pods, set.metadata.uid).some((pod) => !isFinished(pod)));
+  const sizes = new Map(
+    old.filter((set) => set.spec?.replicas !== 0).map((set) => [set.metadata.name ?? '', 0]),
+  );
+  const left = old.some((set) =>
+    view.controlledBy(resources.pods, set.metadata.uid).some((pod) => !isFinished(pod)),
+  );
   if (!left && current.spec?.replicas !== desired) sizes.set(current.metadata.name ?? '', desired);
   return sizes;
 }
@@ -121,7 +147,10 @@ function strategyOf(deployment: PodController): {
 } {
   // The API server validated and defaulted the strategy by its schema.
   const strategy = deployment.spec?.['strategy'] as
-    | { readonly type?: string; readonly rollingUpdate?: { readonly maxSurge?: unknown; readonly maxUnavailable?: unknown } }
+    | {
+        readonly type?: string;
+        readonly rollingUpdate?: { readonly maxSurge?: unknown; readonly maxUnavailable?: unknown };
+      }
     | undefined;
   return { type: strategy?.type ?? 'RollingUpdate', ...strategy?.rollingUpdate };
 }
@@ -137,7 +166,11 @@ function hasTemplate(set: PodController, template: PodTemplate | undefined): boo
   );
 }
 
-function create(deployment: PodController, old: readonly PodController[], replicas: number): readonly Write[] {
+function create(
+  deployment: PodController,
+  old: readonly PodController[],
+  replicas: number,
+): readonly Write[] {
   const { template, selector } = deployment.spec ?? {};
   if (template === undefined) return [];
   const hash = contentHash(template);
@@ -148,7 +181,11 @@ function create(deployment: PodController, old: readonly PodController[], replic
       name: `${deployment.metadata.name}-${hash}`,
       ...(deployment.metadata.namespace === undefined ? {} : { namespace: deployment.metadata.namespace }),
       labels,
-      annotations: { ...annotations, [REVISION]: String(newestRevision(old) + 1), ...sizeAnnotations(deployment) },
+      annotations: {
+        ...annotations,
+        [REVISION]: String(newestRevision(old) + 1),
+        ...sizeAnnotations(deployment),
+      },
       ownerReferences: [controllerReference(resources.deployments, deployment)],
     },
     spec: {
@@ -175,7 +212,7 @@ function sizeAnnotations(deployment: PodController): Readonly<Record<string, str
 }
 
 function annotate(
-  type: typeof resources.deployments | typeof resources.replicaSets,
+  type: ResourceType<PodController>,
   object: PodController,
   annotations: Readonly<Record<string, string>>,
 ): Write {
@@ -189,7 +226,9 @@ function newestRevision(sets: readonly PodController[]): number {
 
 /** Old ReplicaSets are the history that `rollout undo` goes back to, up to the limit. */
 function forgetHistory(deployment: PodController, old: readonly PodController[]): readonly Write[] {
-  const empty = old.filter((set) => set.spec?.replicas === 0 && !((set.status?.['replicas'] ?? 0) as number > 0)); // a count
+  const empty = old.filter(
+    (set) => set.spec?.replicas === 0 && !(((set.status?.['replicas'] ?? 0) as number) > 0),
+  ); // a count
   const excess = empty.length - numberField(deployment, 'revisionHistoryLimit', 10);
   return [...empty]
     .sort((a, b) => newestRevision([a]) - newestRevision([b]))

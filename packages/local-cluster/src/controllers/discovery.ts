@@ -18,9 +18,14 @@ interface GroupDiscoveryList {
 const ACCEPT = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json';
 
 /** Every resource that can be listed, watched and deleted, each in its group's preferred version. */
-export async function discoverResources(client: KubernetesClient, signal: AbortSignal): Promise<readonly ResourceType[]> {
+export async function discoverResources(
+  client: KubernetesClient,
+  signal: AbortSignal,
+): Promise<readonly ResourceType[]> {
   const lists = await Promise.all(
-    ['/api', '/apis'].map((path) => client.request<GroupDiscoveryList>({ method: 'GET', path, accept: ACCEPT, signal })),
+    ['/api', '/apis'].map((path) =>
+      client.request<GroupDiscoveryList>({ method: 'GET', path, accept: ACCEPT, signal }),
+    ),
   );
   const found = new Map<string, ResourceType>();
   for (const group of lists.flatMap(({ items = [] }) => items)) {
@@ -34,7 +39,10 @@ export async function discoverResources(client: KubernetesClient, signal: AbortS
           namespaced: scope === 'Namespaced',
         };
         // Versions come in order of preference.
-        if (['list', 'watch', 'delete'].every((verb) => verbs.includes(verb)) && !found.has(resourceId(type))) {
+        if (
+          ['list', 'watch', 'delete'].every((verb) => verbs.includes(verb)) &&
+          !found.has(resourceId(type))
+        ) {
           found.set(resourceId(type), type);
         }
       }

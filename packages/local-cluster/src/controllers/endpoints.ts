@@ -56,7 +56,8 @@ export const endpointsController: Controller = {
   reconcile(key, view) {
     const { namespace, name } = splitKey(key);
     const service = view.get(resources.services, name, namespace);
-    if (service === undefined || isTerminating(service) || service.spec?.selector === undefined) return nothing;
+    if (service === undefined || isTerminating(service) || service.spec?.selector === undefined)
+      return nothing;
     const members = membersOf(service, view);
     return { writes: [...sliceWrites(service, members, view), ...endpointsWrites(service, members, view)] };
   },
@@ -82,7 +83,9 @@ function membersOf(service: Service, view: ClusterView): readonly Member[] {
     .flatMap((pod): readonly Member[] => {
       const ip = pod.status?.podIP;
       if (ip === undefined || ip === '') return [];
-      return [{ ip, endpoint: endpointOf(pod, ip, service, view), ports: portsOn(pod, service.spec?.ports ?? []) }];
+      return [
+        { ip, endpoint: endpointOf(pod, ip, service, view), ports: portsOn(pod, service.spec?.ports ?? []) },
+      ];
     })
     .sort((a, b) => (a.ip < b.ip ? -1 : 1));
 }
@@ -149,7 +152,8 @@ function sliceWrites(service: Service, members: readonly Member[], view: Cluster
       writes.push({ kind: 'patch', type: resources.endpointSlices, name, namespace, patch });
     }
   }
-  for (const object of wanted.values()) writes.push({ kind: 'create', type: resources.endpointSlices, object });
+  for (const object of wanted.values())
+    writes.push({ kind: 'create', type: resources.endpointSlices, object });
   return writes;
 }
 
@@ -205,7 +209,10 @@ function endpointsWrites(service: Service, members: readonly Member[], view: Clu
 }
 
 function subsetsOf(members: readonly Member[]): readonly EndpointSubset[] {
-  const byPorts = new Map<string, { ready: EndpointAddress[]; notReady: EndpointAddress[]; member: Member }>();
+  const byPorts = new Map<
+    string,
+    { ready: EndpointAddress[]; notReady: EndpointAddress[]; member: Member }
+  >();
   for (const member of members) {
     if (member.endpoint.conditions?.terminating === true) continue;
     const key = contentHash(member.ports);

@@ -14,7 +14,10 @@ function ownership(...objects: readonly KubernetesObject[]): OwnershipView {
   };
 }
 
-function object(uid: string, o: { owner?: string; finalizer?: string; deleting?: boolean } = {}): KubernetesObject {
+function object(
+  uid: string,
+  o: { owner?: string; finalizer?: string; deleting?: boolean } = {},
+): KubernetesObject {
   return {
     metadata: {
       name: uid,
@@ -25,7 +28,11 @@ function object(uid: string, o: { owner?: string; finalizer?: string; deleting?:
       ...(o.deleting === true ? { deletionTimestamp: '2026-01-01T00:00:00Z' } : {}),
       ...(o.owner === undefined
         ? {}
-        : { ownerReferences: [{ apiVersion: 'v1', kind: 'X', name: o.owner, uid: o.owner, blockOwnerDeletion: true }] }),
+        : {
+            ownerReferences: [
+              { apiVersion: 'v1', kind: 'X', name: o.owner, uid: o.owner, blockOwnerDeletion: true },
+            ],
+          }),
     },
   };
 }

@@ -22,11 +22,17 @@ export function garbageCollector(ownership: OwnershipView): Controller {
       const { uid = '', ownerReferences = [] } = object.metadata;
       const owners = ownerReferences.map((owner) => owner.uid);
       if (kind === 'upsert') {
-        const waiting = owners.filter((owner) => ownership.byUid(owner)?.object.metadata.deletionTimestamp !== undefined);
-        const concerned = owners.length > 0 || hasFinalizer(object, FOREGROUND) || hasFinalizer(object, ORPHAN);
+        const waiting = owners.filter(
+          (owner) => ownership.byUid(owner)?.object.metadata.deletionTimestamp !== undefined,
+        );
+        const concerned =
+          owners.length > 0 || hasFinalizer(object, FOREGROUND) || hasFinalizer(object, ORPHAN);
         return concerned ? [uid, ...waiting] : [];
       }
-      return [...owners, ...ownership.dependentsOf(uid).map((dependent) => dependent.object.metadata.uid ?? '')];
+      return [
+        ...owners,
+        ...ownership.dependentsOf(uid).map((dependent) => dependent.object.metadata.uid ?? ''),
+      ];
     },
 
     reconcile(uid) {
@@ -65,7 +71,9 @@ function orphan(owner: LocatedObject, dependents: readonly LocatedObject[]): rea
 function deleteForeground(owner: LocatedObject, dependents: readonly LocatedObject[]): readonly Write[] {
   const { uid } = owner.object.metadata;
   const blocking = dependents.filter(({ object }) =>
-    object.metadata.ownerReferences?.some((reference) => reference.uid === uid && reference.blockOwnerDeletion === true),
+    object.metadata.ownerReferences?.some(
+      (reference) => reference.uid === uid && reference.blockOwnerDeletion === true,
+    ),
   );
   if (blocking.length === 0) return [withoutFinalizer(owner, FOREGROUND)];
   return dependents

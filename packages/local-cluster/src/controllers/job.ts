@@ -74,26 +74,37 @@ function advance(job: PodController, pods: readonly Pod[], now: Date): Reconcili
   }
   // With no number of completions the first success ends the job once the others are done.
   if (wanted === undefined ? succeeded > 0 && active.length === 0 : succeeded >= wanted) {
-    return stop(ending(job, 'Complete', 'CompletionsReached', 'Reached expected number of succeeded pods', now), {
-      completionTime: timestamp(now),
-    });
+    return stop(
+      ending(job, 'Complete', 'CompletionsReached', 'Reached expected number of succeeded pods', now),
+      {
+        completionTime: timestamp(now),
+      },
+    );
   }
   if (failed > numberField(job, 'backoffLimit', 6)) {
     const message = 'Job has reached the specified backoff limit';
     return stop(ending(job, 'Failed', 'BackoffLimitExceeded', message, now));
   }
   if (leftMs !== undefined && leftMs <= 0) {
-    return stop(ending(job, 'Failed', 'DeadlineExceeded', 'Job was active longer than specified deadline', now));
+    return stop(
+      ending(job, 'Failed', 'DeadlineExceeded', 'Job was active longer than specified deadline', now),
+    );
   }
 
-  const room = wanted === undefined ? (succeeded > 0 ? 0 : parallelism) : Math.min(parallelism, wanted - succeeded);
+  const room =
+    wanted === undefined ? (succeeded > 0 ? 0 : parallelism) : Math.min(parallelism, wanted - succeeded);
   const missing = Math.min(room - active.length, MAX_PODS_PER_PASS);
   const { template } = job.spec ?? {};
   const writes: Write[] = [];
   for (let i = 0; i < missing && template !== undefined; i++) {
-    writes.push({ kind: 'create', type: resources.pods, object: podFromTemplate(resources.jobs, job, template) });
+    writes.push({
+      kind: 'create',
+      type: resources.pods,
+      object: podFromTemplate(resources.jobs, job, template),
+    });
   }
-  for (const object of active.slice(Math.max(0, room))) writes.push({ kind: 'delete', type: resources.pods, object });
+  for (const object of active.slice(Math.max(0, room)))
+    writes.push({ kind: 'delete', type: resources.pods, object });
   writes.push(...statusWrites(resources.jobs, job, { ...counts, active: active.length }));
   return { writes, requeueAfterMs: leftMs };
 }
@@ -101,7 +112,11 @@ function advance(job: PodController, pods: readonly Pod[], now: Date): Reconcili
 /** The criteria condition precedes the end condition, as clients since 1.31 expect. */
 function ending(job: PodController, type: 'Complete' | 'Failed', reason: string, message: string, now: Date) {
   const criteria = type === 'Complete' ? 'SuccessCriteriaMet' : 'FailureTarget';
-  const first = withCondition(job.status?.conditions, { type: criteria, status: 'True', reason, message }, now);
+  const first = withCondition(
+    job.status?.conditions,
+    { type: criteria, status: 'True', reason, message },
+    now,
+  );
   return withCondition(first, { type, status: 'True', reason, message }, now);
 }
 

@@ -18,16 +18,31 @@ export function loadBalancerController(cidr: string): Controller {
       if (service === undefined) return nothing;
       const present = ingressOf(service);
       const [first] = present;
-      const taken = new Set(view.list(resources.services).filter((s) => s !== service).flatMap(ingressOf));
-      const address = first !== undefined && addresses.includes(first) && !taken.has(first)
-        ? first
-        : addresses.find((ip) => !taken.has(ip));
+      const taken = new Set(
+        view
+          .list(resources.services)
+          .filter((s) => s !== service)
+          .flatMap(ingressOf),
+      );
+      const address =
+        first !== undefined && addresses.includes(first) && !taken.has(first)
+          ? first
+          : addresses.find((ip) => !taken.has(ip));
       const wanted = service.spec?.type === 'LoadBalancer' && address !== undefined ? [address] : [];
       if (isDeepStrictEqual(present, wanted)) return nothing;
-      const loadBalancer = { ingress: wanted.length === 0 ? null : wanted.map((ip) => ({ ip, ipMode: 'VIP' })) };
+      const loadBalancer = {
+        ingress: wanted.length === 0 ? null : wanted.map((ip) => ({ ip, ipMode: 'VIP' })),
+      };
       return {
         writes: [
-          { kind: 'patch', type: resources.services, name, namespace, patch: { status: { loadBalancer } }, subresource: 'status' },
+          {
+            kind: 'patch',
+            type: resources.services,
+            name,
+            namespace,
+            patch: { status: { loadBalancer } },
+            subresource: 'status',
+          },
         ],
       };
     },

@@ -15,7 +15,12 @@ export class NamespaceTermination {
   private readonly running = new Set<string>();
   private readonly signal: AbortSignal;
 
-  constructor(o: { client: KubernetesClient; types: () => readonly ResourceType[]; logger: Logger; signal: AbortSignal }) {
+  constructor(o: {
+    client: KubernetesClient;
+    types: () => readonly ResourceType[];
+    logger: Logger;
+    signal: AbortSignal;
+  }) {
     this.client = o.client;
     this.types = o.types;
     this.logger = o.logger;

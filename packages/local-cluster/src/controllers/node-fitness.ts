@@ -27,7 +27,8 @@ interface NodeSelectorTerm {
 export function unfitReason(pod: Pod, node: Node): string | undefined {
   const spec = pod.spec;
   if (spec === undefined) return 'node(s) had no pod to judge';
-  if (node.spec?.unschedulable === true && !tolerates(spec, unschedulableTaint)) return 'node(s) were unschedulable';
+  if (node.spec?.unschedulable === true && !tolerates(spec, unschedulableTaint))
+    return 'node(s) were unschedulable';
   const taint = (node.spec?.taints ?? []).find((t) => t.effect !== 'PreferNoSchedule' && !tolerates(spec, t));
   if (taint !== undefined) return `node(s) had untolerated taint {${taint.key}: ${taint.value ?? ''}}`;
   if (!matchesNodeSelection(spec, node)) return "node(s) didn't match Pod's node affinity/selector";
@@ -97,7 +98,9 @@ function matchesTerm(term: NodeSelectorTerm, node: Node): boolean {
   if (matchExpressions.length === 0 && matchFields.length === 0) return false;
   const labels = node.metadata.labels ?? {};
   return (
-    matchExpressions.every(({ key, operator, values = [] }) => matchesExpression(labels[key], operator, values)) &&
+    matchExpressions.every(({ key, operator, values = [] }) =>
+      matchesExpression(labels[key], operator, values),
+    ) &&
     matchFields.every(
       ({ key, operator, values = [] }) =>
         key === 'metadata.name' && matchesExpression(node.metadata.name, operator, values),

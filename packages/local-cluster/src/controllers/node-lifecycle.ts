@@ -25,7 +25,8 @@ export const nodeLifecycleController: Controller = {
       return [change.object.metadata.name ?? ''];
     }
     // A pod of a node that no longer exists is found by the node's name.
-    if (isOf(change, resources.pods)) return change.object.spec?.nodeName ? [change.object.spec.nodeName] : [];
+    if (isOf(change, resources.pods))
+      return change.object.spec?.nodeName ? [change.object.spec.nodeName] : [];
     return [];
   },
 
@@ -42,7 +43,8 @@ export const nodeLifecycleController: Controller = {
 
     const writes: Write[] = [];
     if (lost && ready?.status !== 'Unknown') writes.push(markUnknown(node, now));
-    const key = lost || ready?.status === 'Unknown' ? UNREACHABLE : ready?.status === 'True' ? undefined : NOT_READY;
+    const key =
+      lost || ready?.status === 'Unknown' ? UNREACHABLE : ready?.status === 'True' ? undefined : NOT_READY;
     const taints = taintsOf(node, key, now);
     if (!isDeepStrictEqual(node.spec?.taints ?? [], taints)) {
       writes.push({ kind: 'patch', type: resources.nodes, name, patch: { spec: { taints } } });
@@ -56,17 +58,30 @@ export const nodeLifecycleController: Controller = {
 };
 
 function markUnknown(node: Node, now: Date): Write {
-  const conditions = (node.status?.conditions ?? [{ type: 'Ready', status: 'Unknown' } satisfies Condition]).reduce(
+  const conditions = (
+    node.status?.conditions ?? [{ type: 'Ready', status: 'Unknown' } satisfies Condition]
+  ).reduce(
     (all: readonly Condition[], { type }) =>
       withCondition(
         all,
-        { type, status: 'Unknown', reason: 'NodeStatusUnknown', message: 'Kubelet stopped posting node status.' },
+        {
+          type,
+          status: 'Unknown',
+          reason: 'NodeStatusUnknown',
+          message: 'Kubelet stopped posting node status.',
+        },
         now,
       ),
     node.status?.conditions ?? [],
   );
   const { name = '' } = node.metadata;
-  return { kind: 'patch', type: resources.nodes, name, patch: { status: { conditions } }, subresource: 'status' };
+  return {
+    kind: 'patch',
+    type: resources.nodes,
+    name,
+    patch: { status: { conditions } },
+    subresource: 'status',
+  };
 }
 
 /** Nobody is left to say so, hence the pods of a lost node stop being ready here: Services must not send to them. */

@@ -32,7 +32,12 @@ export interface EndpointAddress {
   readonly ip: string;
   readonly hostname?: string;
   readonly nodeName?: string;
-  readonly targetRef?: { readonly kind: string; readonly name: string; readonly namespace: string; readonly uid: string };
+  readonly targetRef?: {
+    readonly kind: string;
+    readonly name: string;
+    readonly namespace: string;
+    readonly uid: string;
+  };
 }
 
 export function controllerOf(object: KubernetesObject): OwnerReference | undefined {
@@ -64,7 +69,11 @@ export function matchesSelector(
 }
 
 /** The operators of label selectors and of node affinity. */
-export function matchesExpression(value: string | undefined, operator: string, values: readonly string[]): boolean {
+export function matchesExpression(
+  value: string | undefined,
+  operator: string,
+  values: readonly string[],
+): boolean {
   switch (operator) {
     case 'In':
       return value !== undefined && values.includes(value);
@@ -109,7 +118,9 @@ export function statusWrites(
   status: Readonly<Record<string, unknown>>,
 ): readonly Write[] {
   const current = new Map(Object.entries(object.status ?? {}));
-  const changed = Object.entries(status).filter(([field, value]) => !isDeepStrictEqual(current.get(field), value));
+  const changed = Object.entries(status).filter(
+    ([field, value]) => !isDeepStrictEqual(current.get(field), value),
+  );
   if (changed.length === 0) return [];
   const patch = Object.fromEntries(changed.map(([field, value]) => [field, value ?? null]));
   const { name = '', namespace } = object.metadata;
@@ -142,7 +153,12 @@ export function timestamp(date: Date): string {
 }
 
 /** `25%` or `3` of a total. */
-export function scaledValue(value: unknown, total: number, round: 'up' | 'down', fallback: number | string): number {
+export function scaledValue(
+  value: unknown,
+  total: number,
+  round: 'up' | 'down',
+  fallback: number | string,
+): number {
   const given = typeof value === 'number' || typeof value === 'string' ? value : fallback;
   if (typeof given === 'number') return given;
   const share = (Number.parseFloat(given) / 100) * total;

@@ -36,7 +36,11 @@ describe('rolling update', () => {
       { desired: 2, maxSurge: 1, maxUnavailable: 0, current: set('new', 5), old: [] },
       { new: 2 },
     ],
-    ['does nothing when it is done', { desired: 3, maxSurge: 1, maxUnavailable: 1, current: set('new', 3), old: [set('old', 0)] }, {}],
+    [
+      'does nothing when it is done',
+      { desired: 3, maxSurge: 1, maxUnavailable: 1, current: set('new', 3), old: [set('old', 0)] },
+      {},
+    ],
   ];
   it.each(cases)('%s', (_name, input, expected) => {
     expect(Object.fromEntries(nextSizes(input))).toEqual(expected);

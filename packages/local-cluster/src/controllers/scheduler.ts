@@ -23,7 +23,8 @@ export function place(pod: Pod, nodes: readonly Node[], pods: readonly Pod[]): P
   const owner = controllerOf(pod)?.uid;
   const load = (node: Node): readonly [number, number] => {
     const here = pods.filter((other) => other.spec?.nodeName === node.metadata.name && !isFinished(other));
-    const siblings = owner === undefined ? 0 : here.filter((other) => controllerOf(other)?.uid === owner).length;
+    const siblings =
+      owner === undefined ? 0 : here.filter((other) => controllerOf(other)?.uid === owner).length;
     return [siblings, here.length];
   };
   const [best] = fitting
@@ -31,7 +32,10 @@ export function place(pod: Pod, nodes: readonly Node[], pods: readonly Pod[]): P
     .sort((a, b) => a.load[0] - b.load[0] || a.load[1] - b.load[1] || (a.name < b.name ? -1 : 1));
   if (best !== undefined) return { kind: 'bind', nodeName: best.name };
   const why = [...reasons].map(([reason, count]) => `${count} ${reason}`).join(', ');
-  return { kind: 'unschedulable', message: `0/${nodes.length} nodes are available: ${why || 'there are none'}.` };
+  return {
+    kind: 'unschedulable',
+    message: `0/${nodes.length} nodes are available: ${why || 'there are none'}.`,
+  };
 }
 
 export const schedulerController: Controller = {
@@ -76,7 +80,9 @@ function reportUnschedulable(pod: Pod, message: string, now: Date): Reconciliati
         type: resources.pods,
         name,
         namespace,
-        patch: { status: { conditions: withCondition(before === undefined ? [] : [before], condition, now) } },
+        patch: {
+          status: { conditions: withCondition(before === undefined ? [] : [before], condition, now) },
+        },
         patchKind: 'strategic',
         subresource: 'status',
       },

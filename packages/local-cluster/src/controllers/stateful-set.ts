@@ -57,7 +57,8 @@ function step(set: PodController, revision: string, pods: ReadonlyMap<number, Po
   for (let ordinal = 0; ordinal < replicas && (settled || parallel); ordinal++) {
     const pod = pods.get(ordinal);
     if (pod === undefined) writes.push(creation(set, revision, ordinal));
-    else if (isFinished(pod) && !isTerminating(pod)) writes.push({ kind: 'delete', type: resources.pods, object: pod });
+    else if (isFinished(pod) && !isTerminating(pod))
+      writes.push({ kind: 'delete', type: resources.pods, object: pod });
     if (pod === undefined || isTerminating(pod) || !isReady(pod)) settled = false;
   }
   const surplus = [...pods].filter(([ordinal]) => ordinal >= replicas).sort(([a], [b]) => b - a);
@@ -71,12 +72,22 @@ function step(set: PodController, revision: string, pods: ReadonlyMap<number, Po
 }
 
 /** A pod of an old template that never becomes ready must not block the template that repairs it. */
-function replaceBroken(set: PodController, revision: string, pods: ReadonlyMap<number, Pod>): readonly Write[] {
-  return replaceOutdated(set, revision, pods).filter((write) => write.kind === 'delete' && !isReady(write.object));
+function replaceBroken(
+  set: PodController,
+  revision: string,
+  pods: ReadonlyMap<number, Pod>,
+): readonly Write[] {
+  return replaceOutdated(set, revision, pods).filter(
+    (write) => write.kind === 'delete' && !isReady(write.object),
+  );
 }
 
 /** From the highest ordinal down to the partition, one at a time. */
-function replaceOutdated(set: PodController, revision: string, pods: ReadonlyMap<number, Pod>): readonly Write[] {
+function replaceOutdated(
+  set: PodController,
+  revision: string,
+  pods: ReadonlyMap<number, Pod>,
+): readonly Write[] {
   // Validated and defaulted by the API server.
   const strategy = set.spec?.['updateStrategy'] as
     | { readonly type?: string; readonly rollingUpdate?: { readonly partition?: number } }

@@ -1,4 +1,11 @@
-import { isNotFound, resourcePath, resources, type KubernetesClient, type KubernetesObject, type ResourceType } from '@weft/kubernetes';
+import {
+  isNotFound,
+  resourcePath,
+  resources,
+  type KubernetesClient,
+  type KubernetesObject,
+  type ResourceType,
+} from '@weft/kubernetes';
 import type { ClusterCache } from './cluster-cache.ts';
 import { contentHash, timestamp } from './objects.ts';
 import type { Write } from './reconcile.ts';
@@ -88,13 +95,20 @@ export class WriteExecutor {
 
   private async hasLivingOwner(object: KubernetesObject, signal: AbortSignal): Promise<boolean> {
     for (const owner of object.metadata.ownerReferences ?? []) {
-      const [group = '', version] = owner.apiVersion.includes('/') ? owner.apiVersion.split('/') : ['', owner.apiVersion];
+      const [group = '', version] = owner.apiVersion.includes('/')
+        ? owner.apiVersion.split('/')
+        : ['', owner.apiVersion];
       const type = this.cache.tracked().find((known) => known.group === group && known.kind === owner.kind);
       // An owner of an unknown kind may well exist; deleting on a guess can't be undone.
       if (type === undefined) return true;
       const namespace = type.namespaced ? object.metadata.namespace : undefined;
       try {
-        const found = await this.client.get({ ...type, version: version ?? type.version }, owner.name, namespace, { signal });
+        const found = await this.client.get(
+          { ...type, version: version ?? type.version },
+          owner.name,
+          namespace,
+          { signal },
+        );
         if (found.metadata.uid === owner.uid) return true;
       } catch (error) {
         if (!isNotFound(error)) throw error;
@@ -104,9 +118,18 @@ export class WriteExecutor {
   }
 
   /** One Event per object, reason and message; a repeat only counts it up. */
-  private async record(write: Extract<Write, { kind: 'event' }>, controller: string, signal: AbortSignal): Promise<void> {
+  private async record(
+    write: Extract<Write, { kind: 'event' }>,
+    controller: string,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { regarding, type, reason, message } = write;
-    const { name: regardingName = '', namespace = 'default', uid = '', resourceVersion = '' } = regarding.metadata;
+    const {
+      name: regardingName = '',
+      namespace = 'default',
+      uid = '',
+      resourceVersion = '',
+    } = regarding.metadata;
     const name = `${regardingName}.${contentHash([uid, reason, message], 16)}`;
     const now = timestamp(new Date());
     try {
@@ -126,7 +149,17 @@ export class WriteExecutor {
       const source = { component: controller };
       await this.client.create(
         resources.events,
-        { metadata: { name, namespace }, involvedObject, type, reason, message, source, count: 1, firstTimestamp: now, lastTimestamp: now },
+        {
+          metadata: { name, namespace },
+          involvedObject,
+          type,
+          reason,
+          message,
+          source,
+          count: 1,
+          firstTimestamp: now,
+          lastTimestamp: now,
+        },
         { signal },
       );
     }

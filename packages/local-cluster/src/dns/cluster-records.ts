@@ -22,7 +22,8 @@ export function clusterRecords(
     if (!suffix.every((label, index) => labels[index] === label)) return undefined;
     const [kind, namespace, owner, ...rest] = labels.slice(suffix.length);
     if (kind === undefined) return [];
-    if (view.get(resources.namespaces, namespace ?? '') === undefined) return namespace === undefined ? [] : undefined;
+    if (view.get(resources.namespaces, namespace ?? '') === undefined)
+      return namespace === undefined ? [] : undefined;
     if (owner === undefined) return [];
     if (kind === 'pod') return rest.length === 0 ? podRecords(name, owner) : undefined;
     if (kind !== 'svc') return undefined;
@@ -96,9 +97,7 @@ function portRecords(
     return ports.length === 0 ? undefined : ports.map(({ port }) => srv(port, base));
   }
   const records = endpointsOf(view, service).flatMap(({ endpoint, slice }) =>
-    (slice.ports ?? [])
-      .filter(wanted)
-      .map(({ port = 0 }) => srv(port, `${hostnameOf(endpoint)}.${base}`)),
+    (slice.ports ?? []).filter(wanted).map(({ port = 0 }) => srv(port, `${hostnameOf(endpoint)}.${base}`)),
   );
   return records.length === 0 ? undefined : records;
 }
@@ -130,7 +129,10 @@ function endpointsOf(
 ): readonly { readonly endpoint: Endpoint; readonly slice: EndpointSlice }[] {
   return view
     .list(resources.endpointSlices, service.metadata.namespace)
-    .filter((slice) => slice.metadata.labels?.[SERVICE_NAME] === service.metadata.name && slice.addressType === 'IPv4')
+    .filter(
+      (slice) =>
+        slice.metadata.labels?.[SERVICE_NAME] === service.metadata.name && slice.addressType === 'IPv4',
+    )
     .flatMap((slice) =>
       (slice.endpoints ?? [])
         .filter((endpoint) => endpoint.conditions?.ready !== false)

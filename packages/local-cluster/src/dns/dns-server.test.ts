@@ -6,7 +6,10 @@ import { staticView } from '../controllers/testing/static-view.ts';
 import { clusterRecords } from './cluster-records.ts';
 import { answer } from './dns-server.ts';
 
-const service = (name: string, spec: Service['spec']): Service => ({ metadata: { name, namespace: 'shop' }, spec: spec ?? {} });
+const service = (name: string, spec: Service['spec']): Service => ({
+  metadata: { name, namespace: 'shop' },
+  spec: spec ?? {},
+});
 const slice: EndpointSlice = {
   metadata: { name: 'db-1', namespace: 'shop', labels: { 'kubernetes.io/service-name': 'db' } },
   addressType: 'IPv4',
@@ -20,8 +23,18 @@ const slice: EndpointSlice = {
 const pod: Pod = { metadata: { name: 'p', namespace: 'shop' } };
 const view = staticView(
   [resources.namespaces, { metadata: { name: 'shop' } }],
-  [resources.services, service('web', { clusterIP: '10.96.0.7', clusterIPs: ['10.96.0.7'], ports: [{ name: 'http', port: 80 }] })],
-  [resources.services, service('db', { clusterIP: 'None', clusterIPs: ['None'], ports: [{ name: 'sql', port: 5432 }] })],
+  [
+    resources.services,
+    service('web', {
+      clusterIP: '10.96.0.7',
+      clusterIPs: ['10.96.0.7'],
+      ports: [{ name: 'http', port: 80 }],
+    }),
+  ],
+  [
+    resources.services,
+    service('db', { clusterIP: 'None', clusterIPs: ['None'], ports: [{ name: 'sql', port: 5432 }] }),
+  ],
   [resources.services, service('ext', { type: 'ExternalName', externalName: 'example.org' })],
   [resources.endpointSlices, slice],
   [resources.pods, pod],
@@ -35,7 +48,8 @@ function ask(name: string, type: 'A' | 'AAAA' | 'SRV' | 'PTR' | 'CNAME' = 'A'): 
   return decode(reply);
 }
 
-const data = (packet: Packet) => packet.answers?.map((record) => ('data' in record ? record.data : undefined));
+const data = (packet: Packet) =>
+  packet.answers?.map((record) => ('data' in record ? record.data : undefined));
 
 describe('cluster DNS', () => {
   const cases: readonly [string, 'A' | 'AAAA' | 'SRV' | 'PTR' | 'CNAME', readonly unknown[]][] = [
@@ -49,7 +63,11 @@ describe('cluster DNS', () => {
     ['10-244-3-4.shop.pod.cluster.local', 'A', ['10.244.3.4']],
     ['7.0.96.10.in-addr.arpa', 'PTR', ['web.shop.svc.cluster.local']],
     ['5.0.244.10.in-addr.arpa', 'PTR', ['db-0.db.shop.svc.cluster.local']],
-    ['_http._tcp.web.shop.svc.cluster.local', 'SRV', [{ priority: 0, weight: 100, port: 80, target: 'web.shop.svc.cluster.local' }]],
+    [
+      '_http._tcp.web.shop.svc.cluster.local',
+      'SRV',
+      [{ priority: 0, weight: 100, port: 80, target: 'web.shop.svc.cluster.local' }],
+    ],
     [
       '_sql._tcp.db.shop.svc.cluster.local',
       'SRV',
@@ -83,7 +101,8 @@ describe('cluster DNS', () => {
   });
 
   it('truncates over UDP what does not fit, and sends it whole over TCP', () => {
-    const many = () => Array.from({ length: 60 }, (_, i) => ({ name: 'x', type: 'A' as const, ttl: 5, data: `10.0.0.${i}` }));
+    const many = () =>
+      Array.from({ length: 60 }, (_, i) => ({ name: 'x', type: 'A' as const, ttl: 5, data: `10.0.0.${i}` }));
     const query = encode({ type: 'query', id: 1, questions: [{ type: 'A', name: 'x', class: 'IN' }] });
     const overUdp = decode(answer(query, many, 'cluster.local', 'udp') ?? Buffer.alloc(0));
     expect(overUdp.answers).toHaveLength(0);

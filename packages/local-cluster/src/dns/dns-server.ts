@@ -13,12 +13,22 @@ import { describeError, type Logger } from '@weft/telemetry';
 
 export type RecordType = 'A' | 'AAAA' | 'CNAME' | 'PTR' | 'SRV';
 export type DnsRecord =
-  | { readonly name: string; readonly type: 'A' | 'AAAA' | 'CNAME' | 'PTR'; readonly ttl: number; readonly data: string }
+  | {
+      readonly name: string;
+      readonly type: 'A' | 'AAAA' | 'CNAME' | 'PTR';
+      readonly ttl: number;
+      readonly data: string;
+    }
   | {
       readonly name: string;
       readonly type: 'SRV';
       readonly ttl: number;
-      readonly data: { readonly priority: number; readonly weight: number; readonly port: number; readonly target: string };
+      readonly data: {
+        readonly priority: number;
+        readonly weight: number;
+        readonly port: number;
+        readonly target: string;
+      };
     };
 
 /**
@@ -129,7 +139,10 @@ export function answer(
   const desired = (query.flags ?? 0) & RECURSION_DESIRED;
   const [question, ...more] = query.questions ?? [];
   if (question === undefined || more.length > 0) {
-    return encode({ ...base, flags: desired | (question === undefined ? RCODE_FORMAT_ERROR : RCODE_NOT_IMPLEMENTED) });
+    return encode({
+      ...base,
+      flags: desired | (question === undefined ? RCODE_FORMAT_ERROR : RCODE_NOT_IMPLEMENTED),
+    });
   }
   const name = question.name.toLowerCase().replace(/\.$/, '');
   const found = records(name, question.type as RecordType); // other types simply match no record
@@ -142,9 +155,7 @@ export function answer(
     // dns-packet names are as the client wrote them: resolvers that randomise case compare.
     answers: answers.map((record) => ({ ...record, name: question.name }) as Answer), // same shape, wider union
     ...(answers.length === 0 ? { authorities: [startOfAuthority(domain)] } : {}),
-    ...(edns === undefined
-      ? {}
-      : { additionals: [optRecord] }),
+    ...(edns === undefined ? {} : { additionals: [optRecord] }),
   };
   const bytes = encode(reply);
   if (transport === 'tcp' || bytes.length <= udpLimit(edns)) return bytes;

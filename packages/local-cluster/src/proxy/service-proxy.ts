@@ -1,4 +1,10 @@
-import { Reflector, resources, type EndpointSlice, type KubernetesClient, type Service } from '@weft/kubernetes';
+import {
+  Reflector,
+  resources,
+  type EndpointSlice,
+  type KubernetesClient,
+  type Service,
+} from '@weft/kubernetes';
 import { describeError, type Logger } from '@weft/telemetry';
 import { run } from '../cluster/commands.ts';
 import { serviceRules, type ProxyNode } from './service-rules.ts';

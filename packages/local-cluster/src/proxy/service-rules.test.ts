@@ -21,12 +21,21 @@ function slice(...endpoints: NonNullable<EndpointSlice['endpoints']>): EndpointS
   };
 }
 
-const ready = (ip: string, nodeName = 'node-1') => ({ addresses: [ip], nodeName, conditions: { ready: true } });
-const leaving = (ip: string) => ({ addresses: [ip], conditions: { ready: false, serving: true, terminating: true } });
+const ready = (ip: string, nodeName = 'node-1') => ({
+  addresses: [ip],
+  nodeName,
+  conditions: { ready: true },
+});
+const leaving = (ip: string) => ({
+  addresses: [ip],
+  conditions: { ready: false, serving: true, terminating: true },
+});
 
 describe('service rules', () => {
   it('send a Service to its endpoints at random and refuse whatever is left', () => {
-    expect(serviceRules([service({})], [slice(ready('10.244.0.2'), ready('10.244.1.2', 'node-2'))], node)).toBe(`\
+    expect(
+      serviceRules([service({})], [slice(ready('10.244.0.2'), ready('10.244.1.2', 'node-2'))], node),
+    ).toBe(`\
 table ip weft-services {}
 delete table ip weft-services
 table ip weft-services {
@@ -91,30 +100,48 @@ table ip weft-services {
   it('fall back to terminating endpoints that still serve when no other is left', () => {
     const rules = serviceRules([service({})], [slice(leaving('10.244.0.9'))], node);
     expect(rules).toContain('goto endpoint/10.244.0.9/8080/tcp');
-    expect(serviceRules([service({})], [slice(leaving('10.244.0.9'), ready('10.244.0.2'))], node)).not.toContain('10.244.0.9');
+    expect(
+      serviceRules([service({})], [slice(leaving('10.244.0.9'), ready('10.244.0.2'))], node),
+    ).not.toContain('10.244.0.9');
   });
 
   it('keep to this node where the traffic policy says so, for inside and outside apart', () => {
     const spec = { internalTrafficPolicy: 'Local', ports: [{ name: 'http', port: 80, nodePort: 30080 }] };
-    const rules = serviceRules([service(spec)], [slice(ready('10.244.0.2'), ready('10.244.1.2', 'node-2'))], node);
-    expect(rules).toMatch(/chain service\/shop\/web\/80\/tcp \{[^}]*goto endpoint\/10\.244\.0\.2\/8080\/tcp;/);
+    const rules = serviceRules(
+      [service(spec)],
+      [slice(ready('10.244.0.2'), ready('10.244.1.2', 'node-2'))],
+      node,
+    );
+    expect(rules).toMatch(
+      /chain service\/shop\/web\/80\/tcp \{[^}]*goto endpoint\/10\.244\.0\.2\/8080\/tcp;/,
+    );
     expect(rules).toMatch(/chain external\/shop\/web\/80\/tcp \{[^}]*numgen random mod 2/);
     expect(rules).toContain('tcp . 30080 : goto external/shop/web/80/tcp');
   });
 
   it('stick to an endpoint by client address when asked to', () => {
-    const rules = serviceRules([service({ sessionAffinity: 'ClientIP' })], [slice(ready('10.244.0.2'), ready('10.244.0.3'))], node);
+    const rules = serviceRules(
+      [service({ sessionAffinity: 'ClientIP' })],
+      [slice(ready('10.244.0.2'), ready('10.244.0.3'))],
+      node,
+    );
     expect(rules).toContain('jhash ip saddr mod 2');
   });
 
   it('answer on load balancer addresses, and refuse them when nothing is behind', () => {
     const status = { loadBalancer: { ingress: [{ ip: '172.18.0.193' }] } };
-    const rules = serviceRules([service({ type: 'LoadBalancer' }, status)], [slice(ready('10.244.0.2'))], node);
+    const rules = serviceRules(
+      [service({ type: 'LoadBalancer' }, status)],
+      [slice(ready('10.244.0.2'))],
+      node,
+    );
     expect(rules).toContain('172.18.0.193 . tcp . 80 : goto external/shop/web/80/tcp');
     expect(rules).toContain('ip daddr { 10.96.0.0/16, 172.18.0.193 } reject');
   });
 
   it('ignore headless Services', () => {
-    expect(serviceRules([service({ clusterIPs: ['None'] })], [slice(ready('10.244.0.2'))], node)).not.toContain('10.244.0.2');
+    expect(
+      serviceRules([service({ clusterIPs: ['None'] })], [slice(ready('10.244.0.2'))], node),
+    ).not.toContain('10.244.0.2');
   });
 });

@@ -38,8 +38,12 @@ export function serviceRules(
 ): string {
   const plans = services.flatMap((service) => planPorts(service, slices, node)).sort(byChain);
   const served = plans.filter(({ endpoints }) => endpoints.length > 0);
-  const endpoints = new Map(served.flatMap((plan) => plan.endpoints.map((ip) => [endpointChain(ip, plan), { ip, plan }])));
-  const byAddress = served.flatMap((plan) => plan.addresses.map((address) => `${address} : goto ${plan.chain}`));
+  const endpoints = new Map(
+    served.flatMap((plan) => plan.endpoints.map((ip) => [endpointChain(ip, plan), { ip, plan }])),
+  );
+  const byAddress = served.flatMap((plan) =>
+    plan.addresses.map((address) => `${address} : goto ${plan.chain}`),
+  );
   const byNodePort = served.flatMap(({ nodePort, protocol, chain }) =>
     nodePort === undefined ? [] : [`${protocol} . ${nodePort} : goto ${chain}`],
   );
@@ -100,8 +104,13 @@ function planPorts(service: Service, slices: readonly EndpointSlice[], node: Pro
   );
   return (spec.ports ?? []).flatMap((port): readonly PortPlan[] => {
     const protocol = (port.protocol ?? 'TCP').toLowerCase();
-    const plan = (side: 'internal' | 'external', addresses: readonly string[], nodePort?: number): PortPlan => {
-      const local = (side === 'internal' ? spec.internalTrafficPolicy : spec.externalTrafficPolicy) === 'Local';
+    const plan = (
+      side: 'internal' | 'external',
+      addresses: readonly string[],
+      nodePort?: number,
+    ): PortPlan => {
+      const local =
+        (side === 'internal' ? spec.internalTrafficPolicy : spec.externalTrafficPolicy) === 'Local';
       return {
         chain: `${side === 'internal' ? 'service' : 'external'}/${namespace}/${name}/${port.port}/${protocol}`,
         protocol,
@@ -117,13 +126,18 @@ function planPorts(service: Service, slices: readonly EndpointSlice[], node: Pro
 }
 
 /** `ip:port` of the ready endpoints; of the terminating ones that still serve when there is no other. */
-function endpointsOf(slices: readonly EndpointSlice[], port: ServicePort, nodeName: string | undefined): readonly string[] {
+function endpointsOf(
+  slices: readonly EndpointSlice[],
+  port: ServicePort,
+  nodeName: string | undefined,
+): readonly string[] {
   const ready = new Set<string>();
   const leaving = new Set<string>();
   for (const slice of slices) {
     const target = slice.ports?.find(
       (candidate) =>
-        (candidate.name ?? '') === (port.name ?? '') && (candidate.protocol ?? 'TCP') === (port.protocol ?? 'TCP'),
+        (candidate.name ?? '') === (port.name ?? '') &&
+        (candidate.protocol ?? 'TCP') === (port.protocol ?? 'TCP'),
     );
     if (target?.port === undefined) continue;
     for (const { addresses, conditions, nodeName: at } of slice.endpoints ?? []) {
@@ -140,7 +154,9 @@ function pick(plan: PortPlan): string {
   const { endpoints, sticky } = plan;
   const [only] = endpoints;
   if (endpoints.length === 1 && only !== undefined) return `goto ${endpointChain(only, plan)}`;
-  const choice = sticky ? `jhash ip saddr mod ${endpoints.length} seed 0x1` : `numgen random mod ${endpoints.length}`;
+  const choice = sticky
+    ? `jhash ip saddr mod ${endpoints.length} seed 0x1`
+    : `numgen random mod ${endpoints.length}`;
   return `${choice} vmap { ${endpoints.map((ip, index) => `${index} : goto ${endpointChain(ip, plan)}`).join(', ')} }`;
 }
 
@@ -158,7 +174,8 @@ function chain(name: string, rules: readonly string[]): string {
 }
 
 function map(name: string, type: string, elements: readonly string[]): string {
-  const lines = elements.length === 0 ? '' : `    elements = {\n      ${[...elements].sort().join(',\n      ')}\n    }\n`;
+  const lines =
+    elements.length === 0 ? '' : `    elements = {\n      ${[...elements].sort().join(',\n      ')}\n    }\n`;
   return `  map ${name} {\n    type ${type};\n${lines}  }`;
 }
 

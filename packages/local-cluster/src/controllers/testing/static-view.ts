@@ -12,7 +12,9 @@ export function staticView(...entries: readonly (readonly [ResourceType, Kuberne
   return {
     list,
     get: (type, name, namespace) =>
-      list(type).find((object) => objectKey(object) === (namespace === undefined ? name : `${namespace}/${name}`)),
+      list(type).find(
+        (object) => objectKey(object) === (namespace === undefined ? name : `${namespace}/${name}`),
+      ),
     controlledBy: (type, uid) => list(type).filter((object) => controllerOf(object)?.uid === uid),
   };
 }
