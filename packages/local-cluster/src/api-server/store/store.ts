@@ -114,6 +114,11 @@ export class Store {
     };
   }
 
+  /** Listeners of a collection, for tests and metrics. */
+  watcherCount(name: string): number {
+    return this.collections.get(name)?.listeners.size ?? 0;
+  }
+
   durable(): Promise<void> {
     return this.log?.flushed() ?? Promise.resolve();
   }
