@@ -125,6 +125,17 @@ describe('PodNetwork', () => {
     expect(await network.attachments()).toEqual([]);
   });
 
+  it('lets a pod end whose plugin was uninstalled since', async () => {
+    await network.attach(attachment);
+    await configure([{ type: 'base' }]);
+    await rm(join(directory, 'bin', 'chained'));
+    await network.detach(attachment);
+    expect(
+      (await calls()).filter(({ command }) => command === 'DEL').map(({ plugin: name }) => name),
+    ).toEqual(['base']);
+    expect(await network.attachments()).toEqual([]);
+  });
+
   it('remembers what it attached', async () => {
     await network.attach(attachment);
     expect(await network.attachments()).toEqual([attachment]);

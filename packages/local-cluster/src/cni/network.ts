@@ -104,13 +104,24 @@ export class PodNetwork {
 
   /** Goes on after a failure: what one plugin can't undo is no reason to leak what the others hold. */
   private async delete(attachment: Attachment, config: NetworkConfig, result: unknown): Promise<void> {
+    const current = await this.config().catch(() => undefined); // damaged: not the time to judge
     const failures: unknown[] = [];
     for (const plugin of config.plugins.toReversed()) {
+      if (await this.wasUninstalled(plugin, current)) continue;
       await this.invoke('DEL', attachment, config, plugin, result).catch((error: unknown) =>
         failures.push(error),
       );
     }
     if (failures.length > 0) throw failures[0];
+  }
+
+  /**
+   * A plugin that left both the configuration and the node can't undo its ADD any longer. Its pods must be able to
+   * end all the same; what it did to them ends with their network namespace.
+   */
+  private async wasUninstalled(plugin: PluginConfig, current: NetworkConfig | undefined): Promise<boolean> {
+    if (current === undefined || current.plugins.some(({ type }) => type === plugin.type)) return false;
+    return (await findPlugin(plugin.type, this.options.binDirs)) === undefined;
   }
 
   private invoke(

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
@@ -22,7 +21,7 @@ import type { Pod } from './pod.ts';
 import { DEFAULT_RESTART_BACKOFF } from './restart-backoff.ts';
 import { PodCgroups } from './sandbox/cgroup.ts';
 import { removeNetworkNamespaceFile } from './sandbox/network-namespace-file.ts';
-import { parseCapabilities, parseIdMap, type HostPrivileges } from './security.ts';
+import { readPrivileges } from './security.ts';
 import { KubeletServer } from './server/kubelet-server.ts';
 
 /** Where a node keeps its things; all of it is the node's own. */
@@ -208,14 +207,4 @@ export class Kubelet {
       await rm(directory, { recursive: true, force: true });
     }
   }
-}
-
-function readPrivileges(): HostPrivileges {
-  const read = (name: string): string => readFileSync(`/proc/self/${name}`, 'utf8');
-  return {
-    uids: parseIdMap(read('uid_map')),
-    gids: parseIdMap(read('gid_map')),
-    maySetGroups: read('setgroups').trim() === 'allow',
-    capabilities: parseCapabilities(read('status')),
-  };
 }

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import type { Container, Pod } from './pod.ts';
 
 /** What this kubelet may do with users and capabilities; read once from /proc. */
@@ -107,6 +108,17 @@ export function parseIdMap(text: string): readonly IdRange[] {
     .split('\n')
     .map((line) => line.trim().split(/\s+/).map(Number))
     .map(([first = 0, , count = 0]) => ({ first, count }));
+}
+
+/** Those of this process. */
+export function readPrivileges(): HostPrivileges {
+  const read = (name: string): string => readFileSync(`/proc/self/${name}`, 'utf8');
+  return {
+    uids: parseIdMap(read('uid_map')),
+    gids: parseIdMap(read('gid_map')),
+    maySetGroups: read('setgroups').trim() === 'allow',
+    capabilities: parseCapabilities(read('status')),
+  };
 }
 
 /** In the order of their bits. */
