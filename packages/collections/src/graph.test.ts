@@ -66,13 +66,16 @@ function createMesh(options: ConstructorParameters<typeof Graph>[0] = {}) {
   const joined = graph.join('joined', [labels, parts]);
   graph.build();
   const outputs = { weighted, bound, parts, total, joined };
-  const snapshot = () =>
-    Object.fromEntries(
+  // By every way of reading that an observer has.
+  const snapshot = () => ({
+    ...Object.fromEntries(
       Object.entries(outputs).map(([name, c]) => [
         name,
-        [...c.entries()].sort(([a], [b]) => (a < b ? -1 : 1)),
+        [...c.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, value]) => [key, value, c.get(key)]),
       ]),
-    );
+    ),
+    byGroup: ['g1', 'g2'].map((at) => itemsByGroup.lookup(at)),
+  });
   return { graph, items, selectors, groups, weighted, bound, parts, total, snapshot };
 }
 
@@ -204,6 +207,33 @@ describe('Graph', () => {
     services.set('web', { ns: 'a', selector: { app: 'web' } });
     graph.flush();
     expect(seen).toEqual([]);
+  });
+
+  it('forgets a dependency that the last run did not need', () => {
+    const graph = new Graph();
+    const switches = graph.source<string>('switches');
+    const values = graph.source<number>('values');
+    let computed = 0;
+    graph.map('chosen', {
+      from: switches,
+      uses: { values },
+      transform: (choice: string, fetch) => {
+        computed++;
+        return fetch.values.get(choice) ?? 0;
+      },
+    });
+    graph.build();
+    switches.set('s', 'a');
+    graph.flush();
+    switches.set('s', 'b');
+    graph.flush();
+    computed = 0;
+    values.set('a', 1);
+    graph.flush();
+    expect(computed).toBe(0);
+    values.set('b', 1);
+    graph.flush();
+    expect(computed).toBe(1);
   });
 
   it('stops at a value that comes out equal', () => {

@@ -172,7 +172,12 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     await caches;
     const webhooks = new WebhookServer({
       certificates,
-      admit: (request) => admit(request, meshNow().rootNamespace),
+      admit: (request) => {
+        const { rootNamespace, trustDomain } = meshNow();
+        const has = (ns: string, account: string): boolean =>
+          sources.serviceAccounts.get(`${ns}/${account}`) === true;
+        return admit(request, { rootNamespace, accounts: { trustDomain, has } });
+      },
       registry,
       logger: logger.scope('webhook'),
     });

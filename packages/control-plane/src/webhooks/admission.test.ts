@@ -1,6 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
 import { parse } from 'yaml';
-import { type AdmissionRequest, admit, parseAdmissionReview } from './admission.ts';
+import { type AdmissionContext, type AdmissionRequest, admit, parseAdmissionReview } from './admission.ts';
+
+const context: AdmissionContext = {
+  rootNamespace: 'istio-system',
+  accounts: { trustDomain: 'cluster.local', has: (namespace) => namespace !== 'shpo' },
+};
 
 function review(kind: string, spec: string, namespace = 'shop') {
   const request: AdmissionRequest = {
@@ -10,7 +15,7 @@ function review(kind: string, spec: string, namespace = 'shop') {
     namespace,
     object: { metadata: { name: 'p' }, spec: parse(spec) as unknown },
   };
-  return admit(request, 'istio-system');
+  return admit(request, context);
 }
 
 const from = (source: string): string => `{ rules: [{ from: [{ source: { ${source} } }] }] }`;
@@ -123,6 +128,24 @@ describe('admission of AuthorizationPolicy', () => {
   });
 });
 
+describe('admission of a policy that names accounts', () => {
+  it.each([
+    [
+      'principals: ["cluster.local/ns/shpo/sa/web", "cluster.local/ns/shop/sa/web"]',
+      ['web in namespace shpo'],
+    ],
+    ['notPrincipals: ["cluster.local/ns/shpo/sa/web"]', ['web in namespace shpo']],
+    ['serviceAccounts: [shpo/web, web]', ['web in namespace shpo']],
+    ['principals: ["cluster.local/ns/shpo/*", "*/ns/shpo/sa/web", "other/ns/shpo/sa/web"]', []],
+  ])('warns of those that do not exist: %s', (source, accounts) => {
+    const { allowed, warnings = [] } = review('AuthorizationPolicy', from(source));
+    expect(allowed).toBe(true);
+    expect(warnings).toEqual(
+      accounts.map((account) => expect.stringContaining(`no service account ${account}`)),
+    );
+  });
+});
+
 describe('admission of PeerAuthentication', () => {
   it.each([
     ['{ mtls: { mode: STRICT } }', undefined],
@@ -150,7 +173,7 @@ describe('admission of PeerAuthentication', () => {
 describe('admission', () => {
   it('lets deletions and other kinds pass', () => {
     const kind = { group: 'security.istio.io', kind: 'AuthorizationPolicy' };
-    expect(admit({ uid: 'u', kind, operation: 'DELETE', object: null }, 'r')).toEqual({
+    expect(admit({ uid: 'u', kind, operation: 'DELETE', object: null }, context)).toEqual({
       uid: 'u',
       allowed: true,
     });

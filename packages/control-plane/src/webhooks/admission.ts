@@ -6,6 +6,7 @@ import {
   policyObject,
 } from '../sources/policy-objects.ts';
 import type { Verdict } from './field-errors.ts';
+import { type KnownAccounts, unknownAccountWarnings } from './unknown-accounts.ts';
 import { validateAuthorizationPolicy } from './validate-authorization-policy.ts';
 import { validatePeerAuthentication } from './validate-peer-authentication.ts';
 
@@ -30,11 +31,16 @@ export interface AdmissionResponse {
   readonly warnings?: readonly string[];
 }
 
+export interface AdmissionContext {
+  readonly rootNamespace: string;
+  readonly accounts: KnownAccounts;
+}
+
 /** kubectl cuts warnings after this many characters anyway. */
 const MAX_WARNING_LENGTH = 256;
 
 /** Objects of kinds that the mesh doesn't validate are allowed: the configuration decides what comes here. */
-export function admit(request: AdmissionRequest, rootNamespace: string): AdmissionResponse {
+export function admit(request: AdmissionRequest, context: AdmissionContext): AdmissionResponse {
   const { uid, operation, object } = request;
   if (operation === 'DELETE' || object === undefined || object === null) return { uid, allowed: true };
   // On creation the namespace may be in the request only.
@@ -45,7 +51,7 @@ export function admit(request: AdmissionRequest, rootNamespace: string): Admissi
       ...object,
       metadata: { ...object.metadata, namespace },
     },
-    rootNamespace,
+    context,
   );
   const shown =
     warnings.length === 0 ? {} : { warnings: warnings.map((w) => w.slice(0, MAX_WARNING_LENGTH)) };
@@ -64,10 +70,20 @@ export function admit(request: AdmissionRequest, rootNamespace: string): Admissi
   };
 }
 
-function verdict(kind: string, object: UntypedObject, rootNamespace: string): Verdict {
+function verdict(
+  kind: string,
+  object: UntypedObject,
+  { rootNamespace, accounts }: AdmissionContext,
+): Verdict {
   switch (kind) {
-    case 'AuthorizationPolicy':
-      return validateAuthorizationPolicy(policyObject<AuthorizationPolicySpec>(object), rootNamespace);
+    case 'AuthorizationPolicy': {
+      const policy = policyObject<AuthorizationPolicySpec>(object);
+      const { errors, warnings } = validateAuthorizationPolicy(policy, rootNamespace);
+      return {
+        errors,
+        warnings: [...warnings, ...unknownAccountWarnings(policy.spec, policy.namespace, accounts)],
+      };
+    }
     case 'PeerAuthentication':
       return validatePeerAuthentication(policyObject<PeerAuthenticationSpec>(object), rootNamespace);
     default:

@@ -23,7 +23,8 @@ beforeEach(async () => {
     clock: systemClock,
     logger: silentLogger,
   });
-  const review = (r: Parameters<typeof admit>[0]) => admit(r, 'istio-system');
+  const review = (r: Parameters<typeof admit>[0]) =>
+    admit(r, { rootNamespace: 'istio-system', accounts: { trustDomain: 'cluster.local', has: () => true } });
   server = new WebhookServer({ certificates, admit: review, registry, logger: silentLogger });
   port = await server.listen(0);
 });
