@@ -3,6 +3,7 @@ import { createServer, type Server as TcpServer } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import grpc from '@grpc/grpc-js';
 import { DELTA_ADS_METHOD } from '@weft/api';
+import { createLogger, LogLevels } from '@weft/telemetry';
 import fc from 'fast-check';
 import { RESOURCES_PER_MESSAGE } from './connection.ts';
 import { DeltaClient, type DeltaClientOptions } from './delta-client.ts';
@@ -26,10 +27,20 @@ const resource = (name: string, text: string): VersionedResource =>
 const resources = (of: Record<string, string>): VersionedResource[] =>
   Object.entries(of).map(([n, t]) => resource(n, t));
 
-/** Waits for real sockets; the timeout of the test bounds it. */
+/** Waits for real sockets. Gives up loudly, since a loop that outlives its test would keep the process alive. */
 async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 2));
+  const deadline = Date.now() + 20_000;
+  while (!condition()) {
+    if (Date.now() > deadline) throw new Error(`gave up waiting: ${condition.toString()}; ${log.join('\n')}`);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
 }
+const log: string[] = [];
+const logger = createLogger({
+  scope: 'xds',
+  levels: new LogLevels('trace'),
+  sink: { write: (line) => log.push(line), flush: () => undefined },
+});
 
 class ControlPlane {
   readonly address: MemorySource;
@@ -51,6 +62,7 @@ class ControlPlane {
         return 'ztunnel';
       },
       debounceMs: 5,
+      logger,
       observer: {
         pushed: (typeUrl, count, removed) =>
           this.pushes.push(`${typeUrl === ADDRESS ? 'address' : 'policy'} +${count} -${removed}`),
@@ -79,6 +91,7 @@ class ControlPlane {
 let controlPlane: ControlPlane;
 const cleanups: (() => void | Promise<void>)[] = [];
 beforeEach(async () => {
+  log.length = 0;
   controlPlane = await new ControlPlane().listen();
 });
 afterEach(async () => {
@@ -127,6 +140,7 @@ function startProxy(o: Partial<DeltaClientOptions> = {}): Proxy {
     onReady: () => log.push('ready'),
     onConnection: (connected) => log.push(connected ? 'connected' : 'disconnected'),
     signal: abort.signal,
+    logger,
     ...o,
   });
   cleanups.push(async () => {
@@ -257,7 +271,7 @@ describe('client and server', () => {
       }),
       { numRuns: 15 },
     );
-  }, 30_000);
+  });
 });
 
 const sorted = (entries: Iterable<[string, string]>): [string, string][] =>
