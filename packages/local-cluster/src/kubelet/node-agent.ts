@@ -68,6 +68,8 @@ export class NodeAgent {
       try {
         await this.reportStatus();
         if (clock.now() - renewedAtMs >= LEASE_RENEWAL_MS) {
+          // After a gap the cluster has taken us for lost, and must be told that we are not.
+          if (clock.now() - renewedAtMs > LEASE_SECONDS * 1000) this.reported = undefined;
           await this.renewLease();
           renewedAtMs = clock.now();
         }

@@ -61,6 +61,7 @@ export class PodWorker {
   private forgotten = false;
   private verdict: PodObservation['verdict'];
   private stoppedForGood = false;
+  private released = false;
   private refreshedAtMs = 0;
   private readonly startTime: string;
   private wakeUp: (() => void) | undefined;
@@ -326,8 +327,10 @@ export class PodWorker {
 
   /** Gives back network and volumes. */
   private async release(): Promise<void> {
+    if (this.released) return;
     await this.sandbox.remove(this.pod);
     await this.volumes.tearDown();
+    this.released = true;
   }
 
   private graceMs(): number {

@@ -32,7 +32,7 @@ if (!canUnshare() && process.env.CI === 'true') throw new Error('CI must allow u
 
 inNamespaces.each(modes)('pods of %s', (who, command) => {
   it('run as their specification says, and leave nothing', async () => {
-    const [file = '', ...args] = [...command, process.execPath, scenario];
+    const [file, ...args] = [...command, process.execPath, scenario];
     const { stdout } = await run(file, args, { timeout: 60_000 });
     const seen = JSON.parse(stdout) as Record<string, unknown>; // printed by the scenario
     expect(seen).toMatchObject({
