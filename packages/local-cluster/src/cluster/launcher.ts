@@ -140,6 +140,7 @@ export async function startCluster(options: StartOptions = {}): Promise<RunningC
   try {
     await untilNodesReady({
       kubeconfig: state.kubeconfig,
+      since: new Date(daemon.startedAt),
       expected: topology.nodes.map((node) => node.name),
       timeoutMs: readyTimeoutMs,
       isAlive: () => isRunning(daemon),

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { KubernetesClient, loadKubeConfig, resources } from '@weft/kubernetes';
 import { describeError } from '@weft/telemetry';
+import { NODE_LEASE_NAMESPACE } from '../controllers/node-lifecycle.ts';
 
 export interface NodeReadiness {
   readonly name: string;
@@ -40,8 +41,17 @@ async function listReadiness(
   });
 }
 
+/** Names of the nodes whose kubelet has reported since then. */
+async function renewedLeases(client: KubernetesClient, since: Date): Promise<ReadonlySet<string>> {
+  const { items } = await client.list(resources.leases, { namespace: NODE_LEASE_NAMESPACE });
+  const renewed = items.filter(({ spec }) => Date.parse(spec?.renewTime ?? '') >= since.getTime());
+  return new Set(renewed.map(({ metadata }) => metadata.name ?? ''));
+}
+
 export interface ReadinessWait {
   readonly kubeconfig: string;
+  /** Kept data may still call a node Ready that hasn't come up this time: its Lease must be younger than this. */
+  readonly since: Date;
   readonly expected: readonly string[];
   readonly timeoutMs: number;
   /** False once the supervisor is gone: then waiting is pointless. */

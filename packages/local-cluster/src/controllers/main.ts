@@ -11,6 +11,7 @@ import { ControllerLoop } from './controller-loop.ts';
 import { daemonSetController } from './daemon-set.ts';
 import { deploymentController } from './deployment.ts';
 import { endpointsController } from './endpoints.ts';
+import { sweepEvents } from './event-expiry.ts';
 import { jobController } from './job.ts';
 import { loadBalancerController } from './load-balancer.ts';
 import { namespaceController } from './namespaces.ts';
@@ -60,6 +61,7 @@ const dns = new DnsServer({
 });
 await dns.listen();
 await loop.start();
+sweepEvents(client, logger, shutdown.signal);
 logger.info('controllers started');
 
 async function untilBootstrapped(): Promise<void> {
