@@ -14,7 +14,6 @@ const programs = {
   ip6tables: 'iptables',
   nft: 'nftables',
   ipset: 'ipset',
-  tcpdump: 'tcpdump',
   openssl: 'openssl',
 };
 

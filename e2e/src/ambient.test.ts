@@ -83,17 +83,25 @@ describe('ambient mesh', () => {
     };
 
     it('between nodes there is only TLS on port 15008', async () => {
-      const filter = `host ${pod('inside', 'client').ip} and host ${pod('inside', 'server-2').ip}`;
-      const { text, flows } = await captureOnNode(mesh, 'node-2', filter, ask('server-2'));
-      expect(flows.length).toBeGreaterThan(0);
-      expect(flows.filter((flow) => !/\.15008( |$)/.test(flow))).toEqual([]);
+      const pair = [pod('inside', 'client').ip, pod('inside', 'server-2').ip] as const;
+      const { segments, text } = await captureOnNode(mesh, 'node-2', pair, ask('server-2'));
+      expect(segments.length).toBeGreaterThan(0);
+      expect(segments.filter((s) => s.sourcePort !== 15008 && s.destinationPort !== 15008)).toEqual([]);
+      expect(text).not.toContain(HEADER);
+    });
+
+    it('on one node nothing can be read', async () => {
+      const pair = [pod('inside', 'client').ip, pod('inside', 'server-1').ip] as const;
+      const inspector = await NodeInspector.on(mesh, 'node-1');
+      const card = await inspector.interfaceOf(pair[1]);
+      const { text } = await captureOnNode(mesh, 'node-1', pair, ask('server-1'), card);
       expect(text).not.toContain(HEADER);
     });
 
     it('a pod outside is answered in plaintext, which shows that the capture can read', async () => {
-      const filter = `host ${pod('outside', 'client').ip} and host ${pod('outside', 'server-2').ip}`;
-      const { text } = await captureOnNode(mesh, 'node-2', filter, async () => {
-        await request(mesh, pod('outside', 'client'), `http://${pod('outside', 'server-2').ip}:8080/secret`);
+      const pair = [pod('outside', 'client').ip, pod('outside', 'server-2').ip] as const;
+      const { text } = await captureOnNode(mesh, 'node-2', pair, async () => {
+        await request(mesh, pod('outside', 'client'), `http://${pair[1]}:8080/secret`);
       });
       expect(text).toContain('GET /secret HTTP/1.1');
     });
@@ -269,9 +277,14 @@ describe('ambient mesh', () => {
     await open.closed;
     expect((await fromInside.stop()).bad).toEqual([]);
     expect((await fromOutside.stop()).bad).toEqual([]);
-    const { text } = await captureOnNode(mesh, 'node-2', `host ${client.ip} and tcp port 8080`, async () => {
-      await request(mesh, client, `${url}secret`);
-    });
+    const { text } = await captureOnNode(
+      mesh,
+      'node-2',
+      [client.ip, pod('inside', 'server-2').ip],
+      async () => {
+        await request(mesh, client, `${url}secret`);
+      },
+    );
     expect(text).toContain('GET /secret HTTP/1.1');
   });
 

@@ -30,10 +30,10 @@ export async function tour(mesh: LocalMesh, narrator: Narrator, shop: string): P
   promise(remote !== undefined, 'a catalog pod runs on another node than the front end');
   const node = remote.spec.nodeName ?? '';
   const address = remote.status.podIP ?? '';
-  const filter = `host ${frontend.status.podIP} and host ${address}`;
+  const pair = [frontend.status.podIP ?? '', address] as const;
 
   const before = await narrator.during(`listening on the network card of ${node}`, () =>
-    captureOnNode(mesh, node, filter, () => askDirectly(mesh, frontend, address)),
+    captureOnNode(mesh, node, pair, () => askDirectly(mesh, frontend, address)),
   );
   const requestLine = /GET \/books HTTP\/1\.1/.exec(before.text)?.[0];
   promise(requestLine !== undefined, 'without the mesh the request can be read on the wire');
@@ -46,19 +46,18 @@ export async function tour(mesh: LocalMesh, narrator: Narrator, shop: string): P
     await untilTunnelled(mesh, frontend);
   });
   const after = await narrator.during(`listening on the network card of ${node} again`, () =>
-    captureOnNode(mesh, node, filter, () => askDirectly(mesh, frontend, address)),
+    captureOnNode(mesh, node, pair, () => askDirectly(mesh, frontend, address)),
   );
   promise(
     !after.text.includes('GET /books') && !after.text.includes('HTTP/1.1'),
     'in the mesh nothing can be read on the wire',
   );
-  const ports = new Set(after.flows.flatMap((flow) => flow.split(' > ').map((end) => end.split('.').at(-1))));
   promise(
-    ports.has('15008') && !ports.has('8080'),
-    `only port 15008 is used, seen: ${[...ports].join(', ')}`,
+    after.ports.includes(15008) && !after.ports.includes(8080),
+    `only port 15008 is used, seen: ${after.ports.join(', ')}`,
   );
   narrator.evidence(
-    `the same request, same pods, no restart: ${after.flows.length} packets, all of them TLS on port 15008`,
+    `same request, same pods, no restart: ${after.segments.length} packets, all of them TLS on port 15008`,
   );
   const identity = await seenIdentity(mesh, node, frontend);
   narrator.evidence(`the catalog's side saw, by certificate: ${identity}`);

@@ -1,26 +1,40 @@
-import type { LocalMesh } from './local-mesh.ts';
+import { meshImages } from '@weft/cli';
 import { eventually } from './eventually.ts';
+import { workspace, type LocalMesh } from './local-mesh.ts';
 
-/** What a capture on a node's network card saw. */
+/** What a capture on a node's network card saw, in order. */
 export interface Capture {
-  /** Payload as tcpdump's ASCII. */
+  readonly segments: readonly CapturedSegment[];
+  /** Everything that was sent, as Latin-1. */
   readonly text: string;
-  /** `source > destination` of each packet, ports included. */
-  readonly flows: readonly string[];
+  /** Ports of either end, sorted. */
+  readonly ports: readonly number[];
+}
+export interface CapturedSegment {
+  readonly source: string;
+  readonly sourcePort: number;
+  readonly destination: string;
+  readonly destinationPort: number;
+  readonly text: string;
 }
 
+/** Gives the kernel and the log time to hand over the last segments. */
+const SETTLE_MS = 500;
+
 /**
- * Listens on a node's card (not inside a pod) while the work goes on. It is a pod with the node's network, so it needs
- * nothing but Kubernetes; on a real node the same command does.
+ * Listens on a node's card (not inside a pod) to what two addresses say to each other while the work goes on. It is a
+ * pod with the node's network, so it needs nothing but Kubernetes.
  */
 export async function captureOnNode(
   mesh: LocalMesh,
   node: string,
-  filter: string,
+  addresses: readonly [string, string],
   work: () => Promise<void>,
+  interfaceName = 'eth0',
 ): Promise<Capture> {
   const name = `capture-${node}`;
   await mesh.kubectl('delete', 'pod', name, '-n', 'default', '--ignore-not-found', '--now');
+  const program = `${workspace}e2e/dist/programs/capture.js`;
   await mesh.apply(
     JSON.stringify({
       apiVersion: 'v1',
@@ -33,27 +47,27 @@ export async function captureOnNode(
         terminationGracePeriodSeconds: 1,
         containers: [
           {
-            name: 'tcpdump',
-            image: 'localhost/host',
-            // -Z root: without it tcpdump changes to a user that a rootless cluster does not have.
-            command: ['tcpdump', '-i', 'eth0', '-n', '-A', '-l', '-s', '2000', '-Z', 'root', filter],
-            securityContext: { runAsUser: 0, capabilities: { add: ['NET_RAW', 'NET_ADMIN'] } },
+            name: 'capture',
+            // Any image that sees the workspace.
+            image: meshImages.images[0]?.pattern.replace('*', 'capture'),
+            command: [process.execPath, program, interfaceName, ...addresses],
+            securityContext: { runAsUser: 0, capabilities: { add: ['NET_RAW'] } },
           },
         ],
       },
     }),
   );
+  const logs = (): Promise<string> => mesh.kubectl('logs', name, '-n', 'default');
   try {
     await eventually(30_000, async () => {
-      const logs = await mesh.kubectl('logs', name, '-n', 'default');
-      if (!logs.includes('listening on')) throw new Error(`tcpdump does not listen: ${logs}`);
+      if (!(await logs()).startsWith('listening')) throw new Error('the capture does not listen');
     });
     await work();
-    // tcpdump gets packets from the kernel in blocks.
-    await new Promise((resolve) => setTimeout(resolve, 1_200));
-    const text = await mesh.kubectl('logs', name, '-n', 'default');
-    const flows = [...text.matchAll(/ IP6? (\S+) > (\S+): /g)].map(([, from, to]) => `${from} > ${to}`);
-    return { text, flows };
+    await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+    const lines = (await logs()).split('\n').filter((line) => line.startsWith('{'));
+    const segments = lines.map((line) => JSON.parse(line) as CapturedSegment); // printed by programs/capture.ts
+    const ports = new Set(segments.flatMap((s) => [s.sourcePort, s.destinationPort]));
+    return { segments, text: segments.map((s) => s.text).join(''), ports: [...ports].sort((a, b) => a - b) };
   } finally {
     await mesh.kubectl('delete', 'pod', name, '-n', 'default', '--now', '--wait=false');
   }

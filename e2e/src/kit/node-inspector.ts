@@ -51,6 +51,14 @@ export class NodeInspector {
     return this.mesh.exec('default', this.name, 'sh', '-c', `export PATH=$PATH:/usr/sbin:/sbin; ${script}`);
   }
 
+  /** The node's end of the pod's link. */
+  async interfaceOf(podAddress: string): Promise<string> {
+    const route = await this.shell(`ip route get ${podAddress}`);
+    const found = /dev (\S+)/.exec(route)?.[1];
+    if (found === undefined) throw new Error(`no route to ${podAddress}: ${route}`);
+    return found;
+  }
+
   /** Everything of the mesh that can be seen on the node; empty when there is none. */
   async residue(): Promise<string> {
     const found = await this.shell(

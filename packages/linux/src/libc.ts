@@ -13,6 +13,7 @@ export interface Libc {
   readonly getrlimit: (resource: number, limit: Buffer) => number;
   readonly getsockopt: (fd: number, level: number, option: number, value: Buffer, length: Buffer) => number;
   readonly listen: (fd: number, backlog: number) => number;
+  readonly recv: (fd: number, buffer: Buffer, length: number, flags: number) => number;
   readonly recvmsg: (fd: number, message: Buffer, flags: number) => number;
   readonly sendmsg: (fd: number, message: Buffer, flags: number) => number;
   readonly setns: (fd: number, kind: number) => number;
@@ -41,6 +42,7 @@ function bindLibc(): Libc {
     getrlimit: bind('int getrlimit(int, void *)'),
     getsockopt: bind('int getsockopt(int, int, int, void *, void *)'),
     listen: bind('int listen(int, int)'),
+    recv: bind('long recv(int, void *, size_t, int)'),
     recvmsg: bind('long recvmsg(int, void *, int)'),
     sendmsg: bind('long sendmsg(int, void *, int)'),
     setns: bind('int setns(int, int)'),

@@ -29,6 +29,14 @@ if (reason !== undefined) console.warn(`skipped: ${reason}`);
       expect(await sandbox.call('spoofs')).toEqual({ spoofed: true, remote: '192.0.2.7' });
     });
 
+    it('captures what goes over an interface, until it is closed', async () => {
+      expect(await sandbox.call('capturesSegments')).toEqual({
+        ports: true,
+        text: expect.stringContaining('hello there'),
+        afterClose: 0,
+      });
+    });
+
     it('finds the original destination of a redirected IPv4 connection on a dual-stack listener', async () => {
       expect(await sandbox.call('findsOriginalDestination', 4)).toBe('10.9.0.2 80');
     });

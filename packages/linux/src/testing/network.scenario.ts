@@ -3,11 +3,13 @@ import { createServer, Socket, type AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { readlinkSync } from 'node:fs';
 import {
+  PacketCapture,
   createNetworkNamespace,
   createTcpListener,
   createTcpSocket,
   inNetworkNamespace,
   originalDestination,
+  parseTcpSegment,
   setTcpOptions,
   socketDescriptor,
   type NetworkNamespace,
@@ -128,4 +130,40 @@ export async function findsOriginalDestination(family: 4 | 6): Promise<string> {
   server.close();
   namespace.close();
   return text;
+}
+
+/** Captures on loopback what a client says to a server there. */
+export async function capturesSegments(): Promise<{ ports: boolean; text: string; afterClose: number }> {
+  const namespace = namespaceWithLoopback();
+  let text = '';
+  let ports = false;
+  let frames = 0;
+  const listener = inNetworkNamespace(namespace, () => createTcpListener({ host: '127.0.0.1', port: 0 }));
+  const server = createServer((socket) => socket.resume().on('end', () => socket.end('bye')));
+  server.listen({ fd: listener.fd });
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const capture = inNetworkNamespace(namespace, () =>
+    PacketCapture.open('lo', (frame) => {
+      frames++;
+      const segment = parseTcpSegment(frame);
+      if (segment?.destinationPort !== port) return;
+      ports ||= segment.source === '127.0.0.1' && segment.sourcePort !== port;
+      text += segment.payload.toString('latin1');
+    }),
+  );
+  const say = async (): Promise<void> => {
+    const { fd } = inNetworkNamespace(namespace, () => createTcpSocket({ family: 4 }));
+    const socket = new Socket({ fd }).connect({ host: '127.0.0.1', port });
+    socket.end('hello there');
+    for await (const _ of socket);
+  };
+  await say();
+  while (!text.includes('hello')) await new Promise((resolve) => setImmediate(resolve));
+  capture.close();
+  const before = frames;
+  await say();
+  server.close();
+  namespace.close();
+  return { ports, text, afterClose: frames - before };
 }

@@ -63,6 +63,7 @@ export class Sandbox {
 
   call(name: string, ...args: SandboxValue[]): Promise<SandboxValue> {
     return new Promise((resolve, reject) => {
+      if (!this.child.connected) return reject(new Error('the sandbox has ended'));
       const id = this.nextId++;
       this.waiting.set(id, { resolve, reject });
       this.child.send({ id, name, args });
