@@ -48,11 +48,16 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
   if (filterProblem !== undefined) throw new WeftError('WEFT1001', `RUST_LOG: ${filterProblem}`);
   const logger = createLogger({ scope: 'ztunnel', format: config.logFormat, levels, sink });
   checkPrivileges(config.sockets);
-  logger.info('starting', { version, node: config.nodeName, fileLimit: raiseFileLimit(), dataThreads: config.dataThreads });
+  logger.info('starting', {
+    version,
+    node: config.nodeName,
+    fileLimit: raiseFileLimit(),
+    dataThreads: config.dataThreads,
+  });
 
   const state = new MeshState();
   const registry = createMetricsRegistry();
-  const istioVersion = String(config.nodeMetadata.get('ISTIO_VERSION') ?? 'unknown');
+  const { istioVersion } = config;
   const metrics = new ZtunnelMetrics(registry, { istioVersion, pods: () => pods });
   const readiness = new Readiness(Object.values(Gate));
   const access = new AccessLog(logger.scope('access'));
@@ -90,7 +95,10 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
     order: (connection, order) => threads.order(connection, order),
   });
 
-  const onData = (message: Exclude<ToControl, { kind: 'answer' }>, reply: (message: ToData) => void): void => {
+  const onData = (
+    message: Exclude<ToControl, { kind: 'answer' }>,
+    reply: (message: ToData) => void,
+  ): void => {
     switch (message.kind) {
       case 'outbound':
       case 'inbound-plaintext':
@@ -103,7 +111,7 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
         }
         return;
       case 'closed':
-        return connections.closed(message.connection, message.received, message.sent, message.failure);
+        return controller.onClosed(message);
       case 'trouble':
         access.refused('inbound', message.peer, undefined, message.failure);
         return metrics.errors.inc({ code: message.failure.code });
@@ -137,7 +145,17 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
       connections: connections.all(),
     });
   const servers = [
-    { server: adminServer({ configDump: dump, connections: () => listConnections(connections), levels, logFilter: config.logFilter, quit }), port: config.ports.admin, host: 'localhost' },
+    {
+      server: adminServer({
+        configDump: dump,
+        connections: () => listConnections(connections),
+        levels,
+        logFilter: config.logFilter,
+        quit,
+      }),
+      port: config.ports.admin,
+      host: 'localhost',
+    },
     { server: statsServer(registry), port: config.ports.stats, host: undefined },
     { server: readinessServer(readiness), port: config.ports.readiness, host: undefined },
   ];
@@ -159,11 +177,13 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
     logger.info('synced with the control plane', state.workloads.sizes);
     const { podName, podNamespace, serviceAccount, zdsSocket } = config;
     if (podName !== '' && podNamespace !== '' && serviceAccount !== '') {
-      await podRegistry.startSelf({ name: podName, namespace: podNamespace, serviceAccount }).catch((error: unknown) => {
-        const failure = new WeftError('WEFT1330', 'the own pod', { cause: error });
-        count(failure);
-        logger.error(describeError(failure), { code: failure.code });
-      });
+      await podRegistry
+        .startSelf({ name: podName, namespace: podNamespace, serviceAccount })
+        .catch((error: unknown) => {
+          const failure = new WeftError('WEFT1330', 'the own pod', { cause: error });
+          count(failure);
+          logger.error(describeError(failure), { code: failure.code });
+        });
     }
     const connect = (): ReturnType<typeof connectSeqpacket> => connectSeqpacket(zdsSocket);
     await runZdsClient({ pods, connect, logger: zdsLogger, signal: end.signal, onError: count });
@@ -176,12 +196,16 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
           config,
           address,
           state,
+          metrics,
           logger: logger.scope('xds'),
           signal: end.signal,
           onReady: () => void onSynced().catch(fail),
           onConnection: (connected, reason) => {
             if (!connected && !end.signal.aborted) metrics.xdsTerminations.inc({ reason: 'Reconnect' });
-            logger.info(connected ? 'connected to the control plane' : 'no connection to the control plane', { address, reason });
+            logger.info(connected ? 'connected to the control plane' : 'no connection to the control plane', {
+              address,
+              reason,
+            });
           },
         });
 
@@ -189,7 +213,8 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
     if (end.signal.aborted) resolve();
     else end.signal.addEventListener('abort', () => resolve(), { once: true });
   });
-  if (fatal === undefined) await drain(threads, config.drainDeadlineMs, (told) => logger.info(told), connections);
+  if (fatal === undefined)
+    await drain(threads, config.drainDeadlineMs, (told) => logger.info(told), connections);
   else logger.error(describeError(fatal));
   await mesh?.done;
   gate.close();
@@ -201,7 +226,12 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
   if (fatal !== undefined) throw fatal;
 }
 
-async function drain(threads: DataThreads, deadlineMs: number, tell: (told: string) => void, connections: ConnectionTable): Promise<void> {
+async function drain(
+  threads: DataThreads,
+  deadlineMs: number,
+  tell: (told: string) => void,
+  connections: ConnectionTable,
+): Promise<void> {
   tell('draining');
   let timer: NodeJS.Timeout | undefined;
   const deadline = new Promise<'late'>((resolve) => {
@@ -210,7 +240,11 @@ async function drain(threads: DataThreads, deadlineMs: number, tell: (told: stri
   const outcome = await Promise.race([threads.drain(), deadline]);
   clearTimeout(timer);
   if (outcome !== 'late') return tell('drained');
-  const failure: Failure = { code: 'WEFT1341', message: `cut after ${deadlineMs} ms of draining`, flag: 'CONNECT' };
+  const failure: Failure = {
+    code: 'WEFT1341',
+    message: `cut after ${deadlineMs} ms of draining`,
+    flag: 'CONNECT',
+  };
   connections.lost(() => true, failure);
 }
 

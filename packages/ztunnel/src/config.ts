@@ -1,6 +1,13 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { DEFAULT_CLUSTER_DOMAIN, DEFAULT_CLUSTER_ID, DEFAULT_TRUST_DOMAIN, Path, Port, ZTUNNEL_MARK } from '@weft/api';
+import {
+  DEFAULT_CLUSTER_DOMAIN,
+  DEFAULT_CLUSTER_ID,
+  DEFAULT_TRUST_DOMAIN,
+  Path,
+  Port,
+  ZTUNNEL_MARK,
+} from '@weft/api';
 import { Environment, WeftError, type LogFormat } from '@weft/telemetry';
 import type { SocketSettings, TunnelSettings } from './data/messages.ts';
 
@@ -31,6 +38,7 @@ export interface Config {
   /** RUST_LOG's syntax: `info,access=debug`. */
   readonly logFilter: string;
   readonly nodeMetadata: ReadonlyMap<string, unknown>;
+  readonly istioVersion: string;
   readonly ports: { readonly admin: number; readonly stats: number; readonly readiness: number };
 }
 
@@ -59,7 +67,6 @@ export function loadConfig(variables: Readonly<Record<string, string | undefined
   const env = new Environment(variables);
   refuseUnsupported(env);
   const token = tokenSource(env);
-  const metadata = nodeMetadata(env);
   const mark = env.integer('PACKET_MARK', ZTUNNEL_MARK, { min: 0, max: 0xffff_ffff });
   return {
     network: env.string('NETWORK', ''),
@@ -79,8 +86,14 @@ export function loadConfig(variables: Readonly<Record<string, string | undefined
     dataThreads: dataThreads(env, availableParallelism()),
     sockets: socketSettings(env, mark),
     tunnels: {
-      streamWindowBytes: env.integer('HTTP2_STREAM_WINDOW_SIZE', 4_194_304, { min: 65_535, max: 2 ** 31 - 1 }),
-      connectionWindowBytes: env.integer('HTTP2_CONNECTION_WINDOW_SIZE', 16_777_216, { min: 65_535, max: 2 ** 31 - 1 }),
+      streamWindowBytes: env.integer('HTTP2_STREAM_WINDOW_SIZE', 4_194_304, {
+        min: 65_535,
+        max: 2 ** 31 - 1,
+      }),
+      connectionWindowBytes: env.integer('HTTP2_CONNECTION_WINDOW_SIZE', 16_777_216, {
+        min: 65_535,
+        max: 2 ** 31 - 1,
+      }),
       maxFrameBytes: env.integer('HTTP2_FRAME_SIZE', 1_048_576, { min: 16_384, max: 2 ** 24 - 1 }),
       maxStreamsPerConnection: env.integer('POOL_MAX_STREAMS_PER_CONNECTION', 100, { min: 1, max: 65_535 }),
       unusedReleaseMs: env.durationMs('POOL_UNUSED_RELEASE_TIMEOUT', 300_000),
@@ -91,7 +104,8 @@ export function loadConfig(variables: Readonly<Record<string, string | undefined
     policyInfoLogging: env.optional('AUTHZ_POLICY_INFO_LOGGING') === 'true',
     logFormat: env.optional('LOG_FORMAT') === 'json' ? 'json' : 'plain',
     logFilter: env.string('RUST_LOG', 'info'),
-    nodeMetadata: metadata,
+    nodeMetadata: nodeMetadata(env),
+    istioVersion: env.string('ISTIO_META_ISTIO_VERSION', 'unknown'),
     ports: { admin: Port.ztunnelAdmin, stats: Port.stats, readiness: Port.readiness },
   };
 }
@@ -194,7 +208,8 @@ function cpuQuantity(env: Environment, name: string): number | undefined {
   const value = env.optional(name) ?? '';
   if (value === '') return undefined;
   const match = /^(\d+(?:\.\d+)?)(m?)$/.exec(value);
-  if (match === null) throw new WeftError('WEFT1001', `${name}=${value}: expected a CPU quantity such as 2 or 500m`);
+  if (match === null)
+    throw new WeftError('WEFT1001', `${name}=${value}: expected a CPU quantity such as 2 or 500m`);
   return Math.ceil(Number(match[1]) / (match[2] === 'm' ? 1000 : 1));
 }
 

@@ -1,4 +1,11 @@
-import { AdminServer, metricsContentType, type AdminHandler, type LogLevels, type MetricsRegistry, type Readiness } from '@weft/telemetry';
+import {
+  AdminServer,
+  metricsContentType,
+  type AdminHandler,
+  type LogLevels,
+  type MetricsRegistry,
+  type Readiness,
+} from '@weft/telemetry';
 import { changeLogging } from './logging.ts';
 
 export interface AdminOptions {
@@ -15,7 +22,9 @@ const methodNotAllowed = { status: 405, body: 'Method Not Allowed\n' };
 export function adminServer({ configDump, connections, levels, logFilter, quit }: AdminOptions): AdminServer {
   const json = (value: () => unknown): AdminHandler => {
     return ({ method }) =>
-      method === 'GET' ? { contentType: 'application/json', body: JSON.stringify(value(), undefined, 2) } : methodNotAllowed;
+      method === 'GET'
+        ? { contentType: 'application/json', body: JSON.stringify(value(), undefined, 2) }
+        : methodNotAllowed;
   };
   return new AdminServer({
     '/': () => ({ contentType: 'text/html; charset=utf-8', body: INDEX }),

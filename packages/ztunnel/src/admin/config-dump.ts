@@ -3,7 +3,7 @@ import type { CertificateState } from '@weft/spiffe';
 import type { Config } from '../config.ts';
 import type { OpenConnection } from '../control/connection-table.ts';
 import type { Pod } from '../inpod/pod-manager.ts';
-import { formatSocketAddress } from '../state/ip-address.ts';
+import { Cidr, formatSocketAddress } from '../state/ip-address.ts';
 import type { MeshState } from '../state/mesh-state.ts';
 import type { Policy } from '../state/policy.ts';
 import {
@@ -92,7 +92,10 @@ function dumpService(s: Service, endpoints: Iterable<Workload>): unknown {
     endpoints: dumpEndpoints(s.key, endpoints),
     subjectAltNames: s.subjectAltNames,
     waypoint: s.waypoint && dumpGateway(s.waypoint),
-    weightedWaypoints: s.weightedWaypoints.map(({ destination, weight }) => ({ ...dumpGateway(destination), weight })),
+    weightedWaypoints: s.weightedWaypoints.map(({ destination, weight }) => ({
+      ...dumpGateway(destination),
+      weight,
+    })),
     loadBalancer: s.loadBalancer,
     ipFamilies: s.ipFamilies,
     canonical: s.canonical,
@@ -104,7 +107,11 @@ function dumpEndpoints(key: Service['key'], endpoints: Iterable<Workload>): unkn
   return Object.fromEntries(
     [...endpoints].map((w) => [
       w.uid,
-      { workloadUid: w.uid, port: dumpPorts(w.services.get(key)), status: w.isHealthy ? 'Healthy' : 'Unhealthy' },
+      {
+        workloadUid: w.uid,
+        port: dumpPorts(w.services.get(key)),
+        status: w.isHealthy ? 'Healthy' : 'Unhealthy',
+      },
     ]),
   );
 }
@@ -113,9 +120,15 @@ function dumpPorts(ports: PortMap | undefined): Record<string, number> {
   return Object.fromEntries(ports ?? []);
 }
 
-function dumpGateway({ destination, hboneMtlsPort }: GatewayAddress): { destination: string; hboneMtlsPort: number } {
+function dumpGateway({ destination, hboneMtlsPort }: GatewayAddress): {
+  destination: string;
+  hboneMtlsPort: number;
+} {
   const { kind } = destination;
-  const text = kind === 'hostname' ? destination.key : networkAddressKey(destination.address.network, destination.address.ip);
+  const text =
+    kind === 'hostname'
+      ? destination.key
+      : networkAddressKey(destination.address.network, destination.address.ip);
   return { destination: text, hboneMtlsPort };
 }
 
@@ -132,7 +145,10 @@ function dumpPolicy({ name, namespace, scope, action, dryRun, rules }: Policy): 
           Object.fromEntries(
             Object.entries(match)
               .filter(([, values]: readonly [string, readonly unknown[]]) => values.length > 0)
-              .map(([field, values]: readonly [string, readonly unknown[]]) => [field, values.map(dumpMatcher)]),
+              .map(([field, values]: readonly [string, readonly unknown[]]) => [
+                field,
+                values.map(dumpMatcher),
+              ]),
           ),
         ),
       ),
@@ -146,7 +162,7 @@ function dumpMatcher(value: unknown): unknown {
   if ('kind' in value && typeof value.kind === 'string') {
     return { [capitalised(value.kind)]: 'value' in value ? value.value : {} };
   }
-  return 'contains' in value ? String(value) : value;
+  return value instanceof Cidr ? value.toString() : value;
 }
 
 function capitalised(text: string): string {
@@ -155,8 +171,17 @@ function capitalised(text: string): string {
 
 function dumpConfig(config: Config): unknown {
   const { xds, ca, ...rest } = config;
-  const address = (c: typeof xds): unknown => ({ address: c.address, alternativeHostname: c.alternativeHostname, root: c.root.kind });
-  return { ...rest, nodeMetadata: Object.fromEntries(config.nodeMetadata), xds: address(xds), ca: address(ca) };
+  const address = (c: typeof xds): unknown => ({
+    address: c.address,
+    alternativeHostname: c.alternativeHostname,
+    root: c.root.kind,
+  });
+  return {
+    ...rest,
+    nodeMetadata: Object.fromEntries(config.nodeMetadata),
+    xds: address(xds),
+    ca: address(ca),
+  };
 }
 
 function dumpCertificate(state: CertificateState): unknown {
@@ -195,15 +220,23 @@ function dumpPods(pods: DumpSource['pods'], connections: readonly OpenConnection
         own.filter((c) => c.direction === direction).map(dumpConnection);
       return [
         pod.uid,
-        { state, connections: { inbound: side('inbound'), outbound: side('outbound') }, info: { name, namespace, serviceAccount } },
+        {
+          state,
+          connections: { inbound: side('inbound'), outbound: side('outbound') },
+          info: { name, namespace, serviceAccount },
+        },
       ];
     }),
   );
 }
 
 function dumpConnection(c: OpenConnection): unknown {
-  const original = c.direction === 'inbound' ? c.forwardedHost : c.originalDestination && formatSocketAddress(c.originalDestination);
-  const actual = c.subject && formatSocketAddress({ ip: c.subject.destinationIp, port: c.subject.destinationPort });
+  const original =
+    c.direction === 'inbound'
+      ? c.forwardedHost
+      : c.originalDestination && formatSocketAddress(c.originalDestination);
+  const actual =
+    c.subject && formatSocketAddress({ ip: c.subject.destinationIp, port: c.subject.destinationPort });
   return {
     src: formatSocketAddress(c.source),
     originalDst: original ?? null,

@@ -17,7 +17,11 @@ export function applyLogFilter(levels: LogLevels, filter: string): string | unde
 }
 
 /** POST `/logging`: `?level=…` sets, `?reset` goes back to the start, nothing shows. */
-export function changeLogging(levels: LogLevels, query: URLSearchParams, initialFilter: string): { status: number; body: string } {
+export function changeLogging(
+  levels: LogLevels,
+  query: URLSearchParams,
+  initialFilter: string,
+): { status: number; body: string } {
   if (query.has('reset')) {
     levels.reset();
     applyLogFilter(levels, initialFilter);

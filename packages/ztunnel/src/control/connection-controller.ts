@@ -4,8 +4,21 @@ import type { ConnectionTable, OpenConnection } from './connection-table.ts';
 import { baggageHeader, readPeerHeaders, requestHeaders } from './peer-headers.ts';
 import type { PolicyGate } from './policy-gate.ts';
 import { waitFor } from './wait-for.ts';
-import type { ConnectionId, Order, OutboundQuestion, PlaintextQuestion, Question, TunnelQuestion } from '../data/messages.ts';
-import { decideInboundPlaintext, decideInboundTunnel, type InboundContext, type InboundPlan } from '../decide/inbound.ts';
+import type {
+  ConnectionId,
+  Order,
+  OutboundQuestion,
+  PlaintextQuestion,
+  Question,
+  ToControl,
+  TunnelQuestion,
+} from '../data/messages.ts';
+import {
+  decideInboundPlaintext,
+  decideInboundTunnel,
+  type InboundContext,
+  type InboundPlan,
+} from '../decide/inbound.ts';
 import { decideOutbound, type OutboundPlan } from '../decide/outbound.ts';
 import { formatSocketAddress, type SocketAddress } from '../state/ip-address.ts';
 import type { MeshState } from '../state/mesh-state.ts';
@@ -33,6 +46,8 @@ export interface ControllerOptions {
 export class ConnectionController {
   private readonly options: ControllerOptions;
   private readonly inbound: InboundContext;
+  /** Questions that wait for their pod to be known, and whether their connection has closed meanwhile. */
+  private readonly waiting = new Map<ConnectionId, { isClosed: boolean }>();
 
   constructor(options: ControllerOptions) {
     this.options = options;
@@ -42,7 +57,13 @@ export class ConnectionController {
 
   async onQuestion(question: Question): Promise<void> {
     const order = await this.answer(question);
-    this.options.order(question.connection, order);
+    if (order !== undefined) this.options.order(question.connection, order);
+  }
+
+  onClosed({ connection, received, sent, failure }: Extract<ToControl, { kind: 'closed' }>): void {
+    const waiting = this.waiting.get(connection);
+    if (waiting !== undefined) waiting.isClosed = true;
+    this.options.connections.closed(connection, received, sent, failure);
   }
 
   /** The pod's own workload, for which a new pod's first connections may have to wait. @throws WEFT1310 */
@@ -57,9 +78,16 @@ export class ConnectionController {
     return found;
   }
 
-  private async answer(question: Question): Promise<Order> {
+  /** Undefined when nobody waits for it any more. */
+  private async answer(question: Question): Promise<Order | undefined> {
+    const waiting = { isClosed: false };
+    this.waiting.set(question.connection, waiting);
     try {
-      const local = await this.localWorkload(question.podUid);
+      const local = await this.localWorkload(question.podUid).finally(() =>
+        this.waiting.delete(question.connection),
+      );
+      // From here to its entry in the table nothing is awaited, so no closing can be missed.
+      if (waiting.isClosed) return undefined;
       if (question.kind === 'outbound') return this.outbound(question, local);
       if (question.kind === 'inbound-tunnel') return await this.tunnel(question, local);
       return await this.plaintext(question, local);
@@ -107,7 +135,10 @@ export class ConnectionController {
     const { network, responseBaggage } = this.options;
     const { peer, localIp, authority, headers, peerIdentity } = question;
     const { description, forwardedHost, network: peerNetwork } = readPeerHeaders(headers, responseBaggage);
-    const plan = decideInboundTunnel({ local, localIp, peerIp: peer.ip, authority, forwardedHost }, this.inbound);
+    const plan = decideInboundTunnel(
+      { local, localIp, peerIp: peer.ip, authority, forwardedHost },
+      this.inbound,
+    );
     if (plan.kind === 'refuse') throw new Refusal(plan);
     // Behind an east-west gateway, the peer's address is the gateway's and says nothing of the client.
     const isFromGateway = peerNetwork !== undefined && peerNetwork.toLowerCase() !== network.toLowerCase();
@@ -144,7 +175,11 @@ export class ConnectionController {
       hboneTarget: undefined,
     });
     await this.options.gate.admit(connection);
-    return { kind: 'connect', upstream: plan.upstream, ...(plan.bindSource && { bindSource: plan.bindSource }) };
+    return {
+      kind: 'connect',
+      upstream: plan.upstream,
+      ...(plan.bindSource && { bindSource: plan.bindSource }),
+    };
   }
 
   /** Known to the table before policy is asked, so that no change of it can be missed in between. */
@@ -196,11 +231,19 @@ export class ConnectionController {
   private refuse(question: Question, error: unknown): Order {
     const { connections, metrics, log } = this.options;
     const failure = WeftError.is(error) ? error : new WeftError('WEFT1325', 'no decision', { cause: error });
-    const isDenied = failure.code === 'WEFT1402' || failure.code === 'WEFT1403' || failure.code === 'WEFT1404';
-    const told = { code: failure.code, message: describeError(failure).replace(/^WEFT\d+ /, ''), flag: isDenied ? 'DENY' : 'CONNECT' } as const;
+    const isDenied =
+      failure.code === 'WEFT1402' || failure.code === 'WEFT1403' || failure.code === 'WEFT1404';
+    const told = {
+      code: failure.code,
+      message: describeError(failure).replace(/^WEFT\d+ /, ''),
+      flag: isDenied ? 'DENY' : 'CONNECT',
+    } as const;
     if (connections.has(question.connection)) connections.closed(question.connection, 0, 0, told);
     else {
-      const destination = question.kind === 'inbound-tunnel' ? { ip: question.localIp, port: Port.hbone } : question.destination;
+      const destination =
+        question.kind === 'inbound-tunnel'
+          ? { ip: question.localIp, port: Port.hbone }
+          : question.destination;
       log.refused(question.kind === 'outbound' ? 'outbound' : 'inbound', question.peer, destination, told);
       metrics.errors.inc({ code: failure.code });
     }
@@ -216,7 +259,10 @@ class Refusal extends WeftError {
   }
 }
 
-function outboundTraffic(local: Workload, plan: Exclude<OutboundPlan, { kind: 'refuse' }>): TrafficDescription {
+function outboundTraffic(
+  local: Workload,
+  plan: Exclude<OutboundPlan, { kind: 'refuse' }>,
+): TrafficDescription {
   const isTunnel = plan.kind === 'tunnel';
   return {
     reporter: 'source',

@@ -1,4 +1,3 @@
-import { performance } from 'node:perf_hooks';
 import type { ConnectionId, Failure } from '../data/messages.ts';
 import type { PolicySubject } from '../decide/rbac.ts';
 import type { SocketAddress } from '../state/ip-address.ts';

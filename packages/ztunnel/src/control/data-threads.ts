@@ -1,20 +1,29 @@
 import { Worker } from 'node:worker_threads';
 import { WeftError } from '@weft/telemetry';
-import type { ConnectionId, DataThreadSettings, Order, PodListeners, ToControl, ToData } from '../data/messages.ts';
+import { threadNumberOf } from '../data/connection.ts';
+import type {
+  ConnectionId,
+  DataThreadSettings,
+  Order,
+  PodListeners,
+  ToControl,
+  ToData,
+} from '../data/messages.ts';
 
 export interface DataThreadsOptions {
   readonly count: number;
-  readonly settings: Omit<DataThreadSettings, 'threadIndex'>;
+  readonly settings: Omit<DataThreadSettings, 'threadNumber'>;
   /** Every message but answers to calls. */
-  readonly onMessage: (message: Exclude<ToControl, { kind: 'answer' }>, reply: (message: ToData) => void) => void;
+  readonly onMessage: (
+    message: Exclude<ToControl, { kind: 'answer' }>,
+    reply: (message: ToData) => void,
+  ) => void;
   /** A thread ended by itself. Its connections are lost; a new one takes its place and its pods. */
   readonly onThreadLost: (error: WeftError, isOfThread: (id: ConnectionId) => boolean) => void;
 }
 
-/** Of the ids that data/connection.ts gives out. */
-const threadOf = (id: ConnectionId): number => Math.floor(id / 2 ** 33);
-
 interface Thread {
+  readonly number: number;
   readonly worker: Worker;
   readonly calls: Map<number, { resolve: () => void; reject: (error: Error) => void }>;
 }
@@ -28,6 +37,7 @@ export class DataThreads {
   private readonly threads: Thread[] = [];
   private readonly pods = new Map<string, PodListeners>();
   private nextCall = 1;
+  private nextThread = 0;
   private isStopping = false;
 
   constructor(options: DataThreadsOptions) {
@@ -38,7 +48,9 @@ export class DataThreads {
   /** Opens the pod's listeners in every thread that shall have them; all or none. */
   async openPod(pod: PodListeners): Promise<void> {
     this.pods.set(pod.podUid, pod);
-    const opened = await Promise.allSettled(this.threadsOf(pod).map((thread) => this.call(thread, { kind: 'open-pod', pod })));
+    const opened = await Promise.allSettled(
+      this.threadsOf(pod).map((thread) => this.call(thread, { kind: 'open-pod', pod })),
+    );
     const failed = opened.find((result) => result.status === 'rejected');
     if (failed === undefined) return;
     await this.closePod(pod.podUid);
@@ -51,11 +63,11 @@ export class DataThreads {
   }
 
   order(connection: ConnectionId, order: Order): void {
-    this.threads[threadOf(connection)]?.worker.postMessage({ kind: 'order', connection, order } satisfies ToData);
+    this.threadOf(connection)?.worker.postMessage({ kind: 'order', connection, order } satisfies ToData);
   }
 
   cut(connection: ConnectionId, why: string): void {
-    this.threads[threadOf(connection)]?.worker.postMessage({ kind: 'cut', connection, why } satisfies ToData);
+    this.threadOf(connection)?.worker.postMessage({ kind: 'cut', connection, why } satisfies ToData);
   }
 
   /** Stops accepting; resolves when every connection has ended. */
@@ -66,6 +78,11 @@ export class DataThreads {
   async stop(): Promise<void> {
     this.isStopping = true;
     await Promise.all(this.threads.map(({ worker }) => worker.terminate()));
+  }
+
+  /** Undefined for a connection of a thread that is no more. */
+  private threadOf(connection: ConnectionId): Thread | undefined {
+    return this.threads.find(({ number }) => number === threadNumberOf(connection));
   }
 
   /** Without SO_REUSEPORT only one socket can listen on a port, so one thread has the pod for itself. */
@@ -84,23 +101,24 @@ export class DataThreads {
     });
   }
 
-  private startThread(threadIndex: number): Thread {
+  private startThread(index: number): Thread {
     const startedAt = Date.now();
+    const number = this.nextThread++;
     const worker = new Worker(new URL('../data/data-thread.worker.js', import.meta.url), {
-      workerData: { ...this.options.settings, threadIndex } satisfies DataThreadSettings,
-      name: `data-${threadIndex}`,
+      workerData: { ...this.options.settings, threadNumber: number } satisfies DataThreadSettings,
+      name: `data-${index}`,
     });
-    const thread: Thread = { worker, calls: new Map() };
+    const thread: Thread = { number, worker, calls: new Map() };
     let cause: unknown = 'it ended by itself';
     worker.on('message', (message: ToControl) => this.onMessage(thread, message));
     worker.on('error', (error) => (cause = error));
     worker.on('exit', () => {
-      const error = new WeftError('WEFT1340', `data thread ${threadIndex}`, { cause });
+      const error = new WeftError('WEFT1340', `data thread ${index}`, { cause });
       for (const { reject } of thread.calls.values()) reject(error);
       if (this.isStopping) return;
-      this.options.onThreadLost(error, (id) => threadOf(id) === threadIndex);
+      this.options.onThreadLost(error, (id) => threadNumberOf(id) === number);
       if (Date.now() - startedAt < MIN_THREAD_LIFE_MS) throw error;
-      void this.replaceThread(threadIndex);
+      void this.replaceThread(index);
     });
     return thread;
   }
@@ -109,7 +127,8 @@ export class DataThreads {
     const thread = this.startThread(index);
     this.threads[index] = thread;
     for (const pod of this.pods.values()) {
-      if (this.threadsOf(pod).includes(thread)) await this.call(thread, { kind: 'open-pod', pod }).catch(() => undefined);
+      if (this.threadsOf(pod).includes(thread))
+        await this.call(thread, { kind: 'open-pod', pod }).catch(() => undefined);
     }
   }
 

@@ -3,13 +3,14 @@ import { istio } from '@weft/api/workload';
 import grpc from '@grpc/grpc-js';
 import { serverTrust } from '@weft/spiffe';
 import type { Logger } from '@weft/telemetry';
-import { DeltaClient, Subscription, type Node } from '@weft/xds';
+import { DeltaClient, Subscription, type AnySubscription, type Node } from '@weft/xds';
 import { readRoots, readToken, type Config } from '../config.ts';
 import { Interner } from '../state/interner.ts';
 import type { AddressChange, MeshState, PolicyChange } from '../state/mesh-state.ts';
 import { policyFromMessage } from '../state/policy-message.ts';
 import { serviceFromMessage } from '../state/service-message.ts';
 import { workloadFromMessage } from '../state/workload-message.ts';
+import type { ZtunnelMetrics } from '../telemetry/metrics.ts';
 
 const { Address } = istio.workload;
 const { Authorization } = istio.security;
@@ -18,6 +19,7 @@ export interface MeshClientOptions {
   readonly config: Config;
   readonly address: string;
   readonly state: MeshState;
+  readonly metrics: ZtunnelMetrics;
   readonly logger: Logger;
   readonly signal: AbortSignal;
   readonly onReady: () => void;
@@ -26,7 +28,7 @@ export interface MeshClientOptions {
 
 /** Feeds the state from the control plane until the signal aborts. */
 export function startMeshClient(options: MeshClientOptions): DeltaClient {
-  const { config, address, state, logger, signal, onReady, onConnection } = options;
+  const { config, address, state, metrics, logger, signal, onReady, onConnection } = options;
   const { xds } = config;
   const intern = new Interner();
   const addresses = new Subscription<AddressChange>(
@@ -60,7 +62,7 @@ export function startMeshClient(options: MeshClientOptions): DeltaClient {
       return headers;
     },
     node: xdsNode(config),
-    subscriptions: [addresses, policies],
+    subscriptions: [counted(addresses, metrics), counted(policies, metrics)],
     onReady,
     onConnection,
     signal,
@@ -68,11 +70,35 @@ export function startMeshClient(options: MeshClientOptions): DeltaClient {
   });
 }
 
+function counted(
+  subscription: AnySubscription,
+  { xdsMessages, xdsMessageBytes }: ZtunnelMetrics,
+): AnySubscription {
+  const url = subscription.typeUrl;
+  return {
+    typeUrl: url,
+    get acknowledged() {
+      return subscription.acknowledged;
+    },
+    versions: () => subscription.versions(),
+    receive: (frame, signal) => {
+      xdsMessages.inc({ url });
+      xdsMessageBytes.inc(
+        { url },
+        frame.resources.reduce((sum, bytes) => sum + bytes.length, 0),
+      );
+      return subscription.receive(frame, signal);
+    },
+  };
+}
+
 function addressChange(bytes: Uint8Array, intern: Interner): AddressChange {
   const { workload, service } = Address.decode(bytes);
   // protobufjs decodes nested messages to their classes; its types say only what can be passed in.
-  if (workload) return { kind: 'workload', workload: workloadFromMessage(workload as istio.workload.Workload, intern) };
-  if (service) return { kind: 'service', service: serviceFromMessage(service as istio.workload.Service, intern) };
+  if (workload)
+    return { kind: 'workload', workload: workloadFromMessage(workload as istio.workload.Workload, intern) };
+  if (service)
+    return { kind: 'service', service: serviceFromMessage(service as istio.workload.Service, intern) };
   throw new Error('holds neither a workload nor a service');
 }
 
@@ -100,7 +126,9 @@ function structValue(value: unknown): StructValue {
   if (typeof value === 'boolean') return { boolValue: value };
   if (Array.isArray(value)) return { listValue: { values: value.map(structValue) } };
   if (typeof value === 'object' && value !== null) {
-    return { structValue: { fields: Object.fromEntries(Object.entries(value).map(([k, v]) => [k, structValue(v)])) } };
+    return {
+      structValue: { fields: Object.fromEntries(Object.entries(value).map(([k, v]) => [k, structValue(v)])) },
+    };
   }
   return { nullValue: 0 };
 }

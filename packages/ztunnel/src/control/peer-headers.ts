@@ -5,17 +5,28 @@ import type { Service, Workload } from '../state/workload.ts';
 import type { PeerDescription } from '../telemetry/traffic-labels.ts';
 
 /** Headers of a CONNECT to another proxy, in the order of the reference. */
-export function requestHeaders(source: Workload, client: SocketAddress, service: Service | undefined): HeaderList {
+export function requestHeaders(
+  source: Workload,
+  client: SocketAddress,
+  service: Service | undefined,
+): HeaderList {
   return [
     ...baggageHeader(source),
-    ['forwarded', formatForwarded({ for: { address: client.ip, port: client.port }, ...(service && { host: service.hostname }) })],
+    [
+      'forwarded',
+      formatForwarded({
+        for: { address: client.ip, port: client.port },
+        ...(service && { host: service.hostname }),
+      }),
+    ],
     ['traceparent', newTraceparent()],
   ];
 }
 
 /** Describes a workload to the other end; empty if there is nothing to say. */
 export function baggageHeader(workload: Workload): HeaderList {
-  const { clusterId, namespace, workloadType, workloadName, canonicalName, canonicalRevision, locality } = workload;
+  const { clusterId, namespace, workloadType, workloadName, canonicalName, canonicalRevision, locality } =
+    workload;
   const text = formatBaggage({
     clusterId,
     namespace,

@@ -1,4 +1,3 @@
-import { performance } from 'node:perf_hooks';
 import { WeftError, type Logger } from '@weft/telemetry';
 import { STATE_WAIT_MS } from './wait-for.ts';
 import type { ConnectionTable, OpenConnection } from './connection-table.ts';
@@ -78,14 +77,17 @@ export class PolicyGate {
     if (verdict.kind !== 'unknown') return;
     const now = performance.now();
     connection.policyMissingSinceMs ??= now;
-    if (now - connection.policyMissingSinceMs >= STATE_WAIT_MS) {
+    const leftMs = connection.policyMissingSinceMs + STATE_WAIT_MS - now;
+    if (leftMs <= 0) {
       this.options.cut(connection, missing(verdict.policy).message);
       return;
     }
     this.recheck ??= setTimeout(() => {
       this.recheck = undefined;
-      for (const c of this.options.connections.all()) if (c.policyMissingSinceMs !== undefined) this.enforce(c);
-    }, STATE_WAIT_MS + 1);
+      for (const c of this.options.connections.all()) {
+        if (c.policyMissingSinceMs !== undefined) this.enforce(c);
+      }
+    }, leftMs + 1);
   }
 
   private evaluate(connection: OpenConnection): GateVerdict {
@@ -99,9 +101,15 @@ export class PolicyGate {
     const level = logAtInfo ? 'info' : 'debug';
     for (const { policy, action } of dryRun) logger[level]('dry-run policy matched', { policy, action });
     if (verdict.kind === 'deny') {
-      const why = verdict.code === 'WEFT1402' ? `explicitly denied by: ${verdict.policy}` : 'allow policies exist, but none allowed';
+      const why =
+        verdict.code === 'WEFT1402'
+          ? `explicitly denied by: ${verdict.policy}`
+          : 'allow policies exist, but none allowed';
       logger[level]('policy denied', { why, source: subject.sourceIdentity ?? subject.sourceIp });
-      return { kind: 'deny', error: new WeftError(verdict.code, `connection closed due to policy rejection: ${why}`) };
+      return {
+        kind: 'deny',
+        error: new WeftError(verdict.code, `connection closed due to policy rejection: ${why}`),
+      };
     }
     const [policy] = unknown;
     return policy === undefined ? { kind: 'allow' } : { kind: 'unknown', policy };
@@ -109,5 +117,8 @@ export class PolicyGate {
 }
 
 function missing(policy: string): WeftError {
-  return new WeftError('WEFT1404', `connection closed due to policy rejection: policy ${policy} is not known`);
+  return new WeftError(
+    'WEFT1404',
+    `connection closed due to policy rejection: policy ${policy} is not known`,
+  );
 }

@@ -4,7 +4,11 @@ import type { MeshState } from '../state/mesh-state.ts';
 export const STATE_WAIT_MS = 5_000;
 
 /** The first defined value of `read` now or after any change of the state; undefined after the deadline. */
-export function waitFor<T>(state: MeshState, read: () => T | undefined, deadlineMs = STATE_WAIT_MS): Promise<T | undefined> {
+export function waitFor<T>(
+  state: MeshState,
+  read: () => T | undefined,
+  deadlineMs = STATE_WAIT_MS,
+): Promise<T | undefined> {
   const value = read();
   if (value !== undefined) return Promise.resolve(value);
   return new Promise((resolve) => {

@@ -9,6 +9,13 @@ export class Cut extends Error {
 /** Connections that one data thread relays at once. */
 export const MAX_CONNECTIONS_PER_THREAD = 50_000;
 const BYTES_REPORT_MS = 1_000;
+/** Ids of 2^20 threads with 2^33 connections each are safe integers. */
+const CONNECTIONS_PER_THREAD = 2 ** 33;
+
+/** Which thread gave out an id. */
+export function threadNumberOf(id: ConnectionId): number {
+  return Math.floor(id / CONNECTIONS_PER_THREAD);
+}
 
 /** Omits a key from each member of a union on its own. */
 type Without<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
@@ -62,10 +69,9 @@ export class Connections {
   private timer: NodeJS.Timeout | undefined;
   private onEmpty: (() => void) | undefined;
 
-  constructor(threadIndex: number, post: (message: ToControl) => void) {
+  constructor(threadNumber: number, post: (message: ToControl) => void) {
     this.post = post;
-    // 2^20 threads of 2^33 connections each are safe integers.
-    this.firstId = threadIndex * 2 ** 33;
+    this.firstId = threadNumber * CONNECTIONS_PER_THREAD;
     this.nextId = this.firstId;
   }
 
@@ -73,7 +79,7 @@ export class Connections {
   ask(question: Without<Question, 'connection'>): Connection | undefined {
     if (this.open.size >= MAX_CONNECTIONS_PER_THREAD) return undefined;
     const connection = new Connection(this.nextId++);
-    if (this.nextId >= this.firstId + 2 ** 33) this.nextId = this.firstId;
+    if (this.nextId >= this.firstId + CONNECTIONS_PER_THREAD) this.nextId = this.firstId;
     this.open.set(connection.id, connection);
     this.post({ ...question, connection: connection.id });
     this.timer ??= setInterval(() => this.reportBytes(), BYTES_REPORT_MS);
@@ -91,7 +97,13 @@ export class Connections {
   closed(connection: Connection, failure?: Failure): void {
     if (!this.open.delete(connection.id)) return;
     const { id, received, sent } = connection;
-    this.post({ kind: 'closed', connection: id, received, sent, ...(failure === undefined ? {} : { failure }) });
+    this.post({
+      kind: 'closed',
+      connection: id,
+      received,
+      sent,
+      ...(failure === undefined ? {} : { failure }),
+    });
     if (this.open.size > 0) return;
     clearInterval(this.timer);
     this.timer = undefined;

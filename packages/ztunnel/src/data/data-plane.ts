@@ -23,7 +23,7 @@ export class DataPlane {
   constructor(settings: DataThreadSettings, post: (message: ToControl) => void) {
     this.settings = settings;
     this.post = post;
-    this.connections = new Connections(settings.threadIndex, post);
+    this.connections = new Connections(settings.threadNumber, post);
   }
 
   onMessage(message: ToData): void {
@@ -44,9 +44,14 @@ export class DataPlane {
         this.pods.delete(message.podUid);
         return this.post({ kind: 'answer', call: message.call });
       case 'drain':
-        for (const pod of this.pods.values()) pod.drain();
-        return void this.connections.empty().then(() => this.post({ kind: 'answer', call: message.call }));
+        return void this.drain(message.call);
     }
+  }
+
+  private async drain(call: number): Promise<void> {
+    await Promise.all([...this.pods.values()].map((pod) => pod.drain()));
+    await this.connections.empty();
+    this.post({ kind: 'answer', call });
   }
 
   private async openPod(call: number, pod: PodListeners): Promise<void> {
@@ -68,7 +73,9 @@ export class DataPlane {
     }
   }
 
-  private certificate(of: { readonly podUid: string } | { readonly identity: SpiffeId }): Promise<WorkloadCertificate> {
+  private certificate(
+    of: { readonly podUid: string } | { readonly identity: SpiffeId },
+  ): Promise<WorkloadCertificate> {
     return new Promise((resolve, reject) => {
       const call = this.nextCall++;
       const settle = (pems: CertificatePems | undefined, error: string): void => {

@@ -14,7 +14,9 @@ export interface SocketSettings {
   readonly reusePort: boolean;
   readonly transparent: 'required' | 'best-effort' | 'never';
   readonly ipv6: boolean;
-  readonly keepAlive: { readonly idleMs: number; readonly intervalMs: number; readonly probes: number } | undefined;
+  readonly keepAlive:
+    | { readonly idleMs: number; readonly intervalMs: number; readonly probes: number }
+    | undefined;
   readonly userTimeoutMs: number | undefined;
 }
 
@@ -28,7 +30,8 @@ export interface TunnelSettings {
 }
 
 export interface DataThreadSettings {
-  readonly threadIndex: number;
+  /** Never used twice in a process, so that its connections' ids aren't either. */
+  readonly threadNumber: number;
   readonly sockets: SocketSettings;
   readonly tunnels: TunnelSettings;
 }
@@ -53,7 +56,12 @@ export interface CertificatePems {
 export type Order =
   /** Drop it; a tunnel's request gets the status first. */
   | { readonly kind: 'refuse'; readonly status: number }
-  | { readonly kind: 'connect'; readonly upstream: SocketAddress; readonly bindSource?: IpAddress; readonly responseHeaders?: HeaderList }
+  | {
+      readonly kind: 'connect';
+      readonly upstream: SocketAddress;
+      readonly bindSource?: IpAddress;
+      readonly responseHeaders?: HeaderList;
+    }
   | {
       readonly kind: 'tunnel';
       readonly upstream: SocketAddress;
@@ -72,7 +80,12 @@ export type ToData =
   | { readonly kind: 'drain'; readonly call: number }
   | { readonly kind: 'order'; readonly connection: ConnectionId; readonly order: Order }
   | { readonly kind: 'cut'; readonly connection: ConnectionId; readonly why: string }
-  | { readonly kind: 'certificate'; readonly call: number; readonly pems?: CertificatePems; readonly error?: string };
+  | {
+      readonly kind: 'certificate';
+      readonly call: number;
+      readonly pems?: CertificatePems;
+      readonly error?: string;
+    };
 
 export type ResponseFlag =
   | '-'
@@ -117,7 +130,12 @@ export interface TunnelQuestion {
 export type Question = OutboundQuestion | PlaintextQuestion | TunnelQuestion;
 
 export type ToControl =
-  | { readonly kind: 'answer'; readonly call: number; readonly transparent?: boolean; readonly error?: string }
+  | {
+      readonly kind: 'answer';
+      readonly call: number;
+      readonly transparent?: boolean;
+      readonly error?: string;
+    }
   | Question
   /** `[connection, received, sent]…` since the last report. */
   | { readonly kind: 'bytes'; readonly counts: Float64Array }
@@ -129,6 +147,15 @@ export type ToControl =
       readonly sent: number;
       readonly failure?: Failure;
     }
-  | { readonly kind: 'certificate'; readonly call: number; readonly of: { readonly podUid: string } | { readonly identity: string } }
+  | {
+      readonly kind: 'certificate';
+      readonly call: number;
+      readonly of: { readonly podUid: string } | { readonly identity: string };
+    }
   /** Something went wrong that belongs to no connection known to the control thread. */
-  | { readonly kind: 'trouble'; readonly podUid: string; readonly peer: SocketAddress | undefined; readonly failure: Failure };
+  | {
+      readonly kind: 'trouble';
+      readonly podUid: string;
+      readonly peer: SocketAddress | undefined;
+      readonly failure: Failure;
+    };

@@ -56,7 +56,8 @@ export class PodProxy {
     this.hbone = new HboneServer({
       certificateFor: serverCertificate,
       onConnect: (request) => void this.serveTunnel(request),
-      onError: (error, from) => onTrouble(addressOf(from.remoteAddress, from.remotePort), failureOf(error, 'WEFT1323')),
+      onError: (error, from) =>
+        onTrouble(addressOf(from.remoteAddress, from.remotePort), failureOf(error, 'WEFT1323')),
       limits: { http2: { ...defaultHttp2Limits, ...http2 } },
       resources,
     });
@@ -91,10 +92,10 @@ export class PodProxy {
     return this.transparent;
   }
 
-  /** Stops accepting and tells tunnels to go elsewhere; open connections go on. */
-  drain(): void {
+  /** Stops accepting and tells tunnels to go elsewhere; resolves when the tunnels into this pod have ended. */
+  drain(): Promise<void> {
     for (const listener of this.listeners) listener.close();
-    void this.hbone.drain();
+    return this.hbone.drain();
   }
 
   /** Cuts everything. */
@@ -108,7 +109,11 @@ export class PodProxy {
   private async listen(kind: PodListeners['ports'][number]): Promise<void> {
     const { pod } = this.options;
     const { mark, reusePort, transparent, ipv6 } = pod.sockets;
-    const port = { outbound: Port.outboundCapture, 'inbound-plaintext': Port.inboundCapture, hbone: Port.hbone }[kind];
+    const port = {
+      outbound: Port.outboundCapture,
+      'inbound-plaintext': Port.inboundCapture,
+      hbone: Port.hbone,
+    }[kind];
     const make = (): { fd: number; transparent: boolean } =>
       createTcpListener({
         host: ipv6 ? '::' : '0.0.0.0',
@@ -120,11 +125,14 @@ export class PodProxy {
       });
     const made = pod.namespaceFd === undefined ? make() : inNetworkNamespace({ fd: pod.namespaceFd }, make);
     this.transparent = made.transparent;
-    const server = createServer({ allowHalfOpen: true, pauseOnConnect: kind !== 'hbone', noDelay: true }, (socket) => {
-      socket.on('error', () => undefined); // whoever uses the socket learns of it by its close
-      if (kind === 'hbone') this.hbone.accept(socket);
-      else void this.serveSocket(socket, kind);
-    });
+    const server = createServer(
+      { allowHalfOpen: true, pauseOnConnect: kind !== 'hbone', noDelay: true },
+      (socket) => {
+        socket.on('error', () => undefined); // whoever uses the socket learns of it by its close
+        if (kind === 'hbone') this.hbone.accept(socket);
+        else void this.serveSocket(socket, kind);
+      },
+    );
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
       server.listen({ fd: made.fd, backlog: LISTEN_BACKLOG }, resolve);
@@ -165,8 +173,8 @@ export class PodProxy {
         socket.off('close', onGone);
         return { downstream: socketEnd(socket), upstream };
       },
-      // Bytes that the client has sent already make the kernel answer with a reset.
-      refuse: () => void socket.destroy(),
+      // The client's connection is established already: a reset can't be taken for an empty answer.
+      refuse: () => void socket.resetAndDestroy(),
     });
   }
 
@@ -203,7 +211,9 @@ export class PodProxy {
   private async run(
     connection: Connection,
     steps: {
-      connect(order: Exclude<Order, { kind: 'refuse' }>): Promise<{ downstream: RelayEnd; upstream: RelayEnd }>;
+      connect(
+        order: Exclude<Order, { kind: 'refuse' }>,
+      ): Promise<{ downstream: RelayEnd; upstream: RelayEnd }>;
       refuse(status: number): void;
     },
   ): Promise<void> {
@@ -227,12 +237,21 @@ export class PodProxy {
     }
   }
 
-  private async openUpstream(order: Exclude<Order, { kind: 'refuse' }>, signal: AbortSignal): Promise<RelayEnd> {
+  private async openUpstream(
+    order: Exclude<Order, { kind: 'refuse' }>,
+    signal: AbortSignal,
+  ): Promise<RelayEnd> {
     const { pod } = this.options;
     if (order.kind === 'connect') {
       const bindSource = this.transparent ? order.bindSource : undefined;
       return socketEnd(
-        await dial({ namespaceFd: pod.namespaceFd, target: order.upstream, bindSource, settings: pod.sockets, signal }),
+        await dial({
+          namespaceFd: pod.namespaceFd,
+          target: order.upstream,
+          bindSource,
+          settings: pod.sockets,
+          signal,
+        }),
       );
     }
     const { stream } = await this.pool.connect({

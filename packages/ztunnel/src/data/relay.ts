@@ -8,7 +8,10 @@ export interface ByteCounts {
 }
 
 /** How an end closed. `gone`: the peer wants nothing more, in either direction, and calls that regular. */
-type EndClose = { readonly kind: 'ended' } | { readonly kind: 'gone' } | { readonly kind: 'failed'; readonly error: unknown };
+type EndClose =
+  | { readonly kind: 'ended' }
+  | { readonly kind: 'gone' }
+  | { readonly kind: 'failed'; readonly error: unknown };
 
 interface EndHandler {
   onData(chunk: Buffer): void;
@@ -37,7 +40,12 @@ export interface RelayEnd {
  * after a regular end; rejects with the first failure, or the signal's reason, when the other end has been
  * aborted too.
  */
-export function relay(downstream: RelayEnd, upstream: RelayEnd, counts: ByteCounts, signal: AbortSignal): Promise<void> {
+export function relay(
+  downstream: RelayEnd,
+  upstream: RelayEnd,
+  counts: ByteCounts,
+  signal: AbortSignal,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     let failure: { readonly error: unknown } | undefined;
     let open = 2;
@@ -126,7 +134,10 @@ export function tunnelEnd(stream: TunnelStream): RelayEnd {
           if (close.kind === 'lost') return handler.onClose({ kind: 'failed', error: close.error });
           const isGone = close.by === 'peer' && (close.code === NO_ERROR || close.code === CANCEL);
           if (isGone) return handler.onClose({ kind: 'gone' });
-          handler.onClose({ kind: 'failed', error: new Error(`tunnel reset by ${close.by} with code ${close.code}`) });
+          handler.onClose({
+            kind: 'failed',
+            error: new Error(`tunnel reset by ${close.by} with code ${close.code}`),
+          });
         },
       });
     },

@@ -4,7 +4,14 @@ import {
   type SeqpacketConnection,
   type SeqpacketPacket,
 } from '@weft/linux';
-import { describeError, systemErrorCode, WeftError, type Logger } from '@weft/telemetry';
+import {
+  Backoff,
+  describeError,
+  systemClock,
+  systemErrorCode,
+  WeftError,
+  type Logger,
+} from '@weft/telemetry';
 import { ZdsViolation, type PodManager } from './pod-manager.ts';
 import { encodeAck, encodeHello, parseZdsRequest } from './zds-packet.ts';
 
@@ -30,7 +37,7 @@ export interface ZdsClientOptions {
 export async function runZdsClient(options: ZdsClientOptions): Promise<void> {
   const { pods, connect, logger, signal, onError } = options;
   const retry = setInterval(() => void pods.retryPending(), RETRY_PENDING_MS);
-  let backoffMs = BACKOFF_MIN_MS;
+  const backoff = new Backoff({ initialMs: BACKOFF_MIN_MS, maxMs: BACKOFF_MAX_MS });
   let isReported = false;
   try {
     while (!signal.aborted) {
@@ -38,7 +45,7 @@ export async function runZdsClient(options: ZdsClientOptions): Promise<void> {
         const connection = connect();
         const isSynced = await serve(connection, options);
         if (isSynced) {
-          backoffMs = BACKOFF_MIN_MS;
+          backoff.reset();
           isReported = false;
         }
         if (!signal.aborted) logger.warn('the CNI agent closed the connection', { code: 'WEFT1332' });
@@ -51,8 +58,7 @@ export async function runZdsClient(options: ZdsClientOptions): Promise<void> {
         else logger.warn(describeError(failure), { code: failure.code, reason: systemErrorCode(error) });
         isReported = true;
       }
-      await sleep(backoffMs, signal);
-      backoffMs = Math.min(backoffMs * 2, BACKOFF_MAX_MS);
+      await systemClock.sleep(backoff.next(), signal);
     }
   } finally {
     clearInterval(retry);
@@ -140,17 +146,4 @@ async function handle(packet: SeqpacketPacket, pods: PodManager): Promise<Outcom
   } finally {
     if (!isTaken) packet.fds.forEach(closeDescriptor);
   }
-}
-
-function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener('abort', done);
-    if (signal.aborted) done();
-  });
 }

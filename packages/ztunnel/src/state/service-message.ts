@@ -111,7 +111,7 @@ function loadBalancer(
     return scope;
   });
   const { ALLOW_ALL, ONLY_HEALTHY } = LoadBalancing.HealthPolicy;
-  const health = message.healthPolicy ?? ONLY_HEALTHY;
+  const health: number = message.healthPolicy ?? ONLY_HEALTHY;
   if (health !== ALLOW_ALL && health !== ONLY_HEALTHY)
     throw invalid(`load_balancing.health_policy ${health}`);
   return { mode, routingPreferences, healthPolicy: health === ALLOW_ALL ? 'AllowAll' : 'OnlyHealthy' };

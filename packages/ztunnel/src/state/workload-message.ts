@@ -87,7 +87,7 @@ function applicationTunnel(
   const { Protocol } = istio.workload.ApplicationTunnel;
   const port = message.port ?? 0;
   if (port > 65_535) throw invalid(uid, `application_tunnel.port ${port}`);
-  const value = message.protocol ?? Protocol.NONE;
+  const value: number = message.protocol ?? Protocol.NONE;
   if (value === Protocol.NONE) return { protocol: 'NONE', port };
   if (value === Protocol.PROXY) return { protocol: 'PROXY', port };
   throw invalid(uid, `application_tunnel.protocol ${value}`);

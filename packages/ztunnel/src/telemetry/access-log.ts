@@ -46,7 +46,12 @@ export class AccessLog {
   }
 
   /** Refused before anything was known of it. */
-  refused(direction: 'inbound' | 'outbound', source: SocketAddress | undefined, destination: SocketAddress | undefined, failure: Failure): void {
+  refused(
+    direction: 'inbound' | 'outbound',
+    source: SocketAddress | undefined,
+    destination: SocketAddress | undefined,
+    failure: Failure,
+  ): void {
     this.logger.warn('connection failed', {
       'src.addr': source && new Bare(formatSocketAddress(source)),
       'dst.addr': destination && new Bare(formatSocketAddress(destination)),

@@ -16,14 +16,23 @@ export class ZtunnelMetrics {
   readonly xdsMessages: Counter<'url'>;
   readonly xdsMessageBytes: Counter<'url'>;
 
-  constructor(registry: MetricsRegistry, options: { readonly istioVersion: string; readonly pods: () => PodManager | undefined }) {
+  constructor(
+    registry: MetricsRegistry,
+    options: { readonly istioVersion: string; readonly pods: () => PodManager | undefined },
+  ) {
     const registers = [registry];
     const traffic = (name: string, help: string): Counter<keyof TrafficLabels> =>
       new Counter({ name, help, labelNames: trafficLabelNames, registers });
     this.opened = traffic('istio_tcp_connections_opened_total', 'The total number of TCP connections opened');
     this.closed = traffic('istio_tcp_connections_closed_total', 'The total number of TCP connections closed');
-    this.failed = traffic('istio_tcp_connections_failed_total', 'The total number of TCP connections that failed');
-    this.receivedBytes = traffic('istio_tcp_received_bytes_total', 'The size of total bytes received from downstream');
+    this.failed = traffic(
+      'istio_tcp_connections_failed_total',
+      'The total number of TCP connections that failed',
+    );
+    this.receivedBytes = traffic(
+      'istio_tcp_received_bytes_total',
+      'The size of total bytes received from downstream',
+    );
     this.sentBytes = traffic('istio_tcp_sent_bytes_total', 'The size of total bytes sent to downstream');
     this.openSockets = new Gauge({
       name: 'istio_tcp_sockets_open',
@@ -59,11 +68,36 @@ export class ZtunnelMetrics {
       { component: 'ztunnel', tag: options.istioVersion },
       1,
     );
-    collected(registers, 'workload_manager_active_proxy_count', 'The number of proxies running', () => options.pods()?.activeCount ?? 0);
-    collected(registers, 'workload_manager_pending_proxy_count', 'The number of proxies pending', () => options.pods()?.pendingCount ?? 0);
-    collectedCounter(registers, 'workload_manager_proxies_started_total', 'The number of proxies started', () => options.pods()?.counts.started ?? 0);
-    collectedCounter(registers, 'workload_manager_proxies_stopped_total', 'The number of proxies stopped', () => options.pods()?.counts.stopped ?? 0);
-    collected(registers, 'process_open_fds', 'The number of open file descriptors', () => readdirSync('/proc/self/fd').length);
+    collected(
+      registers,
+      'workload_manager_active_proxy_count',
+      'The number of proxies running',
+      () => options.pods()?.activeCount ?? 0,
+    );
+    collected(
+      registers,
+      'workload_manager_pending_proxy_count',
+      'The number of proxies pending',
+      () => options.pods()?.pendingCount ?? 0,
+    );
+    collectedCounter(
+      registers,
+      'workload_manager_proxies_started_total',
+      'The number of proxies started',
+      () => options.pods()?.counts.started ?? 0,
+    );
+    collectedCounter(
+      registers,
+      'workload_manager_proxies_stopped_total',
+      'The number of proxies stopped',
+      () => options.pods()?.counts.stopped ?? 0,
+    );
+    collected(
+      registers,
+      'process_open_fds',
+      'The number of open file descriptors',
+      () => readdirSync('/proc/self/fd').length,
+    );
     collected(registers, 'process_max_fds', 'The limit of open file descriptors', maxFds);
   }
 }
@@ -72,7 +106,12 @@ function collected(registers: MetricsRegistry[], name: string, help: string, rea
   const gauge: Gauge = new Gauge({ name, help, registers, collect: () => gauge.set(read()) });
 }
 
-function collectedCounter(registers: MetricsRegistry[], name: string, help: string, read: () => number): void {
+function collectedCounter(
+  registers: MetricsRegistry[],
+  name: string,
+  help: string,
+  read: () => number,
+): void {
   const counter: Counter = new Counter({
     name,
     help,

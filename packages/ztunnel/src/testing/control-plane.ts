@@ -37,22 +37,33 @@ export class FakeControlPlane {
         this.issued.push(identity);
         const { publicKey } = verifyCsr(csr);
         const { chainPem } = ca.sign({ publicKey, uriSans: [identity], ttlMs: 3_600_000 });
-        callback(null, Buffer.from(IstioCertificateResponse.encode({ certChain: [chainPem, ca.rootsPem] }).finish()));
+        callback(
+          null,
+          Buffer.from(IstioCertificateResponse.encode({ certChain: [chainPem, ca.rootsPem] }).finish()),
+        );
       },
     });
   }
 
   /** @param ca the one of a control plane that ran before, whose certificates are to stay valid */
   static async start(ip: string, port: number, ca?: CertificateAuthority): Promise<FakeControlPlane> {
-    const authority = ca ?? (await CertificateAuthority.createSelfSigned({ subject: { organizations: ['test'] } }));
+    const authority =
+      ca ?? (await CertificateAuthority.createSelfSigned({ subject: { organizations: ['test'] } }));
     const { publicKey, privateKey } = await createKeyPair();
-    const { chainPem } = authority.sign({ publicKey, ipSans: [ip], dnsSans: ['localhost'], ttlMs: 3_600_000 });
+    const { chainPem } = authority.sign({
+      publicKey,
+      ipSans: [ip],
+      dnsSans: ['localhost'],
+      ttlMs: 3_600_000,
+    });
     const server = new grpc.Server();
     const credentials = grpc.ServerCredentials.createSsl(null, [
       { private_key: Buffer.from(privateKeyPem(privateKey)), cert_chain: Buffer.from(chainPem) },
     ]);
     const bound = await new Promise<number>((resolve, reject) => {
-      server.bindAsync(`${ip}:${port}`, credentials, (error, actual) => (error ? reject(error) : resolve(actual)));
+      server.bindAsync(`${ip}:${port}`, credentials, (error, actual) =>
+        error ? reject(error) : resolve(actual),
+      );
     });
     return new FakeControlPlane(server, bound, authority);
   }
@@ -64,7 +75,9 @@ export class FakeControlPlane {
 
   setService(service: ServiceMessage): void {
     const bytes = istio.workload.Address.encode({ service }).finish();
-    this.addresses.update({ upserted: [versionedResource(`${service.namespace}/${service.hostname}`, bytes)] });
+    this.addresses.update({
+      upserted: [versionedResource(`${service.namespace}/${service.hostname}`, bytes)],
+    });
   }
 
   setPolicy(policy: PolicyMessage): void {

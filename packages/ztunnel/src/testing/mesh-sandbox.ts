@@ -33,7 +33,7 @@ export interface SandboxPod {
 
 interface Node {
   readonly name: string;
-  readonly namespace: NetworkNamespace;
+  namespace: NetworkNamespace;
   readonly agent: FakeAgent;
   ztunnel: ChildProcess | undefined;
   log: string;
@@ -52,6 +52,7 @@ export class MeshSandbox {
   private readonly folder = mkdtempSync(join(tmpdir(), 'weft-mesh-'));
   private readonly nodes = new Map<string, Node>();
   private readonly servers: Server[] = [];
+  private readonly children = new Set<ChildProcess>();
   private nextLink = 1;
 
   private constructor(controlPlane: FakeControlPlane) {
@@ -71,7 +72,15 @@ export class MeshSandbox {
 
   addNode(name: string, ip: string): void {
     const namespace = this.addNamespace(ip);
-    this.nodes.set(name, { name, namespace, agent: new FakeAgent(join(this.folder, `${name}.sock`)), ztunnel: undefined, log: '' });
+    this.nodes.set(name, {
+      name,
+      namespace,
+      agent: new FakeAgent(join(this.folder, `${name}.sock`)),
+      ztunnel: undefined,
+      log: '',
+    });
+    const ztunnel = { namespace: 'istio-system', serviceAccount: 'ztunnel', nativeTunnel: true };
+    this.tell(`ztunnel-${name}`, { ...ztunnel, node: name, addresses: [bytesOf(ip)], tunnelProtocol: 1 });
   }
 
   addPod(name: string, node: string, ip: string): void {
@@ -82,14 +91,15 @@ export class MeshSandbox {
   /** Tells the control plane of the pod as it is now. */
   describe(name: string, more: istio.workload.Workload.$Properties = {}): void {
     const { ip, node, isCaptured } = this.pod(name);
+    this.tell(name, { node, addresses: [bytesOf(ip)], tunnelProtocol: isCaptured ? 1 : 0, ...more });
+  }
+
+  private tell(name: string, more: istio.workload.Workload.$Properties): void {
     this.controlPlane.setWorkload({
       uid: `Kubernetes//Pod/default/${name}`,
       name,
       namespace: 'default',
       serviceAccount: name,
-      addresses: [ipBytes(parseIp(ip) ?? fail(ip))],
-      node,
-      tunnelProtocol: isCaptured ? 1 : 0,
       canonicalName: name,
       canonicalRevision: 'latest',
       workloadName: name,
@@ -106,6 +116,9 @@ export class MeshSandbox {
     const answer = await this.node(pod.node).agent.add(pod);
     if (answer !== '') throw new Error(answer);
     this.describe(name, more);
+    await this.untilKnown(({ workloads }) =>
+      workloads.some((w) => w.name === name && w.protocol === 'HBONE'),
+    );
   }
 
   async release(name: string): Promise<void> {
@@ -114,8 +127,18 @@ export class MeshSandbox {
     await this.node(pod.node).agent.delete(name);
   }
 
-  startZtunnel(name: string, env: Readonly<Record<string, string>> = {}): void {
+  /** Hands a pod over again whose rules are in place. */
+  async readd(name: string): Promise<void> {
+    const pod = this.pod(name);
+    pod.isCaptured = true;
+    const answer = await this.node(pod.node).agent.add(pod);
+    if (answer !== '') throw new Error(answer);
+  }
+
+  /** @param ip gives the proxy's pod another address, for one that runs beside its predecessor */
+  startZtunnel(name: string, env: Readonly<Record<string, string>> = {}, ip?: string): void {
     const node = this.node(name);
+    if (ip !== undefined) node.namespace = this.addNamespace(ip);
     const main = fileURLToPath(new URL('../main.js', import.meta.url));
     const child = inNetworkNamespace(node.namespace, () =>
       spawn(process.execPath, [main], {
@@ -129,26 +152,36 @@ export class MeshSandbox {
           INPOD_UDS: join(this.folder, `${name}.sock`),
           POD_NAME: `ztunnel-${name}`,
           POD_NAMESPACE: 'istio-system',
+          SERVICE_ACCOUNT: 'ztunnel',
           ...env,
         },
         stdio: ['ignore', 'pipe', 'pipe'],
       }),
     );
     node.ztunnel = child;
+    this.children.add(child);
+    child.once('exit', () => this.children.delete(child));
     node.agent.pods = () => [...this.pods.values()].filter((pod) => pod.node === name && pod.isCaptured);
     const keep = (chunk: Buffer): void => {
       node.log += chunk.toString();
-      if (process.env['WEFT_TEST_VERBOSE'] !== undefined) process.stderr.write(`${name}: ${chunk.toString()}`);
+      if (process.env['WEFT_TEST_VERBOSE'] !== undefined)
+        process.stderr.write(`${name}: ${chunk.toString()}`);
     };
     child.stdout.on('data', keep);
     child.stderr.on('data', keep);
   }
 
+  /** The proxy that was started last on a node. */
+  ztunnel(name: string): ChildProcess {
+    return this.node(name).ztunnel ?? fail(`ztunnel on ${name}`);
+  }
+
   /** Resolves to the exit code, or the signal's name. */
-  async stopZtunnel(name: string, signal: NodeJS.Signals): Promise<string> {
-    const { ztunnel } = this.node(name);
-    if (ztunnel === undefined) return 'not running';
-    const ended = new Promise<string>((resolve) => ztunnel.once('exit', (code, by) => resolve(String(code ?? by))));
+  stopZtunnel(name: string, signal: NodeJS.Signals, ztunnel = this.ztunnel(name)): Promise<string> {
+    if (!this.children.has(ztunnel)) return Promise.resolve('not running');
+    const ended = new Promise<string>((resolve) =>
+      ztunnel.once('exit', (code, by) => resolve(String(code ?? by))),
+    );
     ztunnel.kill(signal);
     return ended;
   }
@@ -167,16 +200,48 @@ export class MeshSandbox {
   }
 
   async untilReady(node: string): Promise<void> {
-    for (const deadline = Date.now() + 20_000; Date.now() < deadline; await sleep(50)) {
-      const answer = await this.get(node, 15_021, '/healthz/ready').catch(() => undefined);
-      if (answer?.status === 200) return;
+    await eventually(`${node} to be ready`, async () => (await this.readiness(node)).status === 200).catch(
+      (error: unknown) => {
+        throw new Error(`${String(error)}\n${this.log(node)}`);
+      },
+    );
+  }
+
+  readiness(node: string): Promise<{ status: number; body: string }> {
+    return this.get(node, 15_021, '/healthz/ready').catch((error: unknown) => ({
+      status: 0,
+      body: String(error),
+    }));
+  }
+
+  async configDump(node: string): Promise<ConfigDump> {
+    const { body } = await this.get(node, 15_000, '/config_dump');
+    return JSON.parse(body) as ConfigDump; // our own shape
+  }
+
+  /** Waits until every running proxy has heard of something. */
+  async untilKnown(isKnown: (dump: ConfigDump) => boolean): Promise<void> {
+    for (const [name, node] of this.nodes) {
+      if (node.ztunnel === undefined || node.ztunnel.exitCode !== null || node.ztunnel.signalCode !== null)
+        continue;
+      await eventually(`${name} to know`, async () => isKnown(await this.configDump(name)));
     }
-    throw new Error(`${node} did not become ready:\n${this.log(node)}`);
+  }
+
+  /** The sum of a metric's samples whose labels include the text. */
+  async metric(node: string, name: string, label = ''): Promise<number> {
+    const { body } = await this.get(node, 15_020, '/metrics');
+    return body
+      .split('\n')
+      .filter((line) => line.startsWith(name) && line.includes(label))
+      .reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
   }
 
   /** An application in the pod: tells each client its name and the address it sees, then echoes. */
   serve(name: string, port: number): void {
-    const { fd } = inNetworkNamespace(this.pod(name).namespace, () => createTcpListener({ host: '::', port }));
+    const { fd } = inNetworkNamespace(this.pod(name).namespace, () =>
+      createTcpListener({ host: '::', port }),
+    );
     const server = createServer({ allowHalfOpen: true }, (socket) => {
       socket.on('error', () => undefined);
       socket.write(`${name} sees ${socket.remoteAddress?.replace('::ffff:', '')}\n`);
@@ -199,20 +264,21 @@ export class MeshSandbox {
 
   async stop(): Promise<void> {
     for (const server of this.servers) server.close();
-    await Promise.all([...this.nodes.keys()].map((name) => this.stopZtunnel(name, 'SIGKILL')));
+    await Promise.all([...this.children].map((child) => this.stopZtunnel('', 'SIGKILL', child)));
     for (const { agent } of this.nodes.values()) agent.server.close();
     this.controlPlane.stop();
     rmSync(this.folder, { recursive: true });
   }
 
   private kill(): void {
-    for (const { ztunnel } of this.nodes.values()) ztunnel?.kill('SIGKILL');
+    for (const child of this.children) child.kill('SIGKILL');
     rmSync(this.folder, { recursive: true, force: true });
   }
 
   private dialIn(namespace: NetworkNamespace, ip: string, port: number): Socket {
     const { fd } = inNetworkNamespace(namespace, () => createTcpSocket({ family: 4 }));
     const socket = new Socket({ fd, allowHalfOpen: true }).connect({ host: ip, port });
+    socket.on('error', () => undefined); // scenarios listen when they wait, and must survive when they don't
     socket.setTimeout(15_000, () => socket.destroy(new Error(`no answer from ${ip}:${port}`)));
     return socket;
   }
@@ -278,7 +344,10 @@ class FakeAgent {
     void this.ask({ snapshotSent: {} });
   }
 
-  private ask(request: istio.workload.zds.WorkloadRequest.$Properties, fds: readonly number[] = []): Promise<string> {
+  private ask(
+    request: istio.workload.zds.WorkloadRequest.$Properties,
+    fds: readonly number[] = [],
+  ): Promise<string> {
     const done = this.tail.then(
       () =>
         new Promise<string>((resolve) => {
@@ -326,7 +395,44 @@ COMMIT
   run('ip', 'rule', 'add', 'fwmark', replies, 'lookup', '100', 'pref', '32764');
 }
 
-async function readAll(socket: Socket): Promise<Buffer> {
+/** The part of /config_dump that scenarios look at. */
+export interface ConfigDump {
+  readonly workloads: readonly {
+    readonly name: string;
+    readonly protocol: string;
+    readonly authorizationPolicies: readonly string[];
+  }[];
+  readonly services: readonly {
+    readonly name: string;
+    readonly endpoints: Readonly<Record<string, unknown>>;
+  }[];
+  readonly policies: readonly { readonly name: string }[];
+  readonly certificates: readonly { readonly identity: string; readonly state: string }[];
+  readonly workloadState: Readonly<
+    Record<
+      string,
+      {
+        readonly state: string;
+        readonly connections: Readonly<
+          Record<'inbound' | 'outbound', readonly { readonly protocol: string }[]>
+        >;
+      }
+    >
+  >;
+}
+
+export async function eventually(
+  what: string,
+  isTrue: () => Promise<boolean>,
+  timeoutMs = 20_000,
+): Promise<void> {
+  for (const deadline = Date.now() + timeoutMs; Date.now() < deadline; await sleep(30)) {
+    if (await isTrue().catch(() => false)) return;
+  }
+  throw new Error(`waited in vain for ${what}`);
+}
+
+export async function readAll(socket: Socket): Promise<Buffer> {
   const chunks: Buffer[] = [];
   for await (const chunk of socket) chunks.push(chunk as Buffer); // sockets yield Buffers
   return Buffer.concat(chunks);
@@ -336,6 +442,10 @@ export function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => {
     setTimeout(resolve, ms);
   });
+}
+
+export function bytesOf(ip: string): Uint8Array {
+  return ipBytes(parseIp(ip) ?? fail(ip));
 }
 
 function fail(what: string): never {

@@ -1,0 +1,144 @@
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { createMetricsRegistry, silentLogger } from '@weft/telemetry';
+import { ConnectionTable, type OpenConnection } from './connection-table.ts';
+import { PolicyGate } from './policy-gate.ts';
+import { MeshState } from '../state/mesh-state.ts';
+import type { Policy } from '../state/policy.ts';
+import type { Workload } from '../state/workload.ts';
+import { AccessLog } from '../telemetry/access-log.ts';
+import { ZtunnelMetrics } from '../telemetry/metrics.ts';
+import { at, ip, policy, workload } from '../testing/records.ts';
+
+let state: MeshState;
+let connections: ConnectionTable;
+let gate: PolicyGate;
+let cuts: string[];
+
+beforeEach(() => {
+  jest.useFakeTimers();
+  state = new MeshState();
+  const metrics = new ZtunnelMetrics(createMetricsRegistry(), {
+    istioVersion: 'test',
+    pods: () => undefined,
+  });
+  connections = new ConnectionTable(metrics, new AccessLog(silentLogger));
+  cuts = [];
+  gate = new PolicyGate({
+    state,
+    connections,
+    logger: silentLogger,
+    logAtInfo: false,
+    cut: (connection, why) => {
+      cuts.push(why);
+      connections.closed(connection.id, 0, 0, undefined);
+    },
+  });
+});
+afterEach(() => {
+  gate.close();
+  jest.useRealTimers();
+});
+
+const listing = (...authorizationPolicies: string[]): Workload =>
+  workload('server', '10.0.0.2', { authorizationPolicies });
+const applyWorkload = (w: Workload): void => state.applyAddresses([{ kind: 'workload', workload: w }]);
+const applyPolicy = (p: Policy): void => state.applyPolicies([{ kind: 'policy', policy: p }]);
+const selected = (name: string, more: Partial<Policy> = {}): Policy =>
+  policy(`default/${name}`, { scope: 'WorkloadSelector', ...more });
+
+function open(local: Workload): OpenConnection {
+  return connections.opened({
+    id: 1,
+    podUid: 'u',
+    local,
+    direction: 'inbound',
+    protocol: 'TCP',
+    source: at('10.0.0.1', 4000),
+    destination: at('10.0.0.2', 80),
+    originalDestination: undefined,
+    hboneTarget: undefined,
+    forwardedHost: undefined,
+    subject: {
+      sourceIdentity: undefined,
+      sourceIp: ip('10.0.0.1'),
+      destinationIp: ip('10.0.0.2'),
+      destinationPort: 80,
+    },
+    traffic: {
+      reporter: 'destination',
+      source: undefined,
+      sourceIdentity: undefined,
+      destination: local,
+      destinationIdentity: undefined,
+      service: undefined,
+      isMutualTls: false,
+    },
+  });
+}
+
+describe('PolicyGate', () => {
+  it('denies with the code of the reason', async () => {
+    applyPolicy(policy('default/deny'));
+    await expect(gate.admit(open(listing()))).rejects.toMatchObject({ code: 'WEFT1402' });
+    applyPolicy(policy('default/deny', { action: 'Allow', rules: [] }));
+    await expect(gate.admit(open(listing()))).rejects.toMatchObject({ code: 'WEFT1403' });
+  });
+
+  it('waits for a listed policy and then obeys it', async () => {
+    applyWorkload(listing('default/late'));
+    const admitted = gate.admit(open(listing('default/late')));
+    applyPolicy(selected('late', { rules: [] }));
+    await admitted;
+  });
+
+  it('denies when a listed policy does not come within five seconds', async () => {
+    applyWorkload(listing('default/never'));
+    const admitted = expect(gate.admit(open(listing('default/never')))).rejects.toMatchObject({
+      code: 'WEFT1404',
+    });
+    await jest.advanceTimersByTimeAsync(5_000);
+    await admitted;
+  });
+
+  it('denies at once by a known policy, whatever else is unknown', async () => {
+    applyPolicy(selected('known'));
+    await expect(gate.admit(open(listing('default/never', 'default/known')))).rejects.toMatchObject({
+      code: 'WEFT1402',
+    });
+  });
+
+  it('looks at open connections again when policies change, or what their workload lists', async () => {
+    applyWorkload(listing());
+    await gate.admit(open(listing()));
+    applyPolicy(selected('known'));
+    expect(cuts).toEqual([]);
+    applyWorkload(listing('default/known'));
+    expect(cuts).toEqual(['connection closed due to policy rejection: explicitly denied by: default/known']);
+  });
+
+  it('gives an open connection five seconds when its workload lists an unknown policy', async () => {
+    applyWorkload(listing());
+    await gate.admit(open(listing()));
+    applyWorkload(listing('default/unknown'));
+    await jest.advanceTimersByTimeAsync(4_900);
+    expect(cuts).toEqual([]);
+    await jest.advanceTimersByTimeAsync(200);
+    expect(cuts).toEqual(['connection closed due to policy rejection: policy default/unknown is not known']);
+  });
+
+  it('forgets that a policy was missing once it has come', async () => {
+    applyWorkload(listing());
+    await gate.admit(open(listing()));
+    applyWorkload(listing('default/late'));
+    await jest.advanceTimersByTimeAsync(2_000);
+    applyPolicy(selected('late', { rules: [] }));
+    await jest.advanceTimersByTimeAsync(10_000);
+    expect(cuts).toEqual([]);
+  });
+
+  it('ignores a dry-run policy', async () => {
+    applyPolicy(policy('default/trial', { dryRun: true }));
+    await gate.admit(open(listing()));
+    expect(cuts).toEqual([]);
+  });
+});
