@@ -6,13 +6,14 @@ import {
   resources,
 } from '@weft/kubernetes';
 import { type Clock, type Logger, WeftError, describeError } from '@weft/telemetry';
+import { type WebhookClientConfig, testWebhook } from './self-test.ts';
 import { KeyedReconciler } from '../reconcile/keyed-reconciler.ts';
 
 interface ValidatingWebhookConfiguration extends KubernetesObject {
   readonly webhooks?: readonly {
     readonly name: string;
     readonly failurePolicy?: string;
-    readonly clientConfig?: { readonly caBundle?: string };
+    readonly clientConfig: WebhookClientConfig;
   }[];
 }
 
@@ -33,37 +34,43 @@ export function webhookConfigurationName(namespace: string, revision: string): s
 }
 
 /**
- * Gives the API server the roots with which to trust our webhook, and from then on lets no policy pass unseen: charts
- * install it with failurePolicy Ignore, because nobody could answer yet.
+ * Gives the API server the roots with which to trust our webhook and, once a call through the Service was answered,
+ * lets no policy pass unseen: charts install it with failurePolicy Ignore, because nobody could answer yet.
  */
 export function maintainWebhookConfiguration(options: WebhookConfigurationOptions): void {
   const { client, name, rootsPem, clock, logger, signal } = options;
   // The resource's objects are untyped in the table of resources.
   const type = resources.validatingWebhookConfigurations as ResourceType<ValidatingWebhookConfiguration>;
   const caBundle = Buffer.from(rootsPem).toString('base64');
+  const set = (position: number, webhook: string, field: string, value: string): Promise<unknown> => {
+    const path = `/webhooks/${position}`;
+    const patch = [
+      // The list may have changed since we saw it; the position must still be that webhook's.
+      { op: 'test', path: `${path}/name`, value: webhook },
+      { op: 'add', path: `${path}${field}`, value },
+    ];
+    return client.patch(type, name, undefined, patch, 'json', { signal });
+  };
   const reconciler = new KeyedReconciler({
     clock,
     signal,
     reconcile: async () => {
-      const patch = (reflector.get(name)?.webhooks ?? []).flatMap((webhook, i) => {
-        if (webhook.clientConfig?.caBundle === caBundle && webhook.failurePolicy === 'Fail') return [];
-        const path = `/webhooks/${i}`;
-        return [
-          // The list may have changed since we saw it; the position must still be that webhook's.
-          { op: 'test', path: `${path}/name`, value: webhook.name },
-          { op: 'add', path: `${path}/clientConfig/caBundle`, value: caBundle },
-          { op: 'add', path: `${path}/failurePolicy`, value: 'Fail' },
-        ];
-      });
-      if (patch.length === 0) return;
+      const webhooks = reflector.get(name)?.webhooks ?? [];
       try {
-        await client.patch(type, name, undefined, patch, 'json', { signal });
+        for (const [i, webhook] of webhooks.entries()) {
+          const { clientConfig, failurePolicy } = webhook;
+          if (clientConfig.caBundle !== caBundle)
+            await set(i, webhook.name, '/clientConfig/caBundle', caBundle);
+          if (failurePolicy === 'Fail') continue;
+          await testWebhook(clientConfig, rootsPem, signal);
+          await set(i, webhook.name, '/failurePolicy', 'Fail');
+        }
       } catch (error) {
         throw new WeftError('WEFT1812', `ValidatingWebhookConfiguration ${name}`, { cause: error });
       }
     },
     onError: (_key, error) =>
-      logger.warn('cannot patch the webhook configuration', { error: describeError(error) }),
+      logger.warn('cannot complete the webhook configuration', { error: describeError(error) }),
   });
   const reflector = new Reflector<ValidatingWebhookConfiguration>({
     client,

@@ -4,6 +4,7 @@ import { CertificateAuthority } from '@weft/spiffe';
 import { createPrometheusRegistry, silentLogger, systemClock } from '@weft/telemetry';
 import { ServingCertificates, servingNames } from '../ca/serving-certificate.ts';
 import { admit } from './admission.ts';
+import { testWebhook } from './self-test.ts';
 import { WebhookServer } from './webhook-server.ts';
 
 const registry = createPrometheusRegistry();
@@ -12,13 +13,15 @@ let certificates: ServingCertificates;
 let roots: string;
 let port: number;
 
-beforeEach(async () => {
+beforeEach(() => start(servingNames('istio-system', 'canary', 'cluster.local')));
+
+async function start(dnsNames: readonly string[]): Promise<void> {
   registry.clear();
   const authority = await CertificateAuthority.createSelfSigned({ subject: { commonName: 'test' } });
   roots = authority.rootsPem;
   certificates = await ServingCertificates.issue({
     authority,
-    dnsNames: servingNames('istio-system', 'canary', 'cluster.local'),
+    dnsNames,
     ttlMs: 3_600_000,
     clock: systemClock,
     logger: silentLogger,
@@ -27,12 +30,14 @@ beforeEach(async () => {
     admit(r, { rootNamespace: 'istio-system', accounts: { trustDomain: 'cluster.local', has: () => true } });
   server = new WebhookServer({ certificates, admit: review, registry, logger: silentLogger });
   port = await server.listen(0);
-});
+}
 
-afterEach(async () => {
+async function stop(): Promise<void> {
   await server.close();
   certificates.close();
-});
+}
+
+afterEach(stop);
 
 /** As the API server calls: by the Service's name, trusting the bundle of the webhook configuration. */
 function post(path: string, body: string, servername = 'istiod.istio-system.svc') {
@@ -92,4 +97,19 @@ it('refuses garbage, other paths and bodies without end', async () => {
   });
   expect((await post('/inject', '{}')).status).toBe(404);
   expect((await post('/validate', 'x'.repeat(9 * 1024 * 1024))).status).toBe(413);
+});
+
+it('passes its own test only under its own name and root', async () => {
+  const { signal } = new AbortController();
+  const url = `https://localhost:${port}/validate`;
+  await expect(testWebhook({ url }, roots, signal)).rejects.toThrow(/altnames/);
+  const other = await CertificateAuthority.createSelfSigned({ subject: { commonName: 'other' } });
+  await expect(testWebhook({ url }, other.rootsPem, signal)).rejects.toThrow(/certificate/);
+  await expect(testWebhook({}, roots, signal)).rejects.toThrow('neither url nor service');
+  await stop();
+  await start(['localhost']);
+  await testWebhook({ url: `https://localhost:${port}/validate` }, roots, signal);
+  await expect(testWebhook({ url: `https://localhost:${port}/` }, roots, signal)).rejects.toThrow(
+    'answered 404',
+  );
 });

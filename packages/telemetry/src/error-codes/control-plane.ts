@@ -49,8 +49,8 @@ export const controlPlaneErrors = {
   },
   WEFT1812: {
     layer: 'webhook',
-    title: 'The webhook configuration could not be given its certificate',
-    next: 'Check that istiod may patch validatingwebhookconfigurations; the patch is tried again.',
+    title: 'The webhook configuration could not be completed',
+    next: 'Check that istiod may patch validatingwebhookconfigurations and is reachable by its Service; until then a failing webhook is ignored.',
   },
   WEFT1814: {
     layer: 'control plane',
