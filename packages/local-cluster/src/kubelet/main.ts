@@ -22,6 +22,8 @@ try {
   const stop = new AbortController();
   void untilShutdown().then(() => stop.abort());
   await new Kubelet({ config, client, clock: systemClock, logger }).run(stop.signal);
+  // Retries that still wait have nothing left to do.
+  process.exit(0);
 } catch (error) {
   logger.error('kubelet failed', { error: describeError(error) });
   process.exitCode = 1;

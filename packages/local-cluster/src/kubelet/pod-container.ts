@@ -6,9 +6,9 @@ import type { ContainerRun } from './container-setup.ts';
 import { runInContainer } from './container-exec.ts';
 import { ContainerLog } from './logs/container-log.ts';
 import type { ContainerKind, ContainerPhase } from './pod-plan.ts';
-import type { Container, ContainerState, ContainerStatus, Probe } from './pod.ts';
+import type { Container, ContainerState, ContainerStatus } from './pod.ts';
+import { ContainerProbes } from './probes/container-probes.ts';
 import { runHandler, type HandlerTarget } from './probes/handlers.ts';
-import { Prober } from './probes/prober.ts';
 import { RestartBackoff, type RestartBackoffOptions } from './restart-backoff.ts';
 import { ContainerProcess } from './sandbox/container-process.ts';
 
@@ -19,6 +19,8 @@ export interface PodContainerOptions {
   /** What the API server last knew of it, when an earlier kubelet ran it. */
   readonly before: ContainerStatus | undefined;
   readonly backoff: RestartBackoffOptions;
+  /** The pod's grace period, for a container that is restarted. */
+  readonly graceMs: number;
   readonly clock: Clock;
   readonly podIp: () => string;
   /** Something that the pod's plan or status depends on has changed. */
@@ -57,10 +59,8 @@ export class PodContainer {
   private terminated: ContainerState | undefined;
   private restartCount = 0;
   private hasRun = false;
-  private ready = false;
-  private started = false;
   private containerId: string | undefined;
-  private probers: Prober[] = [];
+  private probes: ContainerProbes | undefined;
   private notBeforeMs = 0;
   private failedStarts = 0;
   private stopping: Promise<void> | undefined;
@@ -92,7 +92,7 @@ export class PodContainer {
   }
 
   phase(): ContainerPhase {
-    if (this.stage.kind === 'running') return { kind: 'running', started: this.started };
+    if (this.stage.kind === 'running') return { kind: 'running', started: this.probes?.started === true };
     if (this.stage.kind === 'exited') return { kind: 'exited', exitCode: this.stage.exitCode };
     // It ran and couldn't be started again: to the plan it is still what its last run made it.
     const last = this.lastState.terminated;
@@ -105,8 +105,11 @@ export class PodContainer {
       image: this.spec.image ?? '',
       imageID: this.hasRun ? (this.spec.image ?? '') : '',
       ...(this.containerId === undefined ? {} : { containerID: this.containerId }),
-      ready: this.kind === 'init' ? this.stage.kind === 'exited' && this.stage.exitCode === 0 : this.ready,
-      started: this.stage.kind === 'running' && this.started,
+      ready:
+        this.kind === 'init'
+          ? this.stage.kind === 'exited' && this.stage.exitCode === 0
+          : this.stage.kind === 'running' && this.probes?.ready === true,
+      started: this.stage.kind === 'running' && this.probes?.started === true,
       restartCount: this.restartCount,
       state: this.state(),
       lastState: this.lastState,
@@ -175,7 +178,7 @@ export class PodContainer {
   }
 
   close(): void {
-    this.stopProbes();
+    this.probes?.stop();
     this.log?.close();
   }
 
@@ -232,7 +235,7 @@ export class PodContainer {
   }
 
   private async ended(process: ContainerProcess, run: ContainerRun, exitCode: number): Promise<void> {
-    this.stopProbes();
+    this.probes?.stop();
     const { clock, onChange } = this.options;
     const { stage } = this;
     if (stage.kind !== 'running' || stage.process !== process) return;
@@ -249,8 +252,6 @@ export class PodContainer {
       },
     };
     this.stage = { kind: 'exited', exitCode };
-    this.ready = false;
-    this.started = false;
     this.notBeforeMs = now + this.backoff.ended(now - stage.startedAtMs);
     onChange();
   }
@@ -323,72 +324,24 @@ export class PodContainer {
   }
 
   private startProbes(process: ContainerProcess): void {
-    const { startupProbe } = this.spec;
-    this.ready = false;
-    this.started = startupProbe === undefined;
-    if (startupProbe === undefined) return this.startSteadyProbes(process);
-    this.probe(process, startupProbe, 'Startup', false, (healthy, message) => {
-      if (!healthy) return this.restartUnhealthy('startup', message, startupProbe);
-      this.started = true;
-      this.stopProbes();
-      this.startSteadyProbes(process);
-      this.options.onChange();
+    const { clock, onChange, onEvent, graceMs } = this.options;
+    this.probes = new ContainerProbes({
+      spec: this.spec,
+      clock,
+      onChange,
+      attempt: (probe, timeoutMs) => runHandler(probe, this.target(), timeoutMs),
+      onFailure: (message) => {
+        if (process.running) onEvent({ ...this.about('Warning', 'Unhealthy'), message });
+      },
+      onUnhealthy: (kind, message, { terminationGracePeriodSeconds }) => {
+        const ownGraceMs =
+          terminationGracePeriodSeconds === undefined ? graceMs : terminationGracePeriodSeconds * 1000;
+        void this.stop(
+          ownGraceMs,
+          `Container ${this.name} failed ${kind} probe, will be restarted: ${message}`,
+        );
+      },
     });
-  }
-
-  /** Liveness and readiness begin once the container has started. */
-  private startSteadyProbes(process: ContainerProcess): void {
-    const { livenessProbe, readinessProbe } = this.spec;
-    if (livenessProbe !== undefined) {
-      this.probe(process, livenessProbe, 'Liveness', true, (healthy, message) => {
-        if (!healthy) this.restartUnhealthy('liveness', message, livenessProbe);
-      });
-    }
-    if (readinessProbe === undefined) {
-      this.ready = true;
-      return;
-    }
-    this.probe(process, readinessProbe, 'Readiness', false, (healthy) => {
-      this.ready = healthy;
-      this.options.onChange();
-    });
-  }
-
-  private probe(
-    process: ContainerProcess,
-    probe: Probe,
-    kind: string,
-    initial: boolean,
-    onChange: (healthy: boolean, message: string) => void,
-  ): void {
-    this.probers.push(
-      new Prober({
-        probe,
-        initial,
-        onChange: (healthy, message) => {
-          if (process.running) onChange(healthy, message);
-        },
-        onFailure: (message) => {
-          if (process.running)
-            this.options.onEvent({
-              ...this.about('Warning', 'Unhealthy'),
-              message: `${kind} probe failed: ${message}`,
-            });
-        },
-        attempt: (timeoutMs) => runHandler(probe, this.target(), timeoutMs),
-        clock: this.options.clock,
-      }),
-    );
-  }
-
-  private restartUnhealthy(kind: string, message: string, probe: Probe): void {
-    const graceMs = (probe.terminationGracePeriodSeconds ?? 30) * 1000;
-    void this.stop(graceMs, `Container ${this.name} failed ${kind} probe, will be restarted: ${message}`);
-  }
-
-  private stopProbes(): void {
-    for (const prober of this.probers) prober.stop();
-    this.probers = [];
   }
 
   private about(type: 'Normal' | 'Warning', reason: string): Omit<PodEvent, 'message'> {

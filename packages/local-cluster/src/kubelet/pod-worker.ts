@@ -1,7 +1,5 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isDeepStrictEqual } from 'node:util';
-import { isNotFound, isConflict } from '@weft/kubernetes';
 import { Backoff, describeError, type Clock, type Logger } from '@weft/telemetry';
 import type { KubeletApi, PodEvent } from './api.ts';
 import { prepareContainer, type ContainerRun, type ContainerSetupOptions } from './container-setup.ts';
@@ -12,6 +10,7 @@ import { PodSandbox, type SandboxOptions } from './pod-sandbox.ts';
 import { podStatus, type PodObservation } from './pod-status.ts';
 import type { Pod, PodStatus } from './pod.ts';
 import type { RestartBackoffOptions } from './restart-backoff.ts';
+import { isFinal, StatusReporter } from './status-reporter.ts';
 import { PodVolumes } from './volumes/volume-manager.ts';
 
 export interface PodWorkerOptions {
@@ -66,9 +65,7 @@ export class PodWorker {
   private readonly startTime: string;
   private wakeUp: (() => void) | undefined;
   private woken = false;
-  private reported: PodStatus | undefined;
-  private reporting: Promise<void> | undefined;
-  private reportAgain = false;
+  private readonly reporter: StatusReporter;
   private closed = false;
   /** Resolves when the loop has ended. */
   readonly done: Promise<void>;
@@ -93,6 +90,7 @@ export class PodWorker {
           logDir: this.logDir,
           backoff: options.restartBackoff,
           before: known.find((status) => status.name === spec.name),
+          graceMs: (pod.spec.terminationGracePeriodSeconds ?? 30) * 1000,
           podIp: () => this.sandbox.podIps[0] ?? '',
           onChange: () => this.wake(),
           onEvent: (event) => this.event(event),
@@ -100,7 +98,14 @@ export class PodWorker {
     );
     const ended = pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed';
     this.stage = ended ? 'finished' : 'setting-up';
-    if (ended) this.reported = pod.status;
+    this.reporter = new StatusReporter({
+      initial: ended ? pod.status : undefined,
+      current: (last) => this.status(last),
+      write: (status) => api.patchStatus(this.pod, status),
+      podKey: this.key,
+      clock,
+      logger: options.logger,
+    });
     this.done = this.run();
   }
 
@@ -140,7 +145,7 @@ export class PodWorker {
   private wake(): void {
     this.woken = true;
     this.wakeUp?.();
-    this.report();
+    this.reporter.report();
   }
 
   private async run(): Promise<void> {
@@ -156,7 +161,7 @@ export class PodWorker {
         });
         delayMs = this.retry.next();
       }
-      this.report();
+      this.reporter.report();
       if (!this.woken && !this.closed && this.currentStage() !== 'removed') await this.pause(delayMs);
     }
   }
@@ -301,7 +306,7 @@ export class PodWorker {
     await this.release();
     this.stoppedForGood = true;
     if (!this.forgotten) {
-      await this.settleReport();
+      await this.reporter.settle();
       await this.options.api.removePod(this.pod);
     }
     for (const container of this.containers) container.close();
@@ -356,53 +361,20 @@ export class PodWorker {
     this.options.api.recordEvent(this.pod, event);
   }
 
-  /** Reports the status soon, if it has changed; repeated calls fall together. */
-  private report(): void {
-    if (this.forgotten || this.stage === 'removed') return;
-    this.reportAgain = true;
-    this.reporting ??= this.reportWhileChanged().finally(() => {
-      this.reporting = undefined;
-    });
+  /** The status to report; undefined once nobody is interested. */
+  private status(last: PodStatus | undefined): PodStatus | undefined {
+    if (this.forgotten || this.closed || this.stage === 'removed') return undefined;
+    if (this.stage === 'finished' && last !== undefined && isFinal(last)) return last;
+    const known = last?.conditions ?? this.pod.status?.conditions ?? [];
+    return podStatus(this.pod, this.observe(last), known, isoSeconds(this.options.clock.now()));
   }
 
-  private async settleReport(): Promise<void> {
-    this.report();
-    await this.reporting;
-  }
-
-  private async reportWhileChanged(): Promise<void> {
-    const retry = new Backoff(RETRY);
-    // Let what happens together be reported together.
-    await Promise.resolve();
-    while (this.reportAgain && !this.forgotten) {
-      this.reportAgain = false;
-      const { pod, options } = this;
-      // A finished pod's status is final, whatever has been released since.
-      if (this.stage === 'finished' && this.reported !== undefined && isFinal(this.reported)) return;
-      const known = this.reported?.conditions ?? pod.status?.conditions ?? [];
-      const status = podStatus(pod, this.observe(), known, isoSeconds(options.clock.now()));
-      if (isDeepStrictEqual(status, this.reported)) continue;
-      try {
-        await options.api.patchStatus(pod, status);
-        this.reported = status;
-      } catch (error) {
-        if (isNotFound(error) || isConflict(error) || this.closed) return; // the pod is gone; its watch will say so
-        options.logger.warn('pod status not written, trying again', {
-          pod: this.key,
-          error: describeError(error),
-        });
-        await options.clock.sleep(retry.next());
-        this.reportAgain = true;
-      }
-    }
-  }
-
-  private observe(): PodObservation {
+  private observe(last: PodStatus | undefined): PodObservation {
     const podIps = this.sandbox.podIps;
     return {
       containers: this.containers.map((container) => ({ kind: container.kind, status: container.status() })),
       // The address of a pod that has ended stays in its status.
-      podIps: podIps.length > 0 ? podIps : (this.reported?.podIPs ?? []).map(({ ip }) => ip),
+      podIps: podIps.length > 0 ? podIps : (last?.podIPs ?? []).map(({ ip }) => ip),
       hostIp: this.options.downward.hostIp,
       startTime: this.startTime,
       sandboxReady: this.sandbox.ready,
@@ -410,8 +382,4 @@ export class PodWorker {
       verdict: this.verdict,
     };
   }
-}
-
-function isFinal({ phase }: PodStatus): boolean {
-  return phase === 'Succeeded' || phase === 'Failed';
 }
