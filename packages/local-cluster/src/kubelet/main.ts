@@ -27,4 +27,6 @@ try {
 } catch (error) {
   logger.error('kubelet failed', { error: describeError(error) });
   process.exitCode = 1;
+  // Servers and watches that already run would keep the process; the log line needs a moment to get out.
+  setTimeout(() => process.exit(1), 50);
 }
