@@ -85,6 +85,17 @@ describe('PodNetwork', () => {
     expect(chained?.config).not.toHaveProperty('runtimeConfig');
   });
 
+  it('lets a pod end whose chained plugin was uninstalled since, but not one whose plugin is merely missing', async () => {
+    await network.attach(attachment);
+    await rm(join(directory, 'bin', 'chained'));
+    await expect(network.detach(attachment)).rejects.toMatchObject({ code: 'WEFT2067' });
+    await configure([{ type: 'base' }]);
+    await network.detach(attachment);
+    expect((await calls()).filter(({ command }) => command === 'DEL').map((call) => call.plugin)).toEqual([
+      'base',
+    ]);
+  });
+
   it('deletes up the chain with the configuration and result of the time of ADD', async () => {
     await network.attach(attachment);
     await configure([{ type: 'base' }]);
