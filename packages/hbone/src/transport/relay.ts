@@ -48,13 +48,14 @@ class SocketRelay implements Relay, TunnelStreamHandler {
     socket.on('error', (error) => this.onSocketError(error));
     socket.on('close', () => {
       this.socketClosed = true;
-      // Closed without an error and before the tunnel: somebody destroyed it.
-      if (!this.streamClosed) stream.reset(ErrorCode.CANCEL);
+      // A socket that ended in both directions may be gone before its last bytes left through the tunnel. One that
+      // did not was destroyed by somebody.
+      const ended = socket.readableEnded && socket.writableFinished;
+      if (!this.streamClosed && !ended) stream.reset(ErrorCode.CANCEL);
       this.finishIfClosed();
     });
     stream.attach(this);
-    // The caller may have paused it while the tunnel was made.
-    socket.resume();
+    this.catchUp();
   }
 
   get bytesFromTunnel(): number {
@@ -91,6 +92,20 @@ class SocketRelay implements Relay, TunnelStreamHandler {
     else if (close.kind === 'reset' && close.by === 'local') this.socket.destroy();
     else this.socket.resetAndDestroy();
     this.finishIfClosed();
+  }
+
+  /** What happened to the socket while the tunnel was made. */
+  private catchUp(): void {
+    const { socket } = this;
+    if (socket.destroyed) {
+      this.socketClosed = socket.closed;
+      this.onSocketError(socket.errored ?? new Error('closed before the tunnel was there'));
+      return;
+    }
+    // Node emits 'end' of an empty socket even when nobody reads.
+    if (socket.readableEnded) this.stream.end();
+    // The caller may have paused it.
+    else socket.resume();
   }
 
   private onSocketError(error: Error): void {
