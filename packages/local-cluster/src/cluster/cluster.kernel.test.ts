@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
@@ -12,32 +12,28 @@ import {
   type Pod,
   type PodController,
 } from '@weft/kubernetes';
+import { describeError } from '@weft/telemetry';
 import { clusterStatus, startCluster, type RunningCluster } from './launcher.ts';
 import { processesIn } from './namespaces.ts';
+import { preflight } from './preflight.ts';
 import { readJson, StateDirectory, type DaemonRecord } from './state-directory.ts';
 
 const START_TIMEOUT_MS = 60_000;
 const EVENTUALLY_MS = 20_000;
 
-const directory = mkdtempSync(join(tmpdir(), 'weft-cluster-'));
+const obstacle = await preflight().then(
+  () => undefined,
+  (error: unknown) => describeError(error),
+);
+if (obstacle !== undefined) console.warn(`skipped: ${obstacle}`);
+const describeWithNamespaces =
+  obstacle === undefined || process.env['CI'] === 'true' ? describe : describe.skip;
+
+const directory = join(tmpdir(), `weft-cluster-${process.pid}`);
 const stateDir = join(directory, 'state');
 let cluster: RunningCluster;
 let client: KubernetesClient;
 let daemon: DaemonRecord;
-
-beforeAll(async () => {
-  cluster = await startCluster({ name: 'kernel-test', stateDir, nodes: 2 });
-  client = new KubernetesClient(loadKubeConfig({ path: cluster.kubeconfigPath }));
-  const record = await readJson<DaemonRecord>(new StateDirectory(stateDir).daemonFile);
-  if (record === undefined) throw new Error('no daemon record');
-  daemon = record;
-}, START_TIMEOUT_MS);
-
-afterAll(async () => {
-  client?.close();
-  await cluster?.stop();
-  rmSync(directory, { recursive: true, force: true });
-}, START_TIMEOUT_MS);
 
 async function eventually<T>(what: string, probe: () => Promise<T | undefined>): Promise<T> {
   let last: unknown;
@@ -104,7 +100,21 @@ async function availableReplicas(name: string): Promise<unknown> {
   return (await client.get(resources.deployments, name, 'default')).status?.['availableReplicas'];
 }
 
-describe('a local cluster', () => {
+describeWithNamespaces('a local cluster', () => {
+  beforeAll(async () => {
+    cluster = await startCluster({ name: 'kernel-test', stateDir, nodes: 2 });
+    client = new KubernetesClient(loadKubeConfig({ path: cluster.kubeconfigPath }));
+    const record = await readJson<DaemonRecord>(new StateDirectory(stateDir).daemonFile);
+    if (record === undefined) throw new Error('no daemon record');
+    daemon = record;
+  }, START_TIMEOUT_MS);
+
+  afterAll(async () => {
+    client?.close();
+    await cluster?.stop();
+    rmSync(directory, { recursive: true, force: true });
+  }, START_TIMEOUT_MS);
+
   it('says that it runs, and refuses to start twice', async () => {
     await expect(clusterStatus({ name: 'kernel-test', stateDir })).resolves.toMatchObject({
       state: 'running',
