@@ -1,5 +1,5 @@
 import { forbidden } from '../api-error.ts';
-import { numberAt, stringAt, type JsonObject } from '../object.ts';
+import { ensureObject, numberAt, stringAt } from '../object.ts';
 import type { Store } from '../store/store.ts';
 import type { AdmissionPlugin, AdmissionRequest } from './admission.ts';
 
@@ -21,7 +21,7 @@ export class PriorityAdmission implements AdmissionPlugin {
       pod === undefined
     )
       return;
-    const spec = pod['spec'] as JsonObject; // decoded and defaulted: a pod without a spec was refused
+    const spec = ensureObject(pod, 'spec'); // one without is refused by validation, which comes later
     const name = stringAt(spec, 'priorityClassName') ?? '';
     const classes = this.store.list(PRIORITY_CLASSES);
     const found =

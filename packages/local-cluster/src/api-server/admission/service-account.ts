@@ -1,6 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { forbidden } from '../api-error.ts';
-import { objectKey, objectsAt, stringAt, valueAt, type ApiObject, type JsonObject } from '../object.ts';
+import {
+  ensureObject,
+  objectKey,
+  objectsAt,
+  stringAt,
+  valueAt,
+  type ApiObject,
+  type JsonObject,
+} from '../object.ts';
 import type { Store } from '../store/store.ts';
 import type { AdmissionPlugin, AdmissionRequest } from './admission.ts';
 
@@ -28,7 +36,7 @@ export class ServiceAccountAdmission implements AdmissionPlugin {
     )
       return;
     if (pod.metadata.annotations?.[MIRROR_ANNOTATION] !== undefined) return;
-    const spec = pod['spec'] as JsonObject; // decoded and defaulted: a pod without a spec was refused
+    const spec = ensureObject(pod, 'spec'); // one without is refused by validation, which comes later
     const name = stringAt(spec, 'serviceAccountName') ?? stringAt(spec, 'serviceAccount') ?? '';
     const accountName = name === '' ? 'default' : name;
     spec['serviceAccountName'] = accountName;

@@ -40,24 +40,25 @@ export function patched(
   live: JsonObject,
   patch: DecodedBody,
 ): JsonObject {
-  try {
+  return patching(resource, live, () => {
     switch (kind) {
-      case 'json': {
-        const result = jsonPatch(live, patch.value);
-        if (!isObject(result)) throw badRequest('the patched object must be an object');
-        return result;
-      }
-      case 'merge': {
-        const result = mergePatch(live, requireObject(patch.value));
-        return requireObject(result);
-      }
-      case 'strategic': {
+      case 'json':
+        return requireObject(jsonPatch(live, patch.value));
+      case 'merge':
+        return requireObject(mergePatch(live, requireObject(patch.value)));
+      case 'strategic':
         if (resource.schema === undefined) throw badRequest('strategic merge is not possible for this kind');
         return strategicMerge(resource.schema, live, requireObject(patch.value));
-      }
     }
+  });
+}
+
+/** A patch that doesn't fit is the client's mistake. */
+function patching<T>(resource: Resource, object: JsonObject, work: () => T): T {
+  try {
+    return work();
   } catch (error) {
-    throw error instanceof PatchError ? patchFailure(resource, live, error) : error;
+    throw error instanceof PatchError ? patchFailure(resource, object, error) : error;
   }
 }
 
@@ -92,21 +93,23 @@ async function applyPatch(
     if (schema === undefined) throw badRequest('server-side apply is not possible for this kind');
     const { object: applied, unknownFields } = pruneUnknown(schema, body, request.fieldValidation);
     if (unknownFields.length > 0) reportUnknown(request, unknownFields);
-    const result = serverSideApply({
-      schema,
-      ...(live === undefined ? {} : { live }),
-      applied,
-      force: request.force,
-      resetFields: isStatusLike(subresource)
-        ? ['spec']
-        : resource.subresources.some((s) => s.name === 'status')
-          ? ['status']
-          : [],
-      manager: request.fieldManager,
-      apiVersion: resource.apiVersion,
-      ...(subresource === undefined ? {} : { subresource }),
-      now: now(),
-    });
+    const result = patching(resource, body, () =>
+      serverSideApply({
+        schema,
+        ...(live === undefined ? {} : { live }),
+        applied,
+        force: request.force,
+        resetFields: isStatusLike(subresource)
+          ? ['spec']
+          : resource.subresources.some((s) => s.name === 'status')
+            ? ['status']
+            : [],
+        manager: request.fieldManager,
+        apiVersion: resource.apiVersion,
+        ...(subresource === undefined ? {} : { subresource }),
+        now: now(),
+      }),
+    );
     if (result.kind === 'applied') return result.object;
     throw new ApiError(409, 'Conflict', result.message, {
       causes: result.conflicts.map(({ message, path }) => ({

@@ -1,8 +1,9 @@
 import { fieldError, pruneUnknown, strictDecodingErrors, type FieldValidation } from '../../schema/index.ts';
 import { badRequest, conflict, invalid, STALE_RESOURCE_VERSION } from '../api-error.ts';
 import type { User } from '../auth/user.ts';
-import { cloneJson, isObject, textOf, type ApiObject, type JsonObject, type ObjectMeta } from '../object.ts';
+import { cloneJson, textOf, type ApiObject, type JsonObject, type ObjectMeta } from '../object.ts';
 import type { Resource } from '../resource.ts';
+import { parseObjectMeta } from './object-meta.ts';
 
 /** Who writes what, and how. */
 export interface WriteRequest {
@@ -45,28 +46,25 @@ export function typedObject(request: WriteRequest, decoded: JsonObject): ApiObje
       `${resource.kind} in version "${resource.version}" cannot be handled as a ${textOf(kind)}`,
     );
   }
-  let object = { ...cloneJson(decoded), apiVersion: resource.apiVersion, kind: resource.kind };
+  let object: JsonObject = { ...cloneJson(decoded), apiVersion: resource.apiVersion, kind: resource.kind };
   if (resource.schema !== undefined) {
     const pruned = pruneUnknown(resource.schema, object, request.fieldValidation);
     reportUnknown(request, pruned.unknownFields);
-    object = { ...pruned.object, apiVersion: resource.apiVersion, kind: resource.kind };
+    object = pruned.object;
   }
-  const found: JsonObject = object;
-  const metadata = isObject(found['metadata']) ? found['metadata'] : {};
-  found['metadata'] = metadata;
-  if (typeof metadata['name'] !== 'string') metadata['name'] = '';
+  const metadata = parseObjectMeta(resource, object['metadata']);
   if (resource.namespaced) {
-    const given = metadata['namespace'];
-    if (given !== undefined && given !== '' && given !== namespace) {
+    const given = metadata.namespace ?? '';
+    if (given !== '' && given !== namespace) {
       throw badRequest(
         'the namespace of the provided object does not match the namespace sent on the request',
       );
     }
-    metadata['namespace'] = namespace ?? '';
+    metadata.namespace = namespace ?? '';
   } else {
-    delete metadata['namespace'];
+    delete metadata.namespace;
   }
-  return found as ApiObject; // apiVersion, kind, and metadata with a name were just set
+  return { ...object, apiVersion: resource.apiVersion, kind: resource.kind, metadata };
 }
 
 /** 400 or warnings for fields that the type doesn't have, as `fieldValidation` says. */

@@ -90,6 +90,11 @@ export class StreamEndpoint {
     if (!spdy) offeredProtocol(request);
     const path = `/${verb}/${podPath(pod)}/${encodeURIComponent(container)}${url.search}`;
     const kubelet = await this.kubelets.connect(this.endpoint(pod), path);
+    if (call.socket.destroyed) {
+      // The client left meanwhile; its `close` has come and gone.
+      kubelet.terminate();
+      return;
+    }
     call.socket.once('close', () => kubelet.terminate());
     if (!spdy) {
       this.webSockets.handleUpgrade(request, call.socket, call.head, (client: WebSocket) =>
