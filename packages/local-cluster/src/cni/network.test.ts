@@ -91,7 +91,9 @@ describe('PodNetwork', () => {
     await expect(network.detach(attachment)).rejects.toMatchObject({ code: 'WEFT2067' });
     await configure([{ type: 'base' }]);
     await network.detach(attachment);
+    // Both times: what one plugin can't undo is no reason to leak what the others hold.
     expect((await calls()).filter(({ command }) => command === 'DEL').map((call) => call.plugin)).toEqual([
+      'base',
       'base',
     ]);
   });
@@ -133,17 +135,6 @@ describe('PodNetwork', () => {
       'DEL chained',
       'DEL base',
     ]);
-    expect(await network.attachments()).toEqual([]);
-  });
-
-  it('lets a pod end whose plugin was uninstalled since', async () => {
-    await network.attach(attachment);
-    await configure([{ type: 'base' }]);
-    await rm(join(directory, 'bin', 'chained'));
-    await network.detach(attachment);
-    expect(
-      (await calls()).filter(({ command }) => command === 'DEL').map(({ plugin: name }) => name),
-    ).toEqual(['base']);
     expect(await network.attachments()).toEqual([]);
   });
 
