@@ -1,5 +1,5 @@
 import { connectSeqpacket, raiseFileLimit } from '@weft/linux';
-import { CertificateSource, IstioCaClient, type CaClient } from '@weft/spiffe';
+import { CertificateSource } from '@weft/spiffe';
 import {
   createLogger,
   createMetricsRegistry,
@@ -9,10 +9,12 @@ import {
   WeftError,
   type LogSink,
 } from '@weft/telemetry';
-import { adminServer, readinessServer, statsServer } from './admin/admin.ts';
 import { configDump } from './admin/config-dump.ts';
+import { openEndpoints } from './admin/endpoints.ts';
+import { listConnections } from './admin/connection-list.ts';
 import { applyLogFilter } from './admin/logging.ts';
-import { readRoots, readToken, type Config } from './config.ts';
+import type { Config } from './config.ts';
+import { caClient } from './control/ca-client.ts';
 import { NodeCertificates } from './control/certificates.ts';
 import { ConnectionController } from './control/connection-controller.ts';
 import { ConnectionTable } from './control/connection-table.ts';
@@ -24,7 +26,6 @@ import type { CertificatePems, Failure, ToControl, ToData } from './data/message
 import { PodManager } from './inpod/pod-manager.ts';
 import { runZdsClient } from './inpod/zds-client.ts';
 import { checkPrivileges } from './startup-check.ts';
-import { formatSocketAddress } from './state/ip-address.ts';
 import { MeshState } from './state/mesh-state.ts';
 import { workloadIdentity } from './state/workload.ts';
 import { AccessLog } from './telemetry/access-log.ts';
@@ -144,22 +145,18 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
       pods: pods.all(),
       connections: connections.all(),
     });
-  const servers = [
-    {
-      server: adminServer({
-        configDump: dump,
-        connections: () => listConnections(connections),
-        levels,
-        logFilter: config.logFilter,
-        quit,
-      }),
-      port: config.ports.admin,
-      host: 'localhost',
+  const endpoints = await openEndpoints({
+    ports: config.ports,
+    admin: {
+      configDump: dump,
+      connections: () => listConnections(connections.all()),
+      levels,
+      logFilter: config.logFilter,
+      quit,
     },
-    { server: statsServer(registry), port: config.ports.stats, host: undefined },
-    { server: readinessServer(readiness), port: config.ports.readiness, host: undefined },
-  ];
-  for (const { server, port, host } of servers) await server.listen(port, host);
+    registry,
+    readiness,
+  });
   readiness.open(Gate.proxy);
 
   // Everything below ends with this: the signal, or the first part that can't go on.
@@ -189,6 +186,7 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
     await runZdsClient({ pods, connect, logger: zdsLogger, signal: end.signal, onError: count });
   };
   const { address } = config.xds;
+  logger.info('waiting for the control plane', { address });
   const mesh =
     address === undefined
       ? undefined
@@ -201,11 +199,11 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
           signal: end.signal,
           onReady: () => void onSynced().catch(fail),
           onConnection: (connected, reason) => {
-            if (!connected && !end.signal.aborted) metrics.xdsTerminations.inc({ reason: 'Reconnect' });
-            logger.info(connected ? 'connected to the control plane' : 'no connection to the control plane', {
-              address,
-              reason,
-            });
+            if (connected) return logger.info('connected to the control plane', { address });
+            if (end.signal.aborted) return;
+            metrics.xdsTerminations.inc({ reason: 'Reconnect' });
+            count(new WeftError('WEFT1342', address));
+            logger.warn('no connection to the control plane', { address, reason, code: 'WEFT1342' });
           },
         });
 
@@ -222,7 +220,7 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
   certificateSource.close();
   await pods.stopAll();
   await threads.stop();
-  for (const { server } of servers) await server.close();
+  await endpoints.close();
   if (fatal !== undefined) throw fatal;
 }
 
@@ -246,36 +244,4 @@ async function drain(
     flag: 'CONNECT',
   };
   connections.lost(() => true, failure);
-}
-
-function caClient(config: Config): CaClient {
-  const { ca, clusterId, secretTtlMs } = config;
-  const { address, alternativeHostname, headers } = ca;
-  if (address === undefined) {
-    return { fetchCertificate: () => Promise.reject(new WeftError('WEFT1318', 'CA_ADDRESS is empty')) };
-  }
-  return new IstioCaClient({
-    address,
-    readRoots: () => readRoots(ca.root) ?? '',
-    alternativeHostname,
-    ...(ca.token.kind === 'none' ? {} : { readToken: () => readToken(ca.token) ?? '' }),
-    clusterId,
-    headers,
-    ttlSeconds: Math.round(secretTtlMs / 1000),
-    impersonate: true,
-  });
-}
-
-function listConnections(connections: ConnectionTable): unknown {
-  return [...connections.all()].map((c) => ({
-    pod: c.podUid,
-    direction: c.direction,
-    src: formatSocketAddress(c.source),
-    dst: c.hboneTarget ?? formatSocketAddress(c.destination),
-    identity: c.traffic.sourceIdentity,
-    protocol: c.protocol,
-    since: c.openedAt.toISOString(),
-    received: c.received,
-    sent: c.sent,
-  }));
 }

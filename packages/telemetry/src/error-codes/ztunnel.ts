@@ -47,11 +47,6 @@ export const ztunnelErrors = {
     title: 'The tunnel to the destination could not be opened',
     next: 'See the ztunnel log of the destination node, and whether a NetworkPolicy blocks port 15008.',
   },
-  WEFT1317: {
-    layer: 'outbound',
-    title: 'The other end of the tunnel refused the connection',
-    next: 'Status 401 is a policy of the destination, 503 an application that does not answer, 400 a stale address.',
-  },
   WEFT1318: {
     layer: 'identity',
     title: 'The certificate of a workload is not available',
@@ -116,6 +111,11 @@ export const ztunnelErrors = {
     layer: 'process',
     title: 'A data thread failed',
     next: 'Its connections are lost and a new one has been started; report the message as a defect.',
+  },
+  WEFT1342: {
+    layer: 'process',
+    title: 'There is no connection to the control plane',
+    next: 'See that istiod runs and XDS_ADDRESS reaches it; what ztunnel knows stays in force meanwhile.',
   },
   WEFT1341: {
     layer: 'process',

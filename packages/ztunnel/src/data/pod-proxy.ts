@@ -17,6 +17,7 @@ import {
   socketDescriptor,
 } from '@weft/linux';
 import type { SpiffeId, WorkloadCertificate } from '@weft/spiffe';
+import { systemErrorCode } from '@weft/telemetry';
 import { parseIp, type IpAddress, type SocketAddress } from '../state/ip-address.ts';
 import type { Connection, Connections } from './connection.ts';
 import { dial } from './dial.ts';
@@ -114,15 +115,24 @@ export class PodProxy {
       'inbound-plaintext': Port.inboundCapture,
       hbone: Port.hbone,
     }[kind];
-    const make = (): { fd: number; transparent: boolean } =>
+    const open = (host: string): { fd: number; transparent: boolean } =>
       createTcpListener({
-        host: ipv6 ? '::' : '0.0.0.0',
+        host,
         port,
         backlog: LISTEN_BACKLOG,
         reusePort,
         transparent,
         ...(mark === undefined ? {} : { mark }),
       });
+    const make = (): { fd: number; transparent: boolean } => {
+      try {
+        return open(ipv6 ? '::' : '0.0.0.0');
+      } catch (error) {
+        // A kernel without IPv6 has no dual-stack sockets.
+        if (ipv6 && systemErrorCode(error) === 'EAFNOSUPPORT') return open('0.0.0.0');
+        throw error;
+      }
+    };
     const made = pod.namespaceFd === undefined ? make() : inNetworkNamespace({ fd: pod.namespaceFd }, make);
     this.transparent = made.transparent;
     const server = createServer(

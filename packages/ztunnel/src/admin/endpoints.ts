@@ -19,7 +19,7 @@ export interface AdminOptions {
 const methodNotAllowed = { status: 405, body: 'Method Not Allowed\n' };
 
 /** Port 15000, on loopback only. */
-export function adminServer({ configDump, connections, levels, logFilter, quit }: AdminOptions): AdminServer {
+function adminServer({ configDump, connections, levels, logFilter, quit }: AdminOptions): AdminServer {
   const json = (value: () => unknown): AdminHandler => {
     return ({ method }) =>
       method === 'GET'
@@ -48,7 +48,7 @@ const INDEX = `<!DOCTYPE html><title>ztunnel</title><h1>ztunnel</h1><ul>
 `;
 
 /** Port 15020. */
-export function statsServer(registry: MetricsRegistry): AdminServer {
+function statsServer(registry: MetricsRegistry): AdminServer {
   const metrics: AdminHandler = async ({ headers }) => ({
     contentType: metricsContentType(headers.accept),
     body: await registry.metrics(),
@@ -57,7 +57,7 @@ export function statsServer(registry: MetricsRegistry): AdminServer {
 }
 
 /** Port 15021. */
-export function readinessServer(readiness: Readiness): AdminServer {
+function readinessServer(readiness: Readiness): AdminServer {
   return new AdminServer({
     '/healthz/ready': ({ method }) => {
       if (method !== 'GET') return methodNotAllowed;
@@ -65,4 +65,35 @@ export function readinessServer(readiness: Readiness): AdminServer {
       return { status: 500, body: `not ready, pending: ${readiness.pending.join(', ')}\n` };
     },
   });
+}
+
+export interface EndpointOptions {
+  readonly ports: { readonly admin: number; readonly stats: number; readonly readiness: number };
+  readonly admin: AdminOptions;
+  readonly registry: MetricsRegistry;
+  readonly readiness: Readiness;
+}
+
+/** Opens them all; rejects when a port is taken. */
+export async function openEndpoints({
+  ports,
+  admin,
+  registry,
+  readiness,
+}: EndpointOptions): Promise<{ close(): Promise<void> }> {
+  const servers = [
+    { server: adminServer(admin), port: ports.admin, host: '127.0.0.1' },
+    { server: statsServer(registry), port: ports.stats, host: undefined },
+    { server: readinessServer(readiness), port: ports.readiness, host: undefined },
+  ];
+  for (const { server, port, host } of servers) await server.listen(port, host);
+  const admin6 = adminServer(admin);
+  // Without IPv6 on loopback the other one has to do.
+  await admin6.listen(ports.admin, '::1').catch(() => undefined);
+  return {
+    close: async () => {
+      for (const { server } of servers) await server.close();
+      await admin6.close();
+    },
+  };
 }
