@@ -75,9 +75,12 @@ export async function untilNodesReady(wait: ReadinessWait): Promise<void> {
       wait.signal?.throwIfAborted();
       if (!(await wait.isAlive())) throw new Error('the supervisor ended');
       try {
-        const nodes = await listReadiness(client, wait.signal);
+        const [nodes, alive] = await Promise.all([
+          listReadiness(client, wait.signal),
+          renewedLeases(client, wait.since),
+        ]);
         const pending = wait.expected.filter(
-          (name) => !nodes.some((node) => node.name === name && node.ready),
+          (name) => !alive.has(name) || !nodes.some((node) => node.name === name && node.ready),
         );
         if (pending.length === 0) {
           // Without it the first pod of a user in a hurry would be refused.
