@@ -10,7 +10,7 @@ const GET = [':method', 'GET', ':scheme', 'https', ':path', '/', ':authority', '
 /** A server that got the client's start, with its own start already sent. */
 function server(limits?: ConstructorParameters<typeof CodecSide>[1], budget?: number): CodecSide {
   const side = new CodecSide('server', limits, budget);
-  side.receive(f.clientStart());
+  side.receive(f.clientStart(), f.settingsAck());
   side.sent();
   return side;
 }
@@ -353,6 +353,15 @@ describe('flow control', () => {
     expect(frames(side)).toEqual(['windowUpdate 1 +100000', 'windowUpdate 0 +100000']);
   });
 
+  it('grants the default window of the RFC until its SETTINGS are acknowledged', () => {
+    const side = new CodecSide('server', { streamWindowBytes: 100 });
+    side.delivering = false;
+    side.receive(f.clientStart(), f.connect(1), f.data(1, Buffer.alloc(200)), f.settingsAck());
+    side.sent();
+    side.receive(f.data(1, 'x'));
+    expect(frames(side)).toEqual(['rstStream 1 FLOW_CONTROL_ERROR']);
+  });
+
   it('counts padding, and returns its credit', () => {
     const side = server({ streamWindowBytes: 400, connectionWindowBytes: 65_535 });
     side.receive(f.connect(1), f.frame(FrameType.data, padded, 1, Buffer.concat([Buffer.of(199), Buffer.alloc(200)])));
@@ -424,7 +433,7 @@ describe('floods are answered with ENHANCE_YOUR_CALM', () => {
     ['DATA of padding alone', () => Buffer.concat([f.connect(1), many(200, () => f.frame(FrameType.data, padded, 1, Buffer.of(0)))])],
     ['PRIORITY', () => many(2_100, () => f.frame(FrameType.priority, 0, 1, Buffer.alloc(5)))],
     ['unknown frames', () => many(2_100, () => f.frame(0x77, 0, 0))],
-    ['WINDOW_UPDATE', () => many(1_200, () => f.windowUpdate(0, 1))],
+    ['WINDOW_UPDATE', () => many(10_100, () => f.windowUpdate(0, 1))],
     ['CONTINUATION', () => Buffer.concat([f.connect(1, 'a:1', 0), many(20, () => f.frame(FrameType.continuation, 0, 1))])],
     ['a header block larger than the list may be', () => Buffer.concat([f.connect(1, 'a:1', 0), many(5, () => f.frame(FrameType.continuation, 0, 1, Buffer.alloc(16_000, 0x82)))])],
     ['one huge HEADERS frame', () => f.frame(FrameType.headers, endHeaders, 1, Buffer.alloc(70_000, 0x82))],

@@ -114,6 +114,8 @@ export class Http2Connection implements CreditHolder {
   private credit = 0;
   /** Received while the budget was full: returned on delivery. */
   private withheldCredit = 0;
+  /** What a peer that hasn't seen our SETTINGS may send on a stream beyond our window. */
+  private unacknowledgedWindow: number;
   private goawaySentId: number | undefined;
   private goawayReceivedId: number | undefined;
   private sendBlocked = false;
@@ -126,6 +128,7 @@ export class Http2Connection implements CreditHolder {
     this.events = options.events;
     this.limits = options.limits;
     this.budget = options.budget;
+    this.unacknowledgedWindow = Math.max(0, DEFAULT_WINDOW_BYTES - options.limits.streamWindowBytes);
     this.output = new Output(options.pool);
     this.floods = new FloodGuard(options.limits.floods, options.now);
     this.receiver = new FrameReceiver(this);
@@ -289,7 +292,8 @@ export class Http2Connection implements CreditHolder {
 
   /** @internal */
   addStream(id: number, events: StreamEvents, phase: StreamPhase): Http2Stream {
-    const stream = new Http2Stream(id, events, phase, this.peer.initialWindowBytes, this.limits.streamWindowBytes);
+    const window = this.limits.streamWindowBytes + this.unacknowledgedWindow;
+    const stream = new Http2Stream(id, events, phase, this.peer.initialWindowBytes, window);
     this.streams.set(id, stream);
     this.floods.sent(0);
     return stream;
@@ -367,6 +371,12 @@ export class Http2Connection implements CreditHolder {
     if (!this.sendBlocked || this.sendWindow <= 0) return;
     this.sendBlocked = false;
     this.events.onWritable();
+  }
+
+  /** @internal Our SETTINGS apply to what the peer sends from now on (RFC 9113 §6.5.3). */
+  settingsAcknowledged(): void {
+    for (const stream of this.streams.values()) stream.receiveWindow -= this.unacknowledgedWindow;
+    this.unacknowledgedWindow = 0;
   }
 
   /** @internal */

@@ -30,10 +30,10 @@ export const defaultFloodLimits: FloodLimits = {
 export type FloodKind = keyof FloodLimits;
 
 /** WINDOW_UPDATE frames that a peer may send before we sent it anything. */
-const WINDOW_UPDATE_BURST = 1_000;
+const WINDOW_UPDATE_BURST = 10_000;
 /** A peer returns credit for what it got: so many frames for each frame of ours, and one more for so many bytes. */
 const WINDOW_UPDATES_PER_FRAME = 4;
-const BYTES_PER_WINDOW_UPDATE = 1_024;
+const BYTES_PER_WINDOW_UPDATE = 64;
 const LARGEST_WINDOW_UPDATE_ALLOWANCE = 1_000_000;
 
 interface Bucket {

@@ -200,7 +200,10 @@ export class FrameReceiver implements FrameSink {
   private onSettings(flags: number, payload: Buffer): void {
     const { connection } = this;
     connection.floods.count('settings');
-    if ((flags & Flag.ack) !== 0) return;
+    if ((flags & Flag.ack) !== 0) {
+      connection.settingsAcknowledged();
+      return;
+    }
     this.settingsSeen = true;
     const before = connection.peer.initialWindowBytes;
     applySettings(payload, connection.peer, connection.role === 'server' ? 'client' : 'server');

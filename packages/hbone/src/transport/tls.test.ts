@@ -1,0 +1,193 @@
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
+import { promisify } from 'node:util';
+import type { WorkloadCertificate } from '@weft/spiffe';
+import { WeftError } from '@weft/telemetry';
+import { TestAuthority } from '../testing/certificates.ts';
+import { CLIENT_ID, dialTcp, SERVER_ID, tunnelPair, type TunnelPair } from '../testing/tunnel-pair.ts';
+import { uriNames } from './peer-certificate.ts';
+
+const pairs: TunnelPair[] = [];
+afterEach(async () => {
+  for (const pair of pairs.splice(0)) await pair.close();
+});
+async function pairOf(...args: Parameters<typeof tunnelPair>): Promise<TunnelPair> {
+  const pair = await tunnelPair(...args);
+  pairs.push(pair);
+  return pair;
+}
+const echo: Parameters<typeof tunnelPair>[0] = (request) => {
+  const duplex = request.accept().toDuplex();
+  duplex.on('error', () => undefined);
+  duplex.pipe(duplex);
+};
+
+/** A raw TLS client; resolves with the socket when the server closed it, or said something. */
+async function tlsClient(pair: TunnelPair, certificate: WorkloadCertificate | undefined, o: ConnectionOptions = {}): Promise<TLSSocket> {
+  const socket = connect({
+    port: pair.port,
+    host: '127.0.0.1',
+    ca: pair.authority.rootsPem,
+    ...(certificate === undefined ? {} : { key: certificate.keyPem, cert: certificate.chainPem }),
+    ALPNProtocols: ['h2'],
+    checkServerIdentity: () => undefined,
+    ...o,
+  });
+  socket.on('error', () => undefined);
+  await new Promise((resolve) => {
+    socket.once('close', resolve);
+    socket.once('data', resolve);
+  });
+  return socket;
+}
+
+const codes = (pair: TunnelPair): string[] => pair.serverErrors.map((error) => error.code);
+
+describe('the server', () => {
+  it.each([
+    ['without a certificate', 'WEFT1201', async () => ({})],
+    ['of another authority', 'WEFT1201', async () => ({ certificate: await (await TestAuthority.create()).issue(CLIENT_ID) })],
+    ['with a server-only certificate', 'WEFT1201', async (pair: TunnelPair) => ({ certificate: await pair.authority.issue(CLIENT_ID, { usages: ['server'] }) })],
+    ['with an expired certificate', 'WEFT1201', async (pair: TunnelPair) => ({ certificate: await pair.authority.issue(CLIENT_ID, { ttlMs: -1_000 }) })],
+    ['of another trust domain', 'WEFT1202', async (pair: TunnelPair) => ({ certificate: await pair.authority.issue('spiffe://other.domain/ns/a/sa/b') })],
+    ['with TLS 1.2', 'WEFT1201', async (pair: TunnelPair) => ({ certificate: pair.clientCertificate, options: { maxVersion: 'TLSv1.2' as const } })],
+    ['with ChaCha20 only', 'WEFT1201', async (pair: TunnelPair) => ({ certificate: pair.clientCertificate, options: { ciphers: 'TLS_CHACHA20_POLY1305_SHA256' } })],
+    ['with http/1.1 only', 'WEFT1201', async (pair: TunnelPair) => ({ certificate: pair.clientCertificate, options: { ALPNProtocols: ['http/1.1'] } })],
+    ['without ALPN', 'WEFT1201', async (pair: TunnelPair) => ({ certificate: pair.clientCertificate, options: { ALPNProtocols: [] } })],
+  ] as const)('refuses a client %s: %s', async (_name, code, make) => {
+    const pair = await pairOf(echo);
+    const { certificate, options } = (await make(pair)) as { certificate?: WorkloadCertificate; options?: ConnectionOptions };
+    await tlsClient(pair, certificate, options);
+    expect(codes(pair)).toEqual([code]);
+    expect(pair.server.sessions.size).toBe(0);
+  });
+
+  it('counts garbage instead of TLS, and a connection that just closes', async () => {
+    const pair = await pairOf(echo);
+    const garbage = await dialTcp(pair.port);
+    garbage.on('error', () => undefined);
+    garbage.end('GET / HTTP/1.1\r\n\r\n');
+    garbage.resume();
+    await once(garbage, 'close');
+    expect(codes(pair)).toEqual(['WEFT1201']);
+  });
+
+  it('lets no session resume', async () => {
+    const pair = await pairOf(echo);
+    let session: Buffer | undefined;
+    const first = connect({ port: pair.port, host: '127.0.0.1', ca: pair.authority.rootsPem, key: pair.clientCertificate.keyPem, cert: pair.clientCertificate.chainPem, ALPNProtocols: ['h2'], checkServerIdentity: () => undefined });
+    first.on('error', () => undefined);
+    first.on('session', (ticket) => {
+      session = ticket;
+    });
+    await once(first, 'data');
+    first.destroy();
+    const second = await tlsClient(pair, pair.clientCertificate, session === undefined ? {} : { session });
+    expect(second.isSessionReused()).toBe(false);
+    second.destroy();
+  });
+
+  it('presents the certificate of the moment to each connection', async () => {
+    let current: WorkloadCertificate | undefined;
+    const pair = await pairOf(echo, { server: { certificateFor: () => Promise.resolve(current ?? pair.serverCertificate) } });
+    const serial = async (): Promise<string> => {
+      const socket = await tlsClient(pair, pair.clientCertificate);
+      const certificate = socket.getPeerX509Certificate();
+      socket.destroy();
+      return certificate?.serialNumber ?? '';
+    };
+    const before = await serial();
+    current = await pair.authority.issue(SERVER_ID);
+    expect(await serial()).toBe(current.leaf.serialNumber);
+    expect(before).toBe(pair.serverCertificate.leaf.serialNumber);
+  });
+
+  it('refuses whom verifyPeer refuses', async () => {
+    const pair = await pairOf(echo, { server: { verifyPeer: () => new WeftError('WEFT1202', 'revoked') } });
+    await tlsClient(pair, pair.clientCertificate);
+    expect(codes(pair)).toEqual(['WEFT1202']);
+  });
+
+  it('gives up on a silent connection', async () => {
+    const pair = await pairOf(echo, { server: { limits: { handshakeTimeoutMs: 50 } } });
+    const silent = await dialTcp(pair.port);
+    silent.on('error', () => undefined);
+    silent.resume();
+    await once(silent, 'end');
+    expect(codes(pair)).toEqual(['WEFT1201']);
+    silent.destroy();
+  });
+
+  it('closes connections above its limit', async () => {
+    const pair = await pairOf(echo, { server: { limits: { maxHandshakes: 1 } } });
+    const first = await dialTcp(pair.port);
+    const second = await dialTcp(pair.port);
+    second.on('error', () => undefined);
+    second.resume();
+    await once(second, 'end');
+    expect(codes(pair)).toEqual(['WEFT1208']);
+    first.destroy();
+    second.destroy();
+  });
+
+  it('answers a GET of nghttp with 400', async () => {
+    const pair = await pairOf(echo);
+    const folder = await mkdtemp(join(tmpdir(), 'weft-hbone-'));
+    try {
+      await writeFile(join(folder, 'key.pem'), pair.clientCertificate.keyPem);
+      await writeFile(join(folder, 'cert.pem'), pair.clientCertificate.chainPem);
+      const url = `https://127.0.0.1:${pair.port}/`;
+      const run = promisify(execFile)('nghttp', ['-nvy', `--cert=${folder}/cert.pem`, `--key=${folder}/key.pem`, url]);
+      const { stdout } = await run;
+      expect(stdout).toContain(':status: 400');
+      expect(stdout).not.toContain('[ERROR]');
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+});
+
+describe('the client', () => {
+  const fails = async (pair: TunnelPair, acceptable: readonly string[]): Promise<unknown> =>
+    pair.pool.connect(pair.request({ acceptable })).then(
+      () => 'connected',
+      (error: unknown) => (WeftError.is(error) ? error.code : error),
+    );
+
+  it('takes a server that has one of the identities', async () => {
+    const pair = await pairOf(echo);
+    expect(await fails(pair, ['spiffe://cluster.local/ns/x/sa/y', SERVER_ID])).toBe('connected');
+  });
+
+  it.each([
+    ['none of them', ['spiffe://cluster.local/ns/x/sa/y']],
+    ['no list', []],
+  ])('refuses a server with %s: WEFT1203', async (_name, acceptable) => {
+    const pair = await pairOf(echo);
+    expect(await fails(pair, acceptable)).toBe('WEFT1203');
+  });
+
+  it('refuses a server of another authority, and one with a client-only certificate', async () => {
+    const foreign = await (await TestAuthority.create()).issue(SERVER_ID);
+    const first = await pairOf(echo, { server: { certificateFor: () => Promise.resolve(foreign) } });
+    expect(await fails(first, [SERVER_ID])).toBe('WEFT1201');
+    const second = await pairOf(echo, { server: { certificateFor: () => second.authority.issue(SERVER_ID, { usages: ['client'] }) } });
+    expect(await fails(second, [SERVER_ID])).toBe('WEFT1201');
+  });
+});
+
+describe('URI names', () => {
+  it.each([
+    ['URI:spiffe://a/ns/b/sa/c', ['spiffe://a/ns/b/sa/c']],
+    ['DNS:x, URI:spiffe://a/ns/b/sa/c, URI:u', ['spiffe://a/ns/b/sa/c', 'u']],
+    ['DNS:"x, URI:spiffe://a/ns/b/sa/c"', []],
+    [undefined, []],
+  ])('of %s are %j', (subjectAltName, names) => {
+    expect(uriNames({ subjectAltName })).toEqual(names);
+  });
+});
