@@ -185,6 +185,8 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
     const connect = (): ReturnType<typeof connectSeqpacket> => connectSeqpacket(zdsSocket);
     await runZdsClient({ pods, connect, logger: zdsLogger, signal: end.signal, onError: count });
   };
+  // Policy holds for connections that are ending, too.
+  const drained = new AbortController();
   const { address } = config.xds;
   logger.info('waiting for the control plane', { address });
   const mesh =
@@ -196,11 +198,11 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
           state,
           metrics,
           logger: logger.scope('xds'),
-          signal: end.signal,
+          signal: drained.signal,
           onReady: () => void onSynced().catch(fail),
           onConnection: (connected, reason) => {
             if (connected) return logger.info('connected to the control plane', { address });
-            if (end.signal.aborted) return;
+            if (drained.signal.aborted) return;
             metrics.xdsTerminations.inc({ reason: 'Reconnect' });
             count(new WeftError('WEFT1342', address));
             logger.warn('no connection to the control plane', { address, reason, code: 'WEFT1342' });
@@ -214,6 +216,7 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
   if (fatal === undefined)
     await drain(threads, config.drainDeadlineMs, (told) => logger.info(told), connections);
   else logger.error(describeError(fatal));
+  drained.abort();
   await mesh?.done;
   gate.close();
   certificates.close();

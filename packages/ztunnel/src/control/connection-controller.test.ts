@@ -1,0 +1,145 @@
+import { beforeEach, describe, expect, it } from '@jest/globals';
+import { createMetricsRegistry, silentLogger } from '@weft/telemetry';
+import { ConnectionController } from './connection-controller.ts';
+import { ConnectionTable } from './connection-table.ts';
+import { PolicyGate } from './policy-gate.ts';
+import type { Order, OutboundQuestion, TunnelQuestion } from '../data/messages.ts';
+import { MeshState } from '../state/mesh-state.ts';
+import type { Service, Workload } from '../state/workload.ts';
+import { AccessLog } from '../telemetry/access-log.ts';
+import { ZtunnelMetrics } from '../telemetry/metrics.ts';
+import { at, inService, ip, policy, service, workload } from '../testing/records.ts';
+
+let state: MeshState;
+let connections: ConnectionTable;
+let controller: ConnectionController;
+let orders: Map<number, Order>;
+
+beforeEach(() => {
+  state = new MeshState();
+  orders = new Map();
+  const metrics = new ZtunnelMetrics(createMetricsRegistry(), {
+    istioVersion: 'test',
+    pods: () => undefined,
+  });
+  const log = new AccessLog(silentLogger);
+  connections = new ConnectionTable(metrics, log);
+  const gate = new PolicyGate({
+    state,
+    connections,
+    logger: silentLogger,
+    logAtInfo: false,
+    cut: () => undefined,
+  });
+  controller = new ConnectionController({
+    state,
+    network: '',
+    nodeName: 'node-1',
+    localhostAppTunnel: true,
+    responseBaggage: true,
+    podOf: (uid) => ({ name: uid, namespace: 'default', serviceAccount: uid }),
+    connections,
+    gate,
+    metrics,
+    log,
+    order: (id, order) => orders.set(id, order),
+  });
+});
+
+const web = service('web', '10.1.0.1');
+const client = workload('client', '10.0.0.1');
+const server = workload('server', '10.0.0.2', { ...inService(web), node: 'node-2' });
+
+function tell(...records: readonly (Workload | Service)[]): void {
+  state.applyAddresses(
+    records.map((r) => ('uid' in r ? { kind: 'workload', workload: r } : { kind: 'service', service: r })),
+  );
+}
+
+const outbound: OutboundQuestion = {
+  kind: 'outbound',
+  connection: 1,
+  podUid: 'client',
+  peer: at('10.0.0.1', 4000),
+  destination: at('10.1.0.1', 80),
+};
+const tunnel: TunnelQuestion = {
+  kind: 'inbound-tunnel',
+  connection: 2,
+  podUid: 'client',
+  peer: at('10.0.0.2', 5000),
+  localIp: ip('10.0.0.1'),
+  peerIdentity: 'spiffe://cluster.local/ns/default/sa/server',
+  authority: '10.0.0.1:8080',
+  headers: [],
+};
+
+describe('ConnectionController', () => {
+  it('orders a tunnel with the headers that describe the client', async () => {
+    tell(client, server, web);
+    await controller.onQuestion(outbound);
+    expect(orders.get(1)).toEqual({
+      kind: 'tunnel',
+      upstream: at('10.0.0.2', 15_008),
+      authority: '10.0.0.2:8080',
+      identity: 'spiffe://cluster.local/ns/default/sa/client',
+      acceptableIdentities: ['spiffe://cluster.local/ns/default/sa/server'],
+      sourceIp: '10.0.0.1',
+      headers: [
+        [
+          'baggage',
+          'k8s.cluster.name=Kubernetes,k8s.namespace.name=default,k8s.deployment.name=client,service.name=client,service.version=latest',
+        ],
+        ['forwarded', 'for="10.0.0.1:4000";host=web.default.svc.cluster.local'],
+        ['traceparent', expect.stringMatching(/^00-[0-9a-f]{32}-[0-9a-f]{16}-00$/)],
+      ],
+    });
+    expect([...connections.all()]).toHaveLength(1);
+  });
+
+  it('answers once the pod is known, and not at all when its client is gone by then', async () => {
+    const first = controller.onQuestion(outbound);
+    const second = controller.onQuestion({ ...outbound, connection: 3 });
+    controller.onClosed({ kind: 'closed', connection: 3, received: 0, sent: 0 });
+    tell(client, server, web);
+    await Promise.all([first, second]);
+    expect([...orders.keys()]).toEqual([1]);
+    expect([...connections.all()].map(({ id }) => id)).toEqual([1]);
+  });
+
+  it('connects a tunnel from the address of its client and describes the destination in return', async () => {
+    tell(client, server);
+    await controller.onQuestion(tunnel);
+    expect(orders.get(2)).toMatchObject({
+      kind: 'connect',
+      upstream: at('10.0.0.1', 8080),
+      bindSource: '10.0.0.2',
+      responseHeaders: [['baggage', expect.stringContaining('service.name=client')]],
+    });
+  });
+
+  it.each([
+    ['401 for a denied tunnel', true, '10.0.0.1:8080', 401],
+    ['400 for the address of another pod', false, '10.0.0.9:8080', 400],
+    ['503 for a port of the proxy', false, '10.0.0.1:15006', 503],
+  ])('refuses with %s and forgets it', async (_, isDenied, authority, status) => {
+    tell(client, server);
+    if (isDenied) state.applyPolicies([{ kind: 'policy', policy: policy('default/deny') }]);
+    await controller.onQuestion({ ...tunnel, authority });
+    expect(orders.get(2)).toEqual({ kind: 'refuse', status });
+    expect([...connections.all()]).toEqual([]);
+  });
+
+  it('ignores what a peer says of its address when it comes through a gateway', async () => {
+    tell(client, server);
+    await controller.onQuestion({
+      ...tunnel,
+      headers: [
+        ['x-forwarded-network', 'far'],
+        ['baggage', 'k8s.deployment.name=remote'],
+      ],
+    });
+    const [connection] = connections.all();
+    expect(connection?.labels.source_workload).toBe('remote');
+  });
+});
