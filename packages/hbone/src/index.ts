@@ -3,7 +3,7 @@ export * from './headers/baggage.ts';
 export * from './headers/forwarded.ts';
 export * from './headers/traceparent.ts';
 export * from './http2/constants.ts';
-export { defaultHttp2Limits, type Http2Limits } from './http2/connection.ts';
+export { defaultHttp2Limits, type Http2Limits } from './http2/limits.ts';
 export { defaultFloodLimits, type FloodLimits } from './http2/flood-guard.ts';
 export type { ConnectRequest, HeaderFields } from './transport/connect-request.ts';
 export { defaultKeepalive, type KeepaliveOptions } from './transport/keepalive.ts';
@@ -12,4 +12,9 @@ export * from './transport/pool.ts';
 export * from './transport/relay.ts';
 export * from './transport/server.ts';
 export { TunnelResources, type TunnelSession } from './transport/session.ts';
-export { isCleanEnd, type StreamClose, type TunnelStream, type TunnelStreamHandler } from './transport/tunnel-stream.ts';
+export {
+  isCleanEnd,
+  type StreamClose,
+  type TunnelStream,
+  type TunnelStreamHandler,
+} from './transport/tunnel-stream.ts';

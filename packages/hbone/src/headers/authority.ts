@@ -15,7 +15,8 @@ export function parseAuthority(text: string): Authority | undefined {
   const [, bracketed, plain, digits] = FORM.exec(text) ?? [];
   const port = Number(digits);
   if (!(port >= 1 && port <= 65_535)) return undefined;
-  if (bracketed !== undefined) return isIP(bracketed) === 6 ? { kind: 'address', host: bracketed, port } : undefined;
+  if (bracketed !== undefined)
+    return isIP(bracketed) === 6 ? { kind: 'address', host: bracketed, port } : undefined;
   if (plain === undefined) return undefined;
   return { kind: isIP(plain) === 4 ? 'address' : 'hostname', host: plain, port };
 }

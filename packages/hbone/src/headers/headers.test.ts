@@ -9,7 +9,10 @@ describe('authority', () => {
   it.each([
     ['10.0.0.1:80', { kind: 'address', host: '10.0.0.1', port: 80 }],
     ['[fd00::1]:443', { kind: 'address', host: 'fd00::1', port: 443 }],
-    ['web.default.svc.cluster.local:8080', { kind: 'hostname', host: 'web.default.svc.cluster.local', port: 8080 }],
+    [
+      'web.default.svc.cluster.local:8080',
+      { kind: 'hostname', host: 'web.default.svc.cluster.local', port: 8080 },
+    ],
     ['10.0.0.1', undefined],
     ['10.0.0.1:0', undefined],
     ['10.0.0.1:65536', undefined],
@@ -46,11 +49,15 @@ describe('baggage', () => {
   });
 
   it('leaves out what is absent, empty or not expressible', () => {
-    expect(formatBaggage({ namespace: 'a', serviceName: '', region: 'x,y', zone: 'ü' })).toBe('k8s.namespace.name=a');
+    expect(formatBaggage({ namespace: 'a', serviceName: '', region: 'x,y', zone: 'ü' })).toBe(
+      'k8s.namespace.name=a',
+    );
   });
 
   it('ignores what it does not know when reading', () => {
-    expect(parseBaggage('a=b,k8s.namespace.name=,service.name=s=t, service.version=v,k8s.pod.name=p,junk')).toEqual({
+    expect(
+      parseBaggage('a=b,k8s.namespace.name=,service.name=s=t, service.version=v,k8s.pod.name=p,junk'),
+    ).toEqual({
       serviceName: 's=t',
       workloadType: 'pod',
       workloadName: 'p',
@@ -59,7 +66,16 @@ describe('baggage', () => {
 
   it('comes back as it went', () => {
     const text = fc.stringMatching(/^[a-zA-Z0-9._/-]{1,20}$/);
-    const baggage = fc.record({ namespace: text, workloadType: fc.constantFrom('deployment', 'cronjob', 'pod', 'job'), workloadName: text, serviceName: text, zone: text }, { requiredKeys: [] });
+    const baggage = fc.record(
+      {
+        namespace: text,
+        workloadType: fc.constantFrom('deployment', 'cronjob', 'pod', 'job'),
+        workloadName: text,
+        serviceName: text,
+        zone: text,
+      },
+      { requiredKeys: [] },
+    );
     fc.assert(
       fc.property(baggage, (made) => {
         const b = made as Baggage; // fast-check's record type spells optional keys differently
@@ -78,7 +94,10 @@ describe('baggage', () => {
 describe('forwarded', () => {
   it.each([
     [{ for: { address: '10.0.0.1', port: 4000 } }, 'for="10.0.0.1:4000"'],
-    [{ for: { address: 'fd00::1', port: 4000 }, host: 'web.default.svc' }, 'for="[fd00::1]:4000";host=web.default.svc'],
+    [
+      { for: { address: 'fd00::1', port: 4000 }, host: 'web.default.svc' },
+      'for="[fd00::1]:4000";host=web.default.svc',
+    ],
   ])('%j is written %s', (value, text) => {
     expect(formatForwarded(value)).toBe(text);
   });
@@ -98,11 +117,20 @@ describe('traceparent', () => {
   it('is fresh, of version 00, not sampled', () => {
     const text = newTraceparent();
     expect(text).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-00$/);
-    expect(parseTraceparent(text)).toEqual({ traceId: text.slice(3, 35), parentId: text.slice(36, 52), flags: '00' });
+    expect(parseTraceparent(text)).toEqual({
+      traceId: text.slice(3, 35),
+      parentId: text.slice(36, 52),
+      flags: '00',
+    });
     expect(newTraceparent()).not.toBe(text);
   });
 
-  it.each(['', '00-x', `00-${'0'.repeat(32)}-${'0'.repeat(16)}-0`, `00-${'g'.repeat(32)}-${'0'.repeat(16)}-00`])('refuses %j', (text) => {
+  it.each([
+    '',
+    '00-x',
+    `00-${'0'.repeat(32)}-${'0'.repeat(16)}-0`,
+    `00-${'g'.repeat(32)}-${'0'.repeat(16)}-00`,
+  ])('refuses %j', (text) => {
     expect(parseTraceparent(text)).toBeUndefined();
   });
 });

@@ -89,12 +89,24 @@ describe('a violation that ends the connection', () => {
     ['HEADERS on an even stream', 'PROTOCOL_ERROR', [f.connect(2)]],
     ['HEADERS on a lower stream than before', 'PROTOCOL_ERROR', [f.connect(5), f.connect(3)]],
     ['PRIORITY on stream 0', 'PROTOCOL_ERROR', [f.frame(FrameType.priority, 0, 0, Buffer.alloc(5))]],
-    ['PRIORITY of a wrong size on an idle stream', 'FRAME_SIZE_ERROR', [f.frame(FrameType.priority, 0, 1, Buffer.alloc(4))]],
+    [
+      'PRIORITY of a wrong size on an idle stream',
+      'FRAME_SIZE_ERROR',
+      [f.frame(FrameType.priority, 0, 1, Buffer.alloc(4))],
+    ],
     ['RST_STREAM on stream 0', 'PROTOCOL_ERROR', [f.reset(0, 0)]],
     ['RST_STREAM on an idle stream', 'PROTOCOL_ERROR', [f.reset(1, 0)]],
-    ['RST_STREAM of a wrong size', 'FRAME_SIZE_ERROR', [open, f.frame(FrameType.rstStream, 0, 1, Buffer.alloc(3))]],
+    [
+      'RST_STREAM of a wrong size',
+      'FRAME_SIZE_ERROR',
+      [open, f.frame(FrameType.rstStream, 0, 1, Buffer.alloc(3))],
+    ],
     ['SETTINGS on a stream', 'PROTOCOL_ERROR', [f.frame(FrameType.settings, 0, 1)]],
-    ['SETTINGS ACK with a payload', 'FRAME_SIZE_ERROR', [f.frame(FrameType.settings, Flag.ack, 0, Buffer.alloc(6))]],
+    [
+      'SETTINGS ACK with a payload',
+      'FRAME_SIZE_ERROR',
+      [f.frame(FrameType.settings, Flag.ack, 0, Buffer.alloc(6))],
+    ],
     ['SETTINGS of a partial entry', 'FRAME_SIZE_ERROR', [f.frame(FrameType.settings, 0, 0, Buffer.alloc(5))]],
     ['ENABLE_PUSH 2', 'PROTOCOL_ERROR', [f.settings([SettingId.enablePush, 2])]],
     ['INITIAL_WINDOW_SIZE 2^31', 'FLOW_CONTROL_ERROR', [f.settings([SettingId.initialWindowSize, 2 ** 31])]],
@@ -106,21 +118,57 @@ describe('a violation that ends the connection', () => {
     ['GOAWAY on a stream', 'PROTOCOL_ERROR', [f.frame(FrameType.goaway, 0, 1, Buffer.alloc(8))]],
     ['GOAWAY of a wrong size', 'FRAME_SIZE_ERROR', [f.frame(FrameType.goaway, 0, 0, Buffer.alloc(7))]],
     ['GOAWAY that raises its last stream', 'PROTOCOL_ERROR', [f.goaway(0), f.goaway(2)]],
-    ['WINDOW_UPDATE of a wrong size', 'FRAME_SIZE_ERROR', [f.frame(FrameType.windowUpdate, 0, 0, Buffer.alloc(3))]],
+    [
+      'WINDOW_UPDATE of a wrong size',
+      'FRAME_SIZE_ERROR',
+      [f.frame(FrameType.windowUpdate, 0, 0, Buffer.alloc(3))],
+    ],
     ['WINDOW_UPDATE of 0 on the connection', 'PROTOCOL_ERROR', [f.windowUpdate(0, 0)]],
     ['WINDOW_UPDATE on an idle stream', 'PROTOCOL_ERROR', [f.windowUpdate(1, 1)]],
     ['a connection window above 2^31-1', 'FLOW_CONTROL_ERROR', [f.windowUpdate(0, 2 ** 31 - 1)]],
     ['CONTINUATION without HEADERS', 'PROTOCOL_ERROR', [f.frame(FrameType.continuation, endHeaders, 1)]],
     ['another frame inside a header block', 'PROTOCOL_ERROR', [f.connect(1, 'a:1', 0), f.ping()]],
-    ['an unknown frame inside a header block', 'PROTOCOL_ERROR', [f.connect(1, 'a:1', 0), f.frame(0x77, 0, 1)]],
-    ["another stream's CONTINUATION", 'PROTOCOL_ERROR', [f.connect(1, 'a:1', 0), f.frame(FrameType.continuation, endHeaders, 3)]],
-    ['DATA whose padding exceeds the payload', 'PROTOCOL_ERROR', [open, f.frame(FrameType.data, padded, 1, Buffer.of(5, 1, 2))]],
+    [
+      'an unknown frame inside a header block',
+      'PROTOCOL_ERROR',
+      [f.connect(1, 'a:1', 0), f.frame(0x77, 0, 1)],
+    ],
+    [
+      "another stream's CONTINUATION",
+      'PROTOCOL_ERROR',
+      [f.connect(1, 'a:1', 0), f.frame(FrameType.continuation, endHeaders, 3)],
+    ],
+    [
+      'DATA whose padding exceeds the payload',
+      'PROTOCOL_ERROR',
+      [open, f.frame(FrameType.data, padded, 1, Buffer.of(5, 1, 2))],
+    ],
     ['padded DATA without a pad length', 'FRAME_SIZE_ERROR', [open, f.frame(FrameType.data, padded, 1)]],
-    ['HEADERS whose padding exceeds the payload', 'PROTOCOL_ERROR', [f.frame(FrameType.headers, padded | endHeaders, 1, Buffer.of(9, 1, 2))]],
-    ['HEADERS without room for the priority', 'FRAME_SIZE_ERROR', [f.frame(FrameType.headers, priority | endHeaders, 1, Buffer.alloc(4))]],
-    ['a frame above our MAX_FRAME_SIZE', 'FRAME_SIZE_ERROR', [open, f.frame(FrameType.data, 0, 1, Buffer.alloc(1024 * 1024 + 1))]],
-    ['an index beyond the header tables', 'COMPRESSION_ERROR', [f.frame(FrameType.headers, endHeaders, 1, Buffer.of(0xff, 0x00))]],
-    ['a header block that is cut off', 'COMPRESSION_ERROR', [f.frame(FrameType.headers, endHeaders, 1, Buffer.of(0x41, 0x05, 0x61))]],
+    [
+      'HEADERS whose padding exceeds the payload',
+      'PROTOCOL_ERROR',
+      [f.frame(FrameType.headers, padded | endHeaders, 1, Buffer.of(9, 1, 2))],
+    ],
+    [
+      'HEADERS without room for the priority',
+      'FRAME_SIZE_ERROR',
+      [f.frame(FrameType.headers, priority | endHeaders, 1, Buffer.alloc(4))],
+    ],
+    [
+      'a frame above our MAX_FRAME_SIZE',
+      'FRAME_SIZE_ERROR',
+      [open, f.frame(FrameType.data, 0, 1, Buffer.alloc(1024 * 1024 + 1))],
+    ],
+    [
+      'an index beyond the header tables',
+      'COMPRESSION_ERROR',
+      [f.frame(FrameType.headers, endHeaders, 1, Buffer.of(0xff, 0x00))],
+    ],
+    [
+      'a header block that is cut off',
+      'COMPRESSION_ERROR',
+      [f.frame(FrameType.headers, endHeaders, 1, Buffer.of(0x41, 0x05, 0x61))],
+    ],
   ];
   it.each(cases)('%s: %s', (_name, code, bytes) => {
     const side = server();
@@ -182,25 +230,69 @@ describe('a violation that ends the connection', () => {
 
 describe('a violation that ends the stream alone', () => {
   const cases: [name: string, code: keyof typeof ErrorCode, bytes: Buffer[]][] = [
-    ['CONNECT with :scheme', 'PROTOCOL_ERROR', [f.headers(1, [':method', 'CONNECT', ':scheme', 'https', ':authority', 'a:1'])]],
-    ['CONNECT with :path', 'PROTOCOL_ERROR', [f.headers(1, [':method', 'CONNECT', ':path', '/', ':authority', 'a:1'])]],
+    [
+      'CONNECT with :scheme',
+      'PROTOCOL_ERROR',
+      [f.headers(1, [':method', 'CONNECT', ':scheme', 'https', ':authority', 'a:1'])],
+    ],
+    [
+      'CONNECT with :path',
+      'PROTOCOL_ERROR',
+      [f.headers(1, [':method', 'CONNECT', ':path', '/', ':authority', 'a:1'])],
+    ],
     ['CONNECT without :authority', 'PROTOCOL_ERROR', [f.headers(1, [':method', 'CONNECT'])]],
-    ['CONNECT with :protocol', 'PROTOCOL_ERROR', [f.headers(1, [':method', 'CONNECT', ':protocol', 'websocket', ':authority', 'a:1'])]],
-    ['a request without :path', 'PROTOCOL_ERROR', [f.headers(1, [':method', 'GET', ':scheme', 'https', ':authority', 'a:1'])]],
-    ['a repeated pseudo-header', 'PROTOCOL_ERROR', [f.headers(1, [':method', 'CONNECT', ':authority', 'a:1', ':authority', 'b:1'])]],
-    ['a response pseudo-header', 'PROTOCOL_ERROR', [f.headers(1, [':method', 'CONNECT', ':authority', 'a:1', ':status', '200'])]],
-    ['a pseudo-header behind a field', 'PROTOCOL_ERROR', [f.headers(1, [':method', 'CONNECT', 'a', 'b', ':authority', 'a:1'])]],
+    [
+      'CONNECT with :protocol',
+      'PROTOCOL_ERROR',
+      [f.headers(1, [':method', 'CONNECT', ':protocol', 'websocket', ':authority', 'a:1'])],
+    ],
+    [
+      'a request without :path',
+      'PROTOCOL_ERROR',
+      [f.headers(1, [':method', 'GET', ':scheme', 'https', ':authority', 'a:1'])],
+    ],
+    [
+      'a repeated pseudo-header',
+      'PROTOCOL_ERROR',
+      [f.headers(1, [':method', 'CONNECT', ':authority', 'a:1', ':authority', 'b:1'])],
+    ],
+    [
+      'a response pseudo-header',
+      'PROTOCOL_ERROR',
+      [f.headers(1, [':method', 'CONNECT', ':authority', 'a:1', ':status', '200'])],
+    ],
+    [
+      'a pseudo-header behind a field',
+      'PROTOCOL_ERROR',
+      [f.headers(1, [':method', 'CONNECT', 'a', 'b', ':authority', 'a:1'])],
+    ],
     ['an upper case field name', 'PROTOCOL_ERROR', [f.headers(1, [...GET, 'Baggage', 'x'])]],
     ['a line break in a value', 'PROTOCOL_ERROR', [f.headers(1, [...GET, 'baggage', 'x\r\ny'])]],
     ['a space around a value', 'PROTOCOL_ERROR', [f.headers(1, [...GET, 'baggage', ' x'])]],
     ['a connection header', 'PROTOCOL_ERROR', [f.headers(1, [...GET, 'connection', 'close'])]],
     ['te other than trailers', 'PROTOCOL_ERROR', [f.headers(1, [...GET, 'te', 'gzip'])]],
-    ['a second header section on a tunnel', 'PROTOCOL_ERROR', [f.connect(1), f.headers(1, ['a', 'b'], endHeaders | endStream)]],
-    ['DATA behind END_STREAM', 'STREAM_CLOSED', [f.connect(1, 'a:1', endHeaders | endStream), f.data(1, 'x')]],
-    ['HEADERS behind END_STREAM', 'STREAM_CLOSED', [f.connect(1, 'a:1', endHeaders | endStream), f.connect(1)]],
+    [
+      'a second header section on a tunnel',
+      'PROTOCOL_ERROR',
+      [f.connect(1), f.headers(1, ['a', 'b'], endHeaders | endStream)],
+    ],
+    [
+      'DATA behind END_STREAM',
+      'STREAM_CLOSED',
+      [f.connect(1, 'a:1', endHeaders | endStream), f.data(1, 'x')],
+    ],
+    [
+      'HEADERS behind END_STREAM',
+      'STREAM_CLOSED',
+      [f.connect(1, 'a:1', endHeaders | endStream), f.connect(1)],
+    ],
     ['WINDOW_UPDATE of 0', 'PROTOCOL_ERROR', [f.connect(1), f.windowUpdate(1, 0)]],
     ['a stream window above 2^31-1', 'FLOW_CONTROL_ERROR', [f.connect(1), f.windowUpdate(1, 2 ** 31 - 1)]],
-    ['PRIORITY of a wrong size', 'FRAME_SIZE_ERROR', [f.connect(1), f.frame(FrameType.priority, 0, 1, Buffer.alloc(4))]],
+    [
+      'PRIORITY of a wrong size',
+      'FRAME_SIZE_ERROR',
+      [f.connect(1), f.frame(FrameType.priority, 0, 1, Buffer.alloc(4))],
+    ],
   ];
   it.each(cases)('%s: %s', (_name, code, bytes) => {
     const side = server();
@@ -223,8 +315,16 @@ describe('a violation that ends the stream alone', () => {
     ['DATA before the response', f.data(1, 'x'), 'PROTOCOL_ERROR'],
     ['status 101', f.headers(1, [':status', '101']), 'PROTOCOL_ERROR'],
     ['a response without status', f.headers(1, ['a', 'b']), 'PROTOCOL_ERROR'],
-    ['an interim response that ends', f.headers(1, [':status', '100'], endHeaders | endStream), 'PROTOCOL_ERROR'],
-    ['trailers on a tunnel', Buffer.concat([f.headers(1, [':status', '200']), f.headers(1, ['a', 'b'], endHeaders | endStream)]), 'PROTOCOL_ERROR'],
+    [
+      'an interim response that ends',
+      f.headers(1, [':status', '100'], endHeaders | endStream),
+      'PROTOCOL_ERROR',
+    ],
+    [
+      'trailers on a tunnel',
+      Buffer.concat([f.headers(1, [':status', '200']), f.headers(1, ['a', 'b'], endHeaders | endStream)]),
+      'PROTOCOL_ERROR',
+    ],
   ])('of a server, %s', (_name, bytes, code) => {
     const side = client();
     side.receive(bytes);
@@ -272,7 +372,12 @@ describe('frames that are ignored', () => {
     const stream = side.streams.get(1);
     if (stream === undefined) throw new Error('no stream');
     side.connection.resetStream(stream, ErrorCode.CANCEL);
-    side.receive(f.data(1, 'late'), f.windowUpdate(1, 5), f.headers(1, ['a', 'b'], endHeaders | endStream), f.reset(1, 0));
+    side.receive(
+      f.data(1, 'late'),
+      f.windowUpdate(1, 5),
+      f.headers(1, ['a', 'b'], endHeaders | endStream),
+      f.reset(1, 0),
+    );
     expect(frames(side)).toEqual(['rstStream 1 CANCEL']);
     expect(side.log).toEqual(['request 1 CONNECT 10.0.0.1:80']);
   });
@@ -302,7 +407,11 @@ describe('flow control', () => {
     expect(side.connection.sendFrom(stream, source)).toBe(0);
     side.receive(f.settings([SettingId.initialWindowSize, 20]));
     expect(side.connection.sendFrom(stream, source)).toBe(10);
-    expect(frames(side).filter((line) => line.startsWith('data'))).toEqual(['data 1 10', 'data 1 5', 'data 1 10 END']);
+    expect(frames(side).filter((line) => line.startsWith('data'))).toEqual([
+      'data 1 10',
+      'data 1 5',
+      'data 1 10 END',
+    ]);
   });
 
   it('stops at the connection window and says when it opens', () => {
@@ -344,7 +453,12 @@ describe('flow control', () => {
   it('withholds connection credit while the budget of the process is used up', () => {
     const side = server({ streamWindowBytes: 400_000, connectionWindowBytes: 400_000 }, 150_000);
     side.delivering = false;
-    side.receive(f.connect(1), f.data(1, Buffer.alloc(100_000)), f.connect(3), f.data(3, Buffer.alloc(100_000)));
+    side.receive(
+      f.connect(1),
+      f.data(1, Buffer.alloc(100_000)),
+      f.connect(3),
+      f.data(3, Buffer.alloc(100_000)),
+    );
     expect(frames(side)).toEqual(['windowUpdate 0 +100000']);
     const first = side.streams.get(1);
     if (first === undefined) throw new Error('no stream');
@@ -364,7 +478,10 @@ describe('flow control', () => {
 
   it('counts padding, and returns its credit', () => {
     const side = server({ streamWindowBytes: 400, connectionWindowBytes: 65_535 });
-    side.receive(f.connect(1), f.frame(FrameType.data, padded, 1, Buffer.concat([Buffer.of(199), Buffer.alloc(200)])));
+    side.receive(
+      f.connect(1),
+      f.frame(FrameType.data, padded, 1, Buffer.concat([Buffer.of(199), Buffer.alloc(200)])),
+    );
     expect(side.log.at(-1)).toBe('data 1 1');
     expect(frames(side)).toEqual(['windowUpdate 1 +201']);
   });
@@ -419,9 +536,13 @@ describe('the end of a connection', () => {
 });
 
 describe('floods are answered with ENHANCE_YOUR_CALM', () => {
-  const many = (count: number, one: (i: number) => Buffer): Buffer => Buffer.concat(Array.from({ length: count }, (_, i) => one(i)));
+  const many = (count: number, one: (i: number) => Buffer): Buffer =>
+    Buffer.concat(Array.from({ length: count }, (_, i) => one(i)));
   const cases: [name: string, bytes: () => Buffer][] = [
-    ['rapid reset', () => many(1_100, (i) => Buffer.concat([f.connect(2 * i + 1), f.reset(2 * i + 1, ErrorCode.CANCEL)]))],
+    [
+      'rapid reset',
+      () => many(1_100, (i) => Buffer.concat([f.connect(2 * i + 1), f.reset(2 * i + 1, ErrorCode.CANCEL)])),
+    ],
     ['streams that make us reset them', () => many(1_100, (i) => f.headers(2 * i + 1, ['a', 'b']))],
     ['streams beyond the limit', () => many(1_300, (i) => f.connect(2 * i + 1))],
     ['PING', () => many(200, () => f.ping())],
@@ -430,12 +551,25 @@ describe('floods are answered with ENHANCE_YOUR_CALM', () => {
     ['SETTINGS acknowledgements', () => many(50, () => f.settingsAck())],
     ['SETTINGS of many entries', () => f.settings(...Array.from({ length: 65 }, () => [0xff, 1] as const))],
     ['empty DATA', () => Buffer.concat([f.connect(1), many(200, () => f.data(1))])],
-    ['DATA of padding alone', () => Buffer.concat([f.connect(1), many(200, () => f.frame(FrameType.data, padded, 1, Buffer.of(0)))])],
+    [
+      'DATA of padding alone',
+      () => Buffer.concat([f.connect(1), many(200, () => f.frame(FrameType.data, padded, 1, Buffer.of(0)))]),
+    ],
     ['PRIORITY', () => many(2_100, () => f.frame(FrameType.priority, 0, 1, Buffer.alloc(5)))],
     ['unknown frames', () => many(2_100, () => f.frame(0x77, 0, 0))],
     ['WINDOW_UPDATE', () => many(10_100, () => f.windowUpdate(0, 1))],
-    ['CONTINUATION', () => Buffer.concat([f.connect(1, 'a:1', 0), many(20, () => f.frame(FrameType.continuation, 0, 1))])],
-    ['a header block larger than the list may be', () => Buffer.concat([f.connect(1, 'a:1', 0), many(5, () => f.frame(FrameType.continuation, 0, 1, Buffer.alloc(16_000, 0x82)))])],
+    [
+      'CONTINUATION',
+      () => Buffer.concat([f.connect(1, 'a:1', 0), many(20, () => f.frame(FrameType.continuation, 0, 1))]),
+    ],
+    [
+      'a header block larger than the list may be',
+      () =>
+        Buffer.concat([
+          f.connect(1, 'a:1', 0),
+          many(5, () => f.frame(FrameType.continuation, 0, 1, Buffer.alloc(16_000, 0x82))),
+        ]),
+    ],
     ['one huge HEADERS frame', () => f.frame(FrameType.headers, endHeaders, 1, Buffer.alloc(70_000, 0x82))],
     ['a huge GOAWAY', () => f.frame(FrameType.goaway, 0, 0, Buffer.alloc(20_000))],
   ];
@@ -446,7 +580,10 @@ describe('floods are answered with ENHANCE_YOUR_CALM', () => {
   });
 
   it('answers that the peer does not read', () => {
-    const side = server({ maxUnreadBytes: 1_000, floods: { ...defaultFloodLimits, pings: { burst: 1e6, perSecond: 0 } } });
+    const side = server({
+      maxUnreadBytes: 1_000,
+      floods: { ...defaultFloodLimits, pings: { burst: 1e6, perSecond: 0 } },
+    });
     side.receive(many(100, () => f.ping()));
     expect(frames(side).at(-1)).toBe('goaway 0 last=0 ENHANCE_YOUR_CALM');
   });

@@ -3,22 +3,29 @@ import {
   DEFAULT_HEADER_TABLE_BYTES,
   DEFAULT_WINDOW_BYTES,
   ErrorCode,
-  errorCodeName,
   Flag,
   FrameType,
   LARGEST_STREAM_ID,
   SettingId,
 } from './constants.ts';
-import { defaultFloodLimits, FloodGuard, type FloodLimits } from './flood-guard.ts';
+import { FloodGuard } from './flood-guard.ts';
 import { FrameReceiver } from './frame-receiver.ts';
+import { FrameWriter } from './frame-writer.ts';
 import type { FlatFields } from './hpack/decoder.ts';
 import { HpackEncoder } from './hpack/encoder.ts';
+import type { Http2Limits } from './limits.ts';
 import type { RequestHead } from './message-head.ts';
 import { type BatchPool, Output } from './output.ts';
 import { Http2ConnectionError } from './protocol-error.ts';
 import type { CreditHolder, ReceiveBudget } from './receive-budget.ts';
-import { initialPeerSettings, settingsPayloadBytes, type SettingEntry, writeSettings } from './settings.ts';
-import { ClosedStreams, type DataSource, Http2Stream, type StreamEvents, type StreamPhase } from './stream.ts';
+import { initialPeerSettings } from './settings.ts';
+import {
+  ClosedStreams,
+  type DataSource,
+  Http2Stream,
+  type StreamEvents,
+  type StreamPhase,
+} from './stream.ts';
 
 export type Http2Role = 'client' | 'server';
 
@@ -31,35 +38,6 @@ export interface Http2ConnectionOptions {
   /** A monotonic clock in milliseconds. */
   readonly now: () => number;
 }
-
-/** What this side announces and enforces. */
-export interface Http2Limits {
-  readonly streamWindowBytes: number;
-  readonly connectionWindowBytes: number;
-  readonly maxFrameBytes: number;
-  /** Announced; a compressed header block may not be larger either. */
-  readonly maxHeaderListBytes: number;
-  readonly maxHeaderFields: number;
-  /** CONTINUATION frames in one header block (CVE-2024-27316 and its kin). */
-  readonly maxContinuations: number;
-  /** Server: streams that the peer may have open. */
-  readonly maxConcurrentStreams: number;
-  /** Output that a peer may leave unread while it makes us answer. */
-  readonly maxUnreadBytes: number;
-  readonly floods: FloodLimits;
-}
-
-export const defaultHttp2Limits: Http2Limits = {
-  streamWindowBytes: 4 * 1024 * 1024,
-  connectionWindowBytes: 16 * 1024 * 1024,
-  maxFrameBytes: 1024 * 1024,
-  maxHeaderListBytes: 64 * 1024,
-  maxHeaderFields: 128,
-  maxContinuations: 16,
-  maxConcurrentStreams: 200,
-  maxUnreadBytes: 1024 * 1024,
-  floods: defaultFloodLimits,
-};
 
 /** The user of a connection. No method may throw. */
 export interface ConnectionEvents {
@@ -78,7 +56,6 @@ export interface ConnectionEvents {
 
 /** Marks the PING whose answer shows that the peer saw our first GOAWAY (RFC 9113 §6.8). */
 const DRAIN_PING = Buffer.from('weftdrai', 'latin1');
-const MAX_GOAWAY_DEBUG_BYTES = 256;
 /** Credit is returned when this part of a window is used up: few frames, and the sender never runs dry. */
 const CREDIT_FRACTION = 4;
 
@@ -119,6 +96,7 @@ export class Http2Connection implements CreditHolder {
   private goawaySentId: number | undefined;
   private goawayReceivedId: number | undefined;
   private sendBlocked = false;
+  private readonly writer: FrameWriter;
   private readonly encoder = new HpackEncoder(DEFAULT_HEADER_TABLE_BYTES);
   private readonly receiver: FrameReceiver;
   private readonly budget: ReceiveBudget;
@@ -130,6 +108,7 @@ export class Http2Connection implements CreditHolder {
     this.budget = options.budget;
     this.unacknowledgedWindow = Math.max(0, DEFAULT_WINDOW_BYTES - options.limits.streamWindowBytes);
     this.output = new Output(options.pool);
+    this.writer = new FrameWriter(this.output);
     this.floods = new FloodGuard(options.limits.floods, options.now);
     this.receiver = new FrameReceiver(this);
     this.start();
@@ -146,7 +125,8 @@ export class Http2Connection implements CreditHolder {
 
   /** No stream is open, and none will be opened any more. */
   get drained(): boolean {
-    const final = this.goawayReceivedId !== undefined || (this.draining && this.goawaySentId !== LARGEST_STREAM_ID);
+    const final =
+      this.goawayReceivedId !== undefined || (this.draining && this.goawaySentId !== LARGEST_STREAM_ID);
     return final && this.streams.size === 0;
   }
 
@@ -199,7 +179,9 @@ export class Http2Connection implements CreditHolder {
     if (this.status !== 'open' || !stream.canSend) return 0;
     const wanted = source.size;
     if (wanted === 0) {
-      if (source.ended) this.sendEnd(stream);
+      if (!source.ended) return 0;
+      this.output.frame(0, FrameType.data, Flag.endStream, stream.id);
+      this.endLocal(stream);
       return 0;
     }
     const window = Math.min(this.sendWindow, stream.sendWindow);
@@ -239,7 +221,7 @@ export class Http2Connection implements CreditHolder {
   }
 
   ping(opaque: Buffer): void {
-    if (this.status === 'open') this.writePing(opaque, 0);
+    if (this.status === 'open') this.writer.ping(opaque, false);
   }
 
   /** Refuses new streams and lets the open ones finish. */
@@ -251,7 +233,7 @@ export class Http2Connection implements CreditHolder {
     }
     // RFC 9113 §6.8: first announce, and cut off only what comes after the peer has seen it.
     this.writeGoaway(LARGEST_STREAM_ID, ErrorCode.NO_ERROR, '');
-    this.writePing(DRAIN_PING, 0);
+    this.writer.ping(DRAIN_PING, false);
   }
 
   /** Ends the connection with GOAWAY; the transport flushes `output` and closes. */
@@ -269,9 +251,8 @@ export class Http2Connection implements CreditHolder {
     this.receiver.stop();
     this.budget.forget(this);
     this.output.clear();
-    const lost = [...this.streams.values()];
-    this.streams.clear();
-    for (const stream of lost) {
+    for (const stream of this.streams.values()) {
+      this.streams.delete(stream.id);
       stream.state = 'closed';
       stream.events.onLost(error);
     }
@@ -330,7 +311,7 @@ export class Http2Connection implements CreditHolder {
   returnConnectionCredit(bytes: number): void {
     this.credit += bytes;
     if (this.credit * CREDIT_FRACTION < this.limits.connectionWindowBytes || this.status !== 'open') return;
-    this.writeWindowUpdate(0, this.credit);
+    this.writer.windowUpdate(0, this.credit);
     this.receiveWindow += this.credit;
     this.credit = 0;
   }
@@ -340,7 +321,7 @@ export class Http2Connection implements CreditHolder {
     if (!stream.canReceive || this.status !== 'open') return;
     stream.credit += bytes;
     if (stream.credit * CREDIT_FRACTION < this.limits.streamWindowBytes) return;
-    this.writeWindowUpdate(stream.id, stream.credit);
+    this.writer.windowUpdate(stream.id, stream.credit);
     stream.receiveWindow += stream.credit;
     stream.credit = 0;
   }
@@ -386,13 +367,13 @@ export class Http2Connection implements CreditHolder {
 
   /** @internal */
   acknowledgePing(opaque: Buffer): void {
-    this.writePing(opaque, Flag.ack);
+    this.writer.ping(opaque, true);
     this.guardUnread();
   }
 
   /** @internal */
   acknowledgeSettings(): void {
-    this.output.frame(0, FrameType.settings, Flag.ack, 0);
+    this.writer.settingsAck();
     this.guardUnread();
   }
 
@@ -410,7 +391,7 @@ export class Http2Connection implements CreditHolder {
     }
     this.goawayReceivedId = lastStreamId;
     if (this.role === 'client') {
-      for (const stream of [...this.streams.values()]) {
+      for (const stream of this.streams.values()) {
         if (stream.id <= lastStreamId) continue;
         this.closeStream(stream, 'reset');
         stream.events.onReset(ErrorCode.REFUSED_STREAM, 'peer');
@@ -431,21 +412,19 @@ export class Http2Connection implements CreditHolder {
   }
 
   private start(): void {
-    if (this.role === 'client') this.output.raw(CLIENT_PREFACE);
-    const { limits } = this;
-    const entries: SettingEntry[] = [
+    const { limits, role } = this;
+    if (role === 'client') this.output.raw(CLIENT_PREFACE);
+    this.writer.settings([
       [SettingId.initialWindowSize, limits.streamWindowBytes],
       [SettingId.maxFrameSize, limits.maxFrameBytes],
       [SettingId.maxHeaderListSize, limits.maxHeaderListBytes],
-      this.role === 'client'
+      role === 'client'
         ? [SettingId.enablePush, 0]
         : [SettingId.maxConcurrentStreams, limits.maxConcurrentStreams],
-    ];
-    const buffer = this.output.frame(settingsPayloadBytes(entries), FrameType.settings, 0, 0);
-    writeSettings(buffer, this.output.payloadOffset, entries);
+    ]);
     const more = limits.connectionWindowBytes - DEFAULT_WINDOW_BYTES;
     if (more > 0) {
-      this.writeWindowUpdate(0, more);
+      this.writer.windowUpdate(0, more);
       this.receiveWindow += more;
     }
   }
@@ -455,57 +434,24 @@ export class Http2Connection implements CreditHolder {
     else if (stream.state === 'half-closed-remote') this.closeStream(stream, 'ended');
   }
 
-  private sendEnd(stream: Http2Stream): void {
-    this.output.frame(0, FrameType.data, Flag.endStream, stream.id);
-    this.endLocal(stream);
-  }
-
   private writeHeaders(id: number, fields: FlatFields, endStream: boolean): void {
-    const block = this.encoder.encode(fields);
-    const max = this.peer.maxFrameBytes;
-    let type: number = FrameType.headers;
-    let at = 0;
-    do {
-      const end = Math.min(block.length, at + max);
-      const last = end === block.length ? Flag.endHeaders : 0;
-      const flags = type === FrameType.headers && endStream ? last | Flag.endStream : last;
-      const buffer = this.output.frame(end - at, type, flags, id);
-      block.copy(buffer, this.output.payloadOffset, at, end);
-      type = FrameType.continuation;
-      at = end;
-    } while (at < block.length);
+    this.writer.headers(id, this.encoder.encode(fields), endStream, this.peer.maxFrameBytes);
   }
 
   private writeReset(id: number, code: number): void {
     if (this.status !== 'open') return;
-    const buffer = this.output.frame(4, FrameType.rstStream, 0, id);
-    buffer.writeUInt32BE(code, this.output.payloadOffset);
+    this.writer.reset(id, code);
     this.guardUnread();
   }
 
-  private writeWindowUpdate(id: number, bytes: number): void {
-    const buffer = this.output.frame(4, FrameType.windowUpdate, 0, id);
-    buffer.writeUInt32BE(bytes, this.output.payloadOffset);
-  }
-
-  private writePing(opaque: Buffer, flags: number): void {
-    const buffer = this.output.frame(8, FrameType.ping, flags, 0);
-    opaque.copy(buffer, this.output.payloadOffset);
-  }
-
   private writeGoaway(lastStreamId: number, code: number, reason: string): void {
-    const debug = Buffer.from(reason, 'latin1').subarray(0, MAX_GOAWAY_DEBUG_BYTES);
-    const buffer = this.output.frame(8 + debug.length, FrameType.goaway, 0, 0);
-    const at = buffer.writeUInt32BE(code, buffer.writeUInt32BE(lastStreamId, this.output.payloadOffset));
-    debug.copy(buffer, at);
+    this.writer.goaway(lastStreamId, code, reason);
     this.goawaySentId = lastStreamId;
   }
 
   /** A peer that makes us answer and doesn't read the answers (CVE-2019-9512, -9515, -9517). */
   private guardUnread(): void {
     if (this.status !== 'open' || this.output.pendingBytes <= this.limits.maxUnreadBytes) return;
-    this.fail(
-      new Http2ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, `unread answers (${errorCodeName(ErrorCode.NO_ERROR)})`),
-    );
+    this.fail(new Http2ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, 'the peer does not read our answers'));
   }
 }

@@ -52,7 +52,11 @@ export class FloodGuard {
   constructor(limits: FloodLimits, now: () => number) {
     this.now = now;
     const start = now();
-    const bucket = (allowance: FloodAllowance): Bucket => ({ allowance, level: allowance.burst, refilledAt: start });
+    const bucket = (allowance: FloodAllowance): Bucket => ({
+      allowance,
+      level: allowance.burst,
+      refilledAt: start,
+    });
     this.buckets = {
       resets: bucket(limits.resets),
       pings: bucket(limits.pings),

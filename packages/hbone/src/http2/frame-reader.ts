@@ -137,7 +137,8 @@ export class FrameReader {
     this.remaining = length;
     this.padding = 0;
     const padded = type === FrameType.data && (flags & Flag.padded) !== 0;
-    if (padded && length === 0) throw new Http2ConnectionError(ErrorCode.FRAME_SIZE_ERROR, 'no room for the pad length');
+    if (padded && length === 0)
+      throw new Http2ConnectionError(ErrorCode.FRAME_SIZE_ERROR, 'no room for the pad length');
     const mode = this.sink.onFrameHeader(type, flags, streamId, length);
     if (this.state === 'stopped') return;
     if (mode === 'whole') {
@@ -162,7 +163,12 @@ export class FrameReader {
       return start + length;
     }
     if (this.gathered === 0) this.wholeScratch = Buffer.allocUnsafe(length);
-    const taken = bytes.copy(this.wholeScratch, this.gathered, start, Math.min(bytes.length, start + length - this.gathered));
+    const taken = bytes.copy(
+      this.wholeScratch,
+      this.gathered,
+      start,
+      Math.min(bytes.length, start + length - this.gathered),
+    );
     this.gathered += taken;
     if (this.gathered === length) {
       const payload = this.wholeScratch;
@@ -177,7 +183,10 @@ export class FrameReader {
   private readData(bytes: Buffer, start: number): number {
     const end = Math.min(bytes.length, start + this.remaining);
     this.remaining -= end - start;
-    this.sink.onDataPiece(this.streamId, start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end));
+    this.sink.onDataPiece(
+      this.streamId,
+      start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end),
+    );
     if (this.remaining === 0) this.endData();
     return end;
   }

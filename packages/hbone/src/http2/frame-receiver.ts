@@ -35,7 +35,10 @@ export class FrameReceiver implements FrameSink {
   }
 
   onFrameHeader(type: number, flags: number, streamId: number, length: number): PayloadMode {
-    if (this.headers.pendingStreamId !== 0 && (type !== FrameType.continuation || streamId !== this.headers.pendingStreamId)) {
+    if (
+      this.headers.pendingStreamId !== 0 &&
+      (type !== FrameType.continuation || streamId !== this.headers.pendingStreamId)
+    ) {
       throw protocolError('a header block was interrupted');
     }
     if (!this.settingsSeen && (type !== FrameType.settings || (flags & Flag.ack) !== 0)) {
@@ -57,7 +60,8 @@ export class FrameReceiver implements FrameSink {
         return 'skip';
       case FrameType.rstStream:
         expectLength(length, 4);
-        if (streamId === 0 || this.connection.isIdle(streamId)) throw protocolError('RST_STREAM on an idle stream');
+        if (streamId === 0 || this.connection.isIdle(streamId))
+          throw protocolError('RST_STREAM on an idle stream');
         return 'whole';
       case FrameType.settings:
         if (streamId !== 0) throw protocolError('SETTINGS on a stream');
@@ -77,7 +81,8 @@ export class FrameReceiver implements FrameSink {
         return 'whole';
       case FrameType.windowUpdate:
         expectLength(length, 4);
-        if (streamId !== 0 && this.connection.isIdle(streamId)) throw protocolError('WINDOW_UPDATE on an idle stream');
+        if (streamId !== 0 && this.connection.isIdle(streamId))
+          throw protocolError('WINDOW_UPDATE on an idle stream');
         return 'whole';
       default:
         this.connection.floods.count('ignored');
@@ -180,7 +185,8 @@ export class FrameReceiver implements FrameSink {
   private priorityHeader(streamId: number, length: number): void {
     if (streamId === 0) throw protocolError('PRIORITY on stream 0');
     if (length === 5) this.connection.floods.count('ignored');
-    else if (this.connection.streams.has(streamId)) this.connection.streamError(streamId, ErrorCode.FRAME_SIZE_ERROR);
+    else if (this.connection.streams.has(streamId))
+      this.connection.streamError(streamId, ErrorCode.FRAME_SIZE_ERROR);
     else expectLength(length, 5);
   }
 
@@ -211,7 +217,7 @@ export class FrameReceiver implements FrameSink {
     connection.acknowledgeSettings();
     const change = connection.peer.initialWindowBytes - before;
     if (change !== 0) {
-      for (const stream of [...connection.streams.values()]) {
+      for (const stream of connection.streams.values()) {
         stream.sendWindow += change;
         // RFC 9113 §6.9.2
         if (stream.sendWindow > LARGEST_WINDOW_BYTES) {
@@ -242,7 +248,8 @@ export class FrameReceiver implements FrameSink {
       return;
     }
     stream.sendWindow += increment;
-    if (stream.sendWindow > LARGEST_WINDOW_BYTES) connection.streamError(streamId, ErrorCode.FLOW_CONTROL_ERROR);
+    if (stream.sendWindow > LARGEST_WINDOW_BYTES)
+      connection.streamError(streamId, ErrorCode.FLOW_CONTROL_ERROR);
     else connection.windowOpened(stream);
   }
 }

@@ -17,10 +17,12 @@ const anyFrame = fc.oneof(
     )
     .map(([type, flags, id, payload]) => f.frame(type, flags, id, Buffer.from(payload))),
   fc.integer({ min: 0, max: 5 }).map((n) => f.connect(2 * n + 1)),
-  fc.tuple(fc.integer({ min: 0, max: 5 }), fc.uint8Array({ maxLength: 2_000 }), fc.boolean()).map(
-    ([n, payload, end]) => f.data(2 * n + 1, Buffer.from(payload), end ? Flag.endStream : 0),
-  ),
-  fc.tuple(fc.integer({ min: 0, max: 11 }), fc.integer({ min: 0, max: 100_000 })).map(([id, n]) => f.windowUpdate(id, n)),
+  fc
+    .tuple(fc.integer({ min: 0, max: 5 }), fc.uint8Array({ maxLength: 2_000 }), fc.boolean())
+    .map(([n, payload, end]) => f.data(2 * n + 1, Buffer.from(payload), end ? Flag.endStream : 0)),
+  fc
+    .tuple(fc.integer({ min: 0, max: 11 }), fc.integer({ min: 0, max: 100_000 }))
+    .map(([id, n]) => f.windowUpdate(id, n)),
   fc.tuple(fc.integer({ min: 0, max: 7 }), fc.nat(2 ** 20)).map(([id, value]) => f.settings([id, value])),
   fc.integer({ min: 0, max: 11 }).map((id) => f.reset(id, 8)),
   fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes)),
@@ -68,7 +70,8 @@ describe('arbitrary input', () => {
         for (const chunk of chunks(bytes, sizes)) cut.receive(chunk);
         expect(joinData(cut.log)).toEqual(joinData(whole.log));
         // Credit may be returned at other moments; errors may not differ.
-        const errors = (side: CodecSide): string[] => f.describeFrames(side.sent()).filter((l) => /rst|goaway/.test(l));
+        const errors = (side: CodecSide): string[] =>
+          f.describeFrames(side.sent()).filter((l) => /rst|goaway/.test(l));
         expect(errors(cut)).toEqual(errors(whole));
       }),
       { numRuns: RUNS },

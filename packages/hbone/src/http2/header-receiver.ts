@@ -168,13 +168,15 @@ function headerFragment(flags: number, payload: Buffer): Buffer {
   let end = payload.length;
   if ((flags & Flag.padded) !== 0) {
     const padding = payload[0];
-    if (padding === undefined) throw new Http2ConnectionError(ErrorCode.FRAME_SIZE_ERROR, 'no room for the pad length');
+    if (padding === undefined)
+      throw new Http2ConnectionError(ErrorCode.FRAME_SIZE_ERROR, 'no room for the pad length');
     start = 1;
     end -= padding;
   }
   if ((flags & Flag.priority) !== 0) {
     start += 5;
-    if (start > payload.length) throw new Http2ConnectionError(ErrorCode.FRAME_SIZE_ERROR, 'no room for the priority');
+    if (start > payload.length)
+      throw new Http2ConnectionError(ErrorCode.FRAME_SIZE_ERROR, 'no room for the priority');
   }
   if (end < start) throw new Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, 'padding exceeds the payload');
   return payload.subarray(start, end);

@@ -60,7 +60,10 @@ export function parseRequestHead(fields: FlatFields): ParsedHead<RequestHead> {
   }
   if (scheme === undefined || scheme === '') return malformed('no :scheme');
   if (path === undefined || path === '') return malformed('no :path');
-  return { kind: 'head', head: { method, authority: authority ?? headers.get('host') ?? '', scheme, path, headers } };
+  return {
+    kind: 'head',
+    head: { method, authority: authority ?? headers.get('host') ?? '', scheme, path, headers },
+  };
 }
 
 /** Parses a decoded response, interim ones included. */

@@ -32,9 +32,8 @@ export class ReceiveBudget {
   remove(bytes: number): void {
     this.queuedBytes -= bytes;
     if (this.waiting.size === 0 || !this.hasRoom) return;
-    const holders = [...this.waiting];
+    for (const holder of this.waiting) holder.releaseWithheldCredit();
     this.waiting.clear();
-    for (const holder of holders) holder.releaseWithheldCredit();
   }
 
   wait(holder: CreditHolder): void {

@@ -68,7 +68,13 @@ export class Http2Stream {
   /** Server: response headers were sent. */
   answered = false;
 
-  constructor(id: number, events: StreamEvents, phase: StreamPhase, sendWindow: number, receiveWindow: number) {
+  constructor(
+    id: number,
+    events: StreamEvents,
+    phase: StreamPhase,
+    sendWindow: number,
+    receiveWindow: number,
+  ) {
     this.id = id;
     this.events = events;
     this.phase = phase;

@@ -3,7 +3,12 @@ import type { FlatFields } from '../http2/hpack/decoder.ts';
 import { HpackEncoder } from '../http2/hpack/encoder.ts';
 
 /** Builders of frames, right and wrong ones: nothing is checked. */
-export function frame(type: number, flags: number, streamId: number, payload: Buffer = Buffer.alloc(0)): Buffer {
+export function frame(
+  type: number,
+  flags: number,
+  streamId: number,
+  payload: Buffer = Buffer.alloc(0),
+): Buffer {
   const header = Buffer.alloc(9);
   header.writeUIntBE(payload.length, 0, 3);
   header.writeUInt8(type, 3);
@@ -29,10 +34,12 @@ export const settings = (...entries: (readonly [number, number])[]): Buffer =>
 export const settingsAck = (): Buffer => frame(FrameType.settings, Flag.ack, 0);
 export const data = (streamId: number, payload: Buffer | string = '', flags = 0): Buffer =>
   frame(FrameType.data, flags, streamId, Buffer.from(payload));
-export const reset = (streamId: number, code: number): Buffer => frame(FrameType.rstStream, 0, streamId, uint32(code));
+export const reset = (streamId: number, code: number): Buffer =>
+  frame(FrameType.rstStream, 0, streamId, uint32(code));
 export const windowUpdate = (streamId: number, increment: number): Buffer =>
   frame(FrameType.windowUpdate, 0, streamId, uint32(increment));
-export const ping = (flags = 0, opaque = 'opaque!!'): Buffer => frame(FrameType.ping, flags, 0, Buffer.from(opaque));
+export const ping = (flags = 0, opaque = 'opaque!!'): Buffer =>
+  frame(FrameType.ping, flags, 0, Buffer.from(opaque));
 export const goaway = (lastStreamId: number, code = 0): Buffer =>
   frame(FrameType.goaway, 0, 0, Buffer.concat([uint32(lastStreamId), uint32(code)]));
 
@@ -43,8 +50,11 @@ export function block(fields: FlatFields): Buffer {
 }
 export const headers = (streamId: number, fields: FlatFields, flags: number = Flag.endHeaders): Buffer =>
   frame(FrameType.headers, flags, streamId, block(fields));
-export const connect = (streamId: number, authority = '10.0.0.1:80', flags: number = Flag.endHeaders): Buffer =>
-  headers(streamId, [':method', 'CONNECT', ':authority', authority], flags);
+export const connect = (
+  streamId: number,
+  authority = '10.0.0.1:80',
+  flags: number = Flag.endHeaders,
+): Buffer => headers(streamId, [':method', 'CONNECT', ':authority', authority], flags);
 
 /** What a client sends first. */
 export const clientStart = (...entries: (readonly [number, number])[]): Buffer =>

@@ -39,8 +39,10 @@ export function connectTls(
       reject(error);
     };
     const onAbort = (): void => fail(signal.reason);
-    const onError = (cause: Error): void => fail(new WeftError('WEFT1201', `TLS handshake with ${peer}`, { cause }));
-    const onClose = (): void => fail(new WeftError('WEFT1201', `${peer} closed the connection in the TLS handshake`));
+    const onError = (cause: Error): void =>
+      fail(new WeftError('WEFT1201', `TLS handshake with ${peer}`, { cause }));
+    const onClose = (): void =>
+      fail(new WeftError('WEFT1201', `${peer} closed the connection in the TLS handshake`));
     signal.addEventListener('abort', onAbort, { once: true });
     tls.once('error', onError);
     // After a failure the socket may report more; nobody listens any more.
@@ -50,7 +52,12 @@ export function connectTls(
       const certificate = tls.getPeerX509Certificate();
       const names = certificate === undefined ? [] : uriNames(certificate);
       if (certificate === undefined || !names.some((name) => acceptable.includes(name))) {
-        fail(new WeftError('WEFT1203', `${peer} is [${names.join(', ')}], expected one of [${acceptable.join(', ')}]`));
+        fail(
+          new WeftError(
+            'WEFT1203',
+            `${peer} is [${names.join(', ')}], expected one of [${acceptable.join(', ')}]`,
+          ),
+        );
         return;
       }
       if (tls.alpnProtocol !== 'h2') {

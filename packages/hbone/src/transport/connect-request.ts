@@ -4,7 +4,8 @@ import type { Authority } from '../headers/authority.ts';
 import type { FlatFields } from '../http2/hpack/decoder.ts';
 import type { RequestHead } from '../http2/message-head.ts';
 import type { TunnelSession } from './session.ts';
-import type { SessionStream, TunnelStream } from './tunnel-stream.ts';
+import type { SessionStream } from './session-stream.ts';
+import type { TunnelStream } from './tunnel-stream.ts';
 
 /** A CONNECT that waits for its answer. What the client sends meanwhile waits in the stream's window. */
 export interface ConnectRequest {

@@ -3,7 +3,8 @@ import { ErrorCode, errorCodeName } from '../http2/constants.ts';
 import type { FlatFields } from '../http2/hpack/decoder.ts';
 import type { ResponseHead } from '../http2/message-head.ts';
 import type { HeaderFields } from './connect-request.ts';
-import type { SessionStream, StreamClose } from './tunnel-stream.ts';
+import type { SessionStream } from './session-stream.ts';
+import type { StreamClose } from './tunnel-stream.ts';
 
 /** The destination answered a CONNECT with something other than 200. */
 export class ConnectRefusedError extends WeftError {
@@ -59,7 +60,8 @@ export function isUnprocessed(close: StreamClose): boolean {
 }
 
 export function closeError(close: StreamClose, authority: string, target: string): WeftError {
-  if (close.kind === 'lost') return new WeftError('WEFT1207', `CONNECT ${authority} by ${target}`, { cause: close.error });
+  if (close.kind === 'lost')
+    return new WeftError('WEFT1207', `CONNECT ${authority} by ${target}`, { cause: close.error });
   const how = close.kind === 'reset' ? errorCodeName(close.code) : 'ended';
   return new WeftError('WEFT1212', `CONNECT ${authority} by ${target}: ${how}`);
 }
@@ -78,5 +80,7 @@ export function abortReason(signal: AbortSignal | undefined): unknown {
 /** By name or code: under jest, core errors are of another realm. */
 function isTimeout(error: unknown): boolean {
   if (typeof error !== 'object' || error === null) return false;
-  return ('name' in error && error.name === 'TimeoutError') || ('code' in error && error.code === 'ETIMEDOUT');
+  return (
+    ('name' in error && error.name === 'TimeoutError') || ('code' in error && error.code === 'ETIMEDOUT')
+  );
 }

@@ -141,12 +141,17 @@ describe('our pool with a node:http2 server', () => {
     await once(listener, 'listening');
     const address = listener.address();
     if (address === null || typeof address === 'string') throw new Error('no port');
-    const pair = await tunnelPair(() => undefined, { pool: { certificateFor: () => Promise.resolve(client) } });
+    const pair = await tunnelPair(() => undefined, {
+      pool: { certificateFor: () => Promise.resolve(client) },
+    });
     closers.push(
       () => new Promise((resolve) => void listener.close(() => resolve())),
       () => pair.close(),
     );
-    return { ...pair, request: (o) => pair.request({ address: { ip: '127.0.0.1', port: address.port }, ...o }) };
+    return {
+      ...pair,
+      request: (o) => pair.request({ address: { ip: '127.0.0.1', port: address.port }, ...o }),
+    };
   }
   const echo = (stream: http2.ServerHttp2Stream): void => {
     stream.on('error', () => undefined);
@@ -176,7 +181,11 @@ describe('our pool with a node:http2 server', () => {
       echo(stream);
     });
     await pair.pool.connect(pair.request({ headers: { traceparent: '00-0-0-00' } }));
-    expect(Object.fromEntries(Object.entries(got))).toEqual({ ':method': 'CONNECT', ':authority': '10.0.0.1:80', traceparent: '00-0-0-00' });
+    expect(Object.fromEntries(Object.entries(got))).toEqual({
+      ':method': 'CONNECT',
+      ':authority': '10.0.0.1:80',
+      traceparent: '00-0-0-00',
+    });
   });
 
   it.each([401, 503])('reports a refusal with its status %d', async (status) => {

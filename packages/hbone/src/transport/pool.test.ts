@@ -17,10 +17,18 @@ interface Recorded extends TunnelPair {
   readonly accepted: TunnelStream[];
 }
 
-const idle = { onData: () => undefined, onEnd: () => undefined, onDrain: () => undefined, onClose: () => undefined };
+const idle = {
+  onData: () => undefined,
+  onEnd: () => undefined,
+  onDrain: () => undefined,
+  onClose: () => undefined,
+};
 
 /** Accepts everything and holds it open. */
-async function pairOf(pool: Partial<HbonePoolOptions> = {}, onConnect?: (request: ConnectRequest) => void): Promise<Recorded> {
+async function pairOf(
+  pool: Partial<HbonePoolOptions> = {},
+  onConnect?: (request: ConnectRequest) => void,
+): Promise<Recorded> {
   const requests: ConnectRequest[] = [];
   const accepted: TunnelStream[] = [];
   const pair = await tunnelPair(
@@ -62,7 +70,10 @@ describe('the pool', () => {
 
   it.each([
     ['source address', { sourceIp: '10.1.1.1' }],
-    ['order of the identities', { acceptable: ['spiffe://cluster.local/ns/x/sa/y', 'spiffe://cluster.local/ns/server/sa/server'] }],
+    [
+      'order of the identities',
+      { acceptable: ['spiffe://cluster.local/ns/x/sa/y', 'spiffe://cluster.local/ns/server/sa/server'] },
+    ],
   ])('shares no connection with another %s', async (_name, other) => {
     const pair = await pairOf();
     await pair.pool.connect(pair.request());
@@ -84,7 +95,9 @@ describe('the pool', () => {
   });
 
   it('makes requests wait for a place when no more connections are allowed', async () => {
-    const pair = await pairOf({ limits: { maxStreamsPerConnection: 1, maxConnectionsPerKey: 1, maxWaitersPerKey: 1 } });
+    const pair = await pairOf({
+      limits: { maxStreamsPerConnection: 1, maxConnectionsPerKey: 1, maxWaitersPerKey: 1 },
+    });
     const first = await pair.pool.connect(pair.request());
     first.stream.attach(idle);
     const second = pair.pool.connect(pair.request());
@@ -102,14 +115,24 @@ describe('the pool', () => {
         return dialTcp(address.port);
       },
     });
-    const both = await Promise.allSettled([pair.pool.connect(pair.request()), pair.pool.connect(pair.request())]);
-    expect(both.map((r) => r.status === 'rejected' && (r.reason as { code: string }).code)).toEqual(['WEFT1209', 'WEFT1209']);
+    const both = await Promise.allSettled([
+      pair.pool.connect(pair.request()),
+      pair.pool.connect(pair.request()),
+    ]);
+    expect(both.map((r) => r.status === 'rejected' && (r.reason as { code: string }).code)).toEqual([
+      'WEFT1209',
+      'WEFT1209',
+    ]);
     refuse = false;
     await pair.pool.connect(pair.request());
   });
 
   it('gives up a dial that takes too long', async () => {
-    const pair = await pairOf({ limits: { dialTimeoutMs: 30 }, dial: (_key, signal) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason))) });
+    const pair = await pairOf({
+      limits: { dialTimeoutMs: 30 },
+      dial: (_key, signal) =>
+        new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
+    });
     await expect(pair.pool.connect(pair.request())).rejects.toMatchObject({ code: 'WEFT1205' });
   });
 
@@ -118,7 +141,9 @@ describe('the pool', () => {
     const pair = await pairOf({ limits: { dialTimeoutMs: 50 } });
     const { listen } = await import('../testing/tunnel-pair.js');
     const silent = await listen((socket) => void sockets.push(socket.on('error', () => undefined)));
-    await expect(pair.pool.connect(pair.request({ address: { ip: '127.0.0.1', port: silent.port } }))).rejects.toMatchObject({ code: 'WEFT1205' });
+    await expect(
+      pair.pool.connect(pair.request({ address: { ip: '127.0.0.1', port: silent.port } })),
+    ).rejects.toMatchObject({ code: 'WEFT1205' });
     for (const socket of sockets) socket.destroy();
     silent.listener.close();
   });
@@ -202,7 +227,9 @@ describe('a session', () => {
   it('cuts one stream, or all of them, and stays', async () => {
     const pair = await pairOf();
     const tunnels = await Promise.all([1, 2, 3].map(() => pair.pool.connect(pair.request())));
-    const ends = tunnels.map(({ stream }) => new Promise((resolve) => stream.attach({ ...idle, onClose: resolve })));
+    const ends = tunnels.map(
+      ({ stream }) => new Promise((resolve) => stream.attach({ ...idle, onClose: resolve })),
+    );
     pair.accepted[0]?.reset(8);
     expect(await ends[0]).toEqual({ kind: 'reset', code: 8, by: 'peer' });
     expect(tunnels[1]?.stream.closed).toBe(false);
@@ -210,6 +237,23 @@ describe('a session', () => {
     await Promise.all(ends);
     await pair.pool.connect(pair.request());
     expect(pair.dials()).toBe(1);
+  });
+
+  it('cuts what a drain leaves at its deadline', async () => {
+    const pair = await pairOf();
+    const { stream } = await pair.pool.connect(pair.request());
+    const closed = new Promise((resolve) => stream.attach({ ...idle, onClose: resolve }));
+    expect(await pair.server.drain(30)).toBe(false);
+    expect(await closed).toMatchObject({ kind: 'lost' });
+  });
+
+  it('pays for a fault of a handler with its connection alone', async () => {
+    const pair = await pairOf({}, () => {
+      throw new Error('a bug');
+    });
+    await expect(pair.pool.connect(pair.request())).rejects.toMatchObject({ code: 'WEFT1207' });
+    await until(() => pair.serverErrors.length === 3);
+    expect(pair.serverErrors.map((error) => error.code)).toEqual(Array(3).fill('WEFT1214'));
   });
 
   it('ends a drain of the server only after its streams', async () => {

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import type { SpiffeId, WorkloadCertificate } from '@weft/spiffe';
 import { WeftError } from '@weft/telemetry';
 import { formatAuthority } from '../headers/authority.ts';
-import { defaultHttp2Limits, type Http2Limits } from '../http2/connection.ts';
+import { defaultHttp2Limits, type Http2Limits } from '../http2/limits.ts';
 import { ErrorCode } from '../http2/constants.ts';
 import type { FlatFields } from '../http2/hpack/decoder.ts';
 import { connectTls } from './client-handshake.ts';
@@ -19,7 +19,8 @@ import {
 import { defaultKeepalive, type KeepaliveOptions } from './keepalive.ts';
 import { type SessionEvents, TunnelResources, TunnelSession } from './session.ts';
 import { ClientContexts } from './tls.ts';
-import type { SessionStream, TunnelStream } from './tunnel-stream.ts';
+import type { SessionStream } from './session-stream.ts';
+import type { TunnelStream } from './tunnel-stream.ts';
 
 /** Everything that must be equal for a connection to be shared. */
 export interface PoolKey {
@@ -144,7 +145,12 @@ export class HbonePool implements SessionEvents {
       switch (outcome.kind) {
         case 'answered':
           if (outcome.head.status === 200) {
-            return { stream, responseHeaders: outcome.head.headers, peerIdentity: session.peerIdentity, session };
+            return {
+              stream,
+              responseHeaders: outcome.head.headers,
+              peerIdentity: session.peerIdentity,
+              session,
+            };
           }
           stream.reset(ErrorCode.NO_ERROR);
           throw new ConnectRefusedError(outcome.head.status, request.authority, targetName(request));
@@ -165,7 +171,7 @@ export class HbonePool implements SessionEvents {
     this.closing.abort(closed);
     for (const pool of this.keys.values()) this.failWaiters(pool, closed);
     this.keys.clear();
-    for (const session of [...this.allSessions]) session.destroy(closed);
+    for (const session of this.allSessions) session.destroy(closed);
   }
 
   /** @internal Clients get no requests. */
@@ -197,7 +203,9 @@ export class HbonePool implements SessionEvents {
       if (opened !== undefined) return Promise.resolve(opened);
     }
     if (pool.waiters.size >= this.limits.maxWaitersPerKey) {
-      return Promise.reject(new WeftError('WEFT1208', `${pool.waiters.size} requests wait for ${targetName(request)}`));
+      return Promise.reject(
+        new WeftError('WEFT1208', `${pool.waiters.size} requests wait for ${targetName(request)}`),
+      );
     }
     return new Promise((resolve, reject) => {
       const onAbort = (): void => waiter.reject(abortReason(signal));
@@ -279,20 +287,21 @@ export class HbonePool implements SessionEvents {
     return session;
   }
 
+  /** Waiters leave the set while it is walked, which a Set allows. */
   private serveWaiters(pool: KeyPool): void {
-    for (const waiter of [...pool.waiters]) {
+    for (const waiter of pool.waiters) {
       if (!waiter.take()) break;
     }
     if (pool.waiters.size > 0) this.dialAsNeeded(pool);
   }
 
   private failWaiters(pool: KeyPool, reason: WeftError): void {
-    for (const waiter of [...pool.waiters]) waiter.reject(reason);
+    for (const waiter of pool.waiters) waiter.reject(reason);
   }
 
   private releaseUnused(): void {
     const before = Date.now() - this.limits.unusedReleaseMs;
-    for (const [session, { lastUsed }] of [...this.pooled]) {
+    for (const [session, { lastUsed }] of this.pooled) {
       if (lastUsed > before) continue;
       this.release(session);
       session.drain();

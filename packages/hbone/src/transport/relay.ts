@@ -1,6 +1,11 @@
 import type { Socket } from 'node:net';
 import { ErrorCode } from '../http2/constants.ts';
-import { isCleanEnd, type StreamClose, type TunnelStream, type TunnelStreamHandler } from './tunnel-stream.ts';
+import {
+  isCleanEnd,
+  type StreamClose,
+  type TunnelStream,
+  type TunnelStreamHandler,
+} from './tunnel-stream.ts';
 
 /** How a relay ended. `socket-error`: the plain side broke (its code says how), and the tunnel was reset. */
 export type RelayEnd =

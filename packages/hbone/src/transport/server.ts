@@ -4,14 +4,14 @@ import { createServer, type Server, type TLSSocket } from 'node:tls';
 import { parseSpiffeId, type WorkloadCertificate } from '@weft/spiffe';
 import { WeftError } from '@weft/telemetry';
 import { parseAuthority } from '../headers/authority.ts';
-import { defaultHttp2Limits, type Http2Limits } from '../http2/connection.ts';
+import { defaultHttp2Limits, type Http2Limits } from '../http2/limits.ts';
 import type { RequestHead } from '../http2/message-head.ts';
 import { type ConnectRequest, SessionConnectRequest } from './connect-request.ts';
 import { defaultKeepalive, type KeepaliveOptions } from './keepalive.ts';
 import { hasTrustDomain, uriNames } from './peer-certificate.ts';
 import { type SessionEvents, TunnelResources, TunnelSession } from './session.ts';
 import { ALPN, tlsParameters } from './tls.ts';
-import type { SessionStream } from './tunnel-stream.ts';
+import type { SessionStream } from './session-stream.ts';
 
 export interface HboneServerLimits {
   /** TLS handshakes under way; more connections are closed at once. */
@@ -58,7 +58,7 @@ export class HboneServer implements SessionEvents {
   private readonly handshakes = new Map<string, Socket>();
   private readonly sessionSet = new Set<TunnelSession>();
   private state: 'open' | 'draining' | 'closed' = 'open';
-  private onDrained: (() => void) | undefined;
+  private readonly drainWaiters: (() => void)[] = [];
 
   constructor(options: HboneServerOptions) {
     this.options = options;
@@ -81,7 +81,10 @@ export class HboneServer implements SessionEvents {
       socket.destroy();
       return;
     }
-    if (this.handshakes.size >= this.limits.maxHandshakes || this.sessionSet.size >= this.limits.maxConnections) {
+    if (
+      this.handshakes.size >= this.limits.maxHandshakes ||
+      this.sessionSet.size >= this.limits.maxConnections
+    ) {
       socket.destroy();
       this.report(new WeftError('WEFT1208', `connection from ${nameOf(from)} refused: too many`), from);
       return;
@@ -105,31 +108,42 @@ export class HboneServer implements SessionEvents {
       },
       (cause: unknown) => {
         socket.destroy();
-        this.report(new WeftError('WEFT1201', `no certificate to serve ${nameOf(from)} with`, { cause }), from);
+        this.report(
+          new WeftError('WEFT1201', `no certificate to serve ${nameOf(from)} with`, { cause }),
+          from,
+        );
       },
     );
   }
 
-  /** Refuses new connections and streams. Resolves when the last stream ended; the caller has the deadline. */
-  drain(): Promise<void> {
-    if (this.state === 'closed') return Promise.resolve();
-    this.state = 'draining';
+  /**
+   * Refuses new connections and streams, and lets the open streams finish; at the deadline it cuts what is left.
+   * Resolves when no connection is left: true if all ended by themselves.
+   */
+  async drain(deadlineMs?: number): Promise<boolean> {
+    if (this.state === 'open') this.state = 'draining';
     for (const session of this.sessionSet) session.drain();
-    return new Promise((resolve) => {
-      const before = this.onDrained;
-      this.onDrained = () => {
-        before?.();
-        resolve();
-      };
+    let inTime = true;
+    const deadline =
+      deadlineMs === undefined
+        ? undefined
+        : setTimeout(() => {
+            inTime = false;
+            this.destroy();
+          }, deadlineMs);
+    await new Promise<void>((resolve) => {
+      this.drainWaiters.push(resolve);
       this.checkDrained();
     });
+    clearTimeout(deadline);
+    return inTime;
   }
 
   /** Cuts everything. */
   destroy(): void {
     this.state = 'closed';
     for (const socket of this.handshakes.values()) socket.destroy();
-    for (const session of [...this.sessionSet]) session.destroy();
+    for (const session of this.sessionSet) session.destroy();
   }
 
   /** @internal */
@@ -209,17 +223,19 @@ export class HboneServer implements SessionEvents {
   ): WeftError | undefined {
     const names = certificate === undefined ? [] : uriNames(certificate);
     if (certificate === undefined || !hasTrustDomain(names, trustDomain)) {
-      return new WeftError('WEFT1202', `${nameOf(from)} has [${names.join(', ')}], not trust domain ${trustDomain}`);
+      return new WeftError(
+        'WEFT1202',
+        `${nameOf(from)} has [${names.join(', ')}], not trust domain ${trustDomain}`,
+      );
     }
     if (protocol !== 'h2') return new WeftError('WEFT1201', `${nameOf(from)} did not offer h2`);
     return this.options.verifyPeer?.(certificate);
   }
 
   private checkDrained(): void {
-    if (this.onDrained === undefined || this.sessionSet.size > 0 || this.handshakes.size > 0) return;
+    if (this.state === 'open' || this.sessionSet.size > 0 || this.handshakes.size > 0) return;
     this.state = 'closed';
-    this.onDrained();
-    this.onDrained = undefined;
+    for (const resolve of this.drainWaiters.splice(0)) resolve();
   }
 
   private report(error: WeftError, from: ConnectionAddresses): void {

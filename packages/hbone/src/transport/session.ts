@@ -2,14 +2,10 @@ import type { X509Certificate } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
 import type { SpiffeId } from '@weft/spiffe';
 import { WeftError } from '@weft/telemetry';
-import {
-  type ConnectionEvents,
-  Http2Connection,
-  type Http2Limits,
-  type Http2Role,
-} from '../http2/connection.ts';
+import { type ConnectionEvents, Http2Connection, type Http2Role } from '../http2/connection.ts';
 import { ErrorCode } from '../http2/constants.ts';
 import type { FlatFields } from '../http2/hpack/decoder.ts';
+import type { Http2Limits } from '../http2/limits.ts';
 import type { RequestHead } from '../http2/message-head.ts';
 import { BATCH_BYTES, BatchPool, type OutputBatch } from '../http2/output.ts';
 import type { Http2ConnectionError } from '../http2/protocol-error.ts';
@@ -17,7 +13,7 @@ import { ReceiveBudget } from '../http2/receive-budget.ts';
 import type { Http2Stream, StreamEvents } from '../http2/stream.ts';
 import { Keepalive, type KeepaliveOptions } from './keepalive.ts';
 import { uriNames, workloadIdentity } from './peer-certificate.ts';
-import { SessionStream, type StreamHost } from './tunnel-stream.ts';
+import { SessionStream, type StreamHost } from './session-stream.ts';
 
 /** What all tunnels of a process share: memory for batches, and the bound on undelivered bytes. */
 export class TunnelResources {
@@ -104,13 +100,12 @@ export class TunnelSession implements ConnectionEvents, StreamHost {
       },
     });
     socket.setNoDelay(true);
-    socket.on('data', (chunk: Buffer) => {
-      this.connection.receive(chunk);
-      if (this.connection.output.pendingBytes > 0) this.flushSoon();
-    });
+    socket.on('data', this.onBytes);
     socket.on('end', () => this.finish());
     socket.on('error', (cause) => {
-      this.error ??= new WeftError('WEFT1207', `connection to ${this.remoteAddress}:${this.remotePort}`, { cause });
+      this.error ??= new WeftError('WEFT1207', `connection to ${this.remoteAddress}:${this.remotePort}`, {
+        cause,
+      });
     });
     socket.on('close', () => this.onSocketClosed());
     this.flushSoon();
@@ -167,7 +162,7 @@ export class TunnelSession implements ConnectionEvents, StreamHost {
 
   /** Resets every stream, leaving the connection up. */
   resetStreams(code: number): void {
-    for (const { events } of [...this.connection.streams.values()]) {
+    for (const { events } of this.connection.streams.values()) {
       if (events instanceof SessionStream) events.reset(code);
     }
   }
@@ -233,14 +228,19 @@ export class TunnelSession implements ConnectionEvents, StreamHost {
 
   onGoaway(_lastStreamId: number, code: number): void {
     if (code !== ErrorCode.NO_ERROR) {
-      this.error ??= new WeftError('WEFT1207', `${this.remoteAddress}:${this.remotePort} sent GOAWAY ${code}`);
+      this.error ??= new WeftError(
+        'WEFT1207',
+        `${this.remoteAddress}:${this.remotePort} sent GOAWAY ${code}`,
+      );
     }
     this.events.onChange(this);
     this.finishIfDrained();
   }
 
   onFailure(cause: Http2ConnectionError): void {
-    this.error ??= new WeftError('WEFT1204', `connection with ${this.remoteAddress}:${this.remotePort}`, { cause });
+    this.error ??= new WeftError('WEFT1204', `connection with ${this.remoteAddress}:${this.remotePort}`, {
+      cause,
+    });
     this.finish();
   }
 
@@ -251,10 +251,28 @@ export class TunnelSession implements ConnectionEvents, StreamHost {
     setImmediate(this.flush);
   }
 
+  private readonly onBytes = (chunk: Buffer): void => {
+    try {
+      this.connection.receive(chunk);
+    } catch (cause) {
+      this.contain(cause);
+    }
+    if (this.connection.output.pendingBytes > 0) this.flushSoon();
+  };
+
   private readonly flush = (): void => {
     this.flushScheduled = false;
     this.pump();
   };
+
+  /** A fault of ours, in a handler say, costs this connection and not the process. */
+  private contain(cause: unknown): void {
+    const error = new WeftError('WEFT1214', `connection with ${this.remoteAddress}:${this.remotePort}`, {
+      cause,
+    });
+    this.connection.terminate(ErrorCode.INTERNAL_ERROR, '');
+    this.destroy(error);
+  }
 
   /**
    * One write is in flight at a time: more would pile up in the stream's buffer, and Node joins piled-up buffers of a
@@ -262,7 +280,12 @@ export class TunnelSession implements ConnectionEvents, StreamHost {
    */
   private pump(): void {
     if (this.writing !== undefined || this.closed) return;
-    this.frameReadyStreams();
+    try {
+      this.frameReadyStreams();
+    } catch (cause) {
+      this.contain(cause);
+      return;
+    }
     const batch = this.connection.output.take();
     if (batch === undefined) return;
     this.writing = batch;
@@ -326,7 +349,9 @@ export class TunnelSession implements ConnectionEvents, StreamHost {
 
   private closeStreams(): void {
     this.ready.length = 0;
-    const lost = this.error ?? new WeftError('WEFT1207', `${this.remoteAddress}:${this.remotePort} closed the connection`);
+    const lost =
+      this.error ??
+      new WeftError('WEFT1207', `${this.remoteAddress}:${this.remotePort} closed the connection`);
     this.connection.close(lost);
   }
 }

@@ -28,7 +28,8 @@ export function streamDuplex(stream: TunnelStream): Duplex {
     destroy: (error, callback) => {
       // After a regular end in both directions Node destroys by itself, and the last frames may still be under way.
       const regular = error === null && finished && peerEnded;
-      if (!stream.closed && !regular) stream.reset(error === null ? ErrorCode.CANCEL : ErrorCode.INTERNAL_ERROR);
+      if (!stream.closed && !regular)
+        stream.reset(error === null ? ErrorCode.CANCEL : ErrorCode.INTERNAL_ERROR);
       callback(error);
     },
   });
@@ -53,5 +54,7 @@ export function streamDuplex(stream: TunnelStream): Duplex {
 
 function closeError(close: StreamClose): Error {
   if (close.kind === 'lost') return close.error;
-  return new Error(close.kind === 'reset' ? `tunnel reset: ${errorCodeName(close.code)}` : 'the tunnel is closed');
+  return new Error(
+    close.kind === 'reset' ? `tunnel reset: ${errorCodeName(close.code)}` : 'the tunnel is closed',
+  );
 }

@@ -28,7 +28,11 @@ const echo: Parameters<typeof tunnelPair>[0] = (request) => {
 };
 
 /** A raw TLS client; resolves with the socket when the server closed it, or said something. */
-async function tlsClient(pair: TunnelPair, certificate: WorkloadCertificate | undefined, o: ConnectionOptions = {}): Promise<TLSSocket> {
+async function tlsClient(
+  pair: TunnelPair,
+  certificate: WorkloadCertificate | undefined,
+  o: ConnectionOptions = {},
+): Promise<TLSSocket> {
   const socket = connect({
     port: pair.port,
     host: '127.0.0.1',
@@ -51,17 +55,65 @@ const codes = (pair: TunnelPair): string[] => pair.serverErrors.map((error) => e
 describe('the server', () => {
   it.each([
     ['without a certificate', 'WEFT1201', async () => ({})],
-    ['of another authority', 'WEFT1201', async () => ({ certificate: await (await TestAuthority.create()).issue(CLIENT_ID) })],
-    ['with a server-only certificate', 'WEFT1201', async (pair: TunnelPair) => ({ certificate: await pair.authority.issue(CLIENT_ID, { usages: ['server'] }) })],
-    ['with an expired certificate', 'WEFT1201', async (pair: TunnelPair) => ({ certificate: await pair.authority.issue(CLIENT_ID, { ttlMs: -1_000 }) })],
-    ['of another trust domain', 'WEFT1202', async (pair: TunnelPair) => ({ certificate: await pair.authority.issue('spiffe://other.domain/ns/a/sa/b') })],
-    ['with TLS 1.2', 'WEFT1201', async (pair: TunnelPair) => ({ certificate: pair.clientCertificate, options: { maxVersion: 'TLSv1.2' as const } })],
-    ['with ChaCha20 only', 'WEFT1201', async (pair: TunnelPair) => ({ certificate: pair.clientCertificate, options: { ciphers: 'TLS_CHACHA20_POLY1305_SHA256' } })],
-    ['with http/1.1 only', 'WEFT1201', async (pair: TunnelPair) => ({ certificate: pair.clientCertificate, options: { ALPNProtocols: ['http/1.1'] } })],
-    ['without ALPN', 'WEFT1201', async (pair: TunnelPair) => ({ certificate: pair.clientCertificate, options: { ALPNProtocols: [] } })],
+    [
+      'of another authority',
+      'WEFT1201',
+      async () => ({ certificate: await (await TestAuthority.create()).issue(CLIENT_ID) }),
+    ],
+    [
+      'with a server-only certificate',
+      'WEFT1201',
+      async (pair: TunnelPair) => ({
+        certificate: await pair.authority.issue(CLIENT_ID, { usages: ['server'] }),
+      }),
+    ],
+    [
+      'with an expired certificate',
+      'WEFT1201',
+      async (pair: TunnelPair) => ({ certificate: await pair.authority.issue(CLIENT_ID, { ttlMs: -1_000 }) }),
+    ],
+    [
+      'of another trust domain',
+      'WEFT1202',
+      async (pair: TunnelPair) => ({
+        certificate: await pair.authority.issue('spiffe://other.domain/ns/a/sa/b'),
+      }),
+    ],
+    [
+      'with TLS 1.2',
+      'WEFT1201',
+      async (pair: TunnelPair) => ({
+        certificate: pair.clientCertificate,
+        options: { maxVersion: 'TLSv1.2' as const },
+      }),
+    ],
+    [
+      'with ChaCha20 only',
+      'WEFT1201',
+      async (pair: TunnelPair) => ({
+        certificate: pair.clientCertificate,
+        options: { ciphers: 'TLS_CHACHA20_POLY1305_SHA256' },
+      }),
+    ],
+    [
+      'with http/1.1 only',
+      'WEFT1201',
+      async (pair: TunnelPair) => ({
+        certificate: pair.clientCertificate,
+        options: { ALPNProtocols: ['http/1.1'] },
+      }),
+    ],
+    [
+      'without ALPN',
+      'WEFT1201',
+      async (pair: TunnelPair) => ({ certificate: pair.clientCertificate, options: { ALPNProtocols: [] } }),
+    ],
   ] as const)('refuses a client %s: %s', async (_name, code, make) => {
     const pair = await pairOf(echo);
-    const { certificate, options } = (await make(pair)) as { certificate?: WorkloadCertificate; options?: ConnectionOptions };
+    const { certificate, options } = (await make(pair)) as {
+      certificate?: WorkloadCertificate;
+      options?: ConnectionOptions;
+    };
     await tlsClient(pair, certificate, options);
     expect(codes(pair)).toEqual([code]);
     expect(pair.server.sessions.size).toBe(0);
@@ -80,7 +132,15 @@ describe('the server', () => {
   it('lets no session resume', async () => {
     const pair = await pairOf(echo);
     let session: Buffer | undefined;
-    const first = connect({ port: pair.port, host: '127.0.0.1', ca: pair.authority.rootsPem, key: pair.clientCertificate.keyPem, cert: pair.clientCertificate.chainPem, ALPNProtocols: ['h2'], checkServerIdentity: () => undefined });
+    const first = connect({
+      port: pair.port,
+      host: '127.0.0.1',
+      ca: pair.authority.rootsPem,
+      key: pair.clientCertificate.keyPem,
+      cert: pair.clientCertificate.chainPem,
+      ALPNProtocols: ['h2'],
+      checkServerIdentity: () => undefined,
+    });
     first.on('error', () => undefined);
     first.on('session', (ticket) => {
       session = ticket;
@@ -93,8 +153,10 @@ describe('the server', () => {
   });
 
   it('presents the certificate of the moment to each connection', async () => {
-    let current: WorkloadCertificate | undefined;
-    const pair = await pairOf(echo, { server: { certificateFor: () => Promise.resolve(current ?? pair.serverCertificate) } });
+    const rotated: WorkloadCertificate[] = [];
+    const pair = await pairOf(echo, {
+      server: { certificateFor: () => Promise.resolve(rotated[0] ?? pair.serverCertificate) },
+    });
     const serial = async (): Promise<string> => {
       const socket = await tlsClient(pair, pair.clientCertificate);
       const certificate = socket.getPeerX509Certificate();
@@ -102,8 +164,9 @@ describe('the server', () => {
       return certificate?.serialNumber ?? '';
     };
     const before = await serial();
-    current = await pair.authority.issue(SERVER_ID);
-    expect(await serial()).toBe(current.leaf.serialNumber);
+    const next = await pair.authority.issue(SERVER_ID);
+    rotated.push(next);
+    expect(await serial()).toBe(next.leaf.serialNumber);
     expect(before).toBe(pair.serverCertificate.leaf.serialNumber);
   });
 
@@ -142,7 +205,12 @@ describe('the server', () => {
       await writeFile(join(folder, 'key.pem'), pair.clientCertificate.keyPem);
       await writeFile(join(folder, 'cert.pem'), pair.clientCertificate.chainPem);
       const url = `https://127.0.0.1:${pair.port}/`;
-      const run = promisify(execFile)('nghttp', ['-nvy', `--cert=${folder}/cert.pem`, `--key=${folder}/key.pem`, url]);
+      const run = promisify(execFile)('nghttp', [
+        '-nvy',
+        `--cert=${folder}/cert.pem`,
+        `--key=${folder}/key.pem`,
+        url,
+      ]);
       const { stdout } = await run;
       expect(stdout).toContain(':status: 400');
       expect(stdout).not.toContain('[ERROR]');
@@ -176,7 +244,9 @@ describe('the client', () => {
     const foreign = await (await TestAuthority.create()).issue(SERVER_ID);
     const first = await pairOf(echo, { server: { certificateFor: () => Promise.resolve(foreign) } });
     expect(await fails(first, [SERVER_ID])).toBe('WEFT1201');
-    const second = await pairOf(echo, { server: { certificateFor: () => second.authority.issue(SERVER_ID, { usages: ['client'] }) } });
+    const second = await pairOf(echo, {
+      server: { certificateFor: () => second.authority.issue(SERVER_ID, { usages: ['client'] }) },
+    });
     expect(await fails(second, [SERVER_ID])).toBe('WEFT1201');
   });
 });

@@ -174,6 +174,11 @@ it('passes an abort of either application on, and survives it', async () => {
   sockets[1]?.resetAndDestroy();
   await once(second, 'close');
   while (ends.length < 4) await turns(1);
-  expect(ends.map((end) => end.kind).sort()).toEqual(['socket-error', 'socket-error', 'tunnel-reset', 'tunnel-reset']);
+  expect(ends.map((end) => end.kind).sort()).toEqual([
+    'socket-error',
+    'socket-error',
+    'tunnel-reset',
+    'tunnel-reset',
+  ]);
   expect(pair.dials()).toBe(1);
 });

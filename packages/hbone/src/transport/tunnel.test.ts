@@ -12,7 +12,9 @@ it('carries bytes and half-closes both ways through a CONNECT', async () => {
     stream.pipe(stream);
   });
   try {
-    const tunnel = await pair.pool.connect(pair.request({ headers: { baggage: 'k8s.namespace.name=client' } }));
+    const tunnel = await pair.pool.connect(
+      pair.request({ headers: { baggage: 'k8s.namespace.name=client' } }),
+    );
     expect(tunnel.peerIdentity).toBe(SERVER_ID);
     expect(tunnel.responseHeaders.get('baggage')).toBe('k8s.namespace.name=server');
     const duplex = tunnel.stream.toDuplex();

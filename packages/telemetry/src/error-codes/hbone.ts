@@ -67,4 +67,9 @@ export const hboneErrors = {
     title: 'The tunnels of this pod are closed',
     next: 'None: the pod left the mesh, or ztunnel is stopping.',
   },
+  WEFT1214: {
+    layer: 'hbone',
+    title: 'An internal error closed a connection',
+    next: 'Report it with the log line and its cause.',
+  },
 } as const satisfies ErrorCodeTable;

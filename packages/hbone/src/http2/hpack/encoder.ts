@@ -51,7 +51,8 @@ export class HpackEncoder {
     for (const text of fields) needed += text.length + FIELD_PREFIX_BYTES;
     if (this.buffer.length < needed) this.buffer = Buffer.allocUnsafeSlow(needed * 2);
     let offset = this.writeSizeUpdates(0);
-    for (let i = 0; i + 1 < fields.length; i += 2) offset = this.writeField(offset, fields[i] ?? '', fields[i + 1] ?? '');
+    for (let i = 0; i + 1 < fields.length; i += 2)
+      offset = this.writeField(offset, fields[i] ?? '', fields[i + 1] ?? '');
     return this.buffer.subarray(0, offset);
   }
 

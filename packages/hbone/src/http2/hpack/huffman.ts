@@ -119,7 +119,8 @@ export function huffmanDecode(source: Buffer, start: number, end: number): strin
       const one = (octet >>> bit) & 1;
       const next = tree[2 * node + one] ?? 0;
       if (next < 0) {
-        if (~next === EOS) throw new Http2ConnectionError(ErrorCode.COMPRESSION_ERROR, 'EOS in a Huffman string');
+        if (~next === EOS)
+          throw new Http2ConnectionError(ErrorCode.COMPRESSION_ERROR, 'EOS in a Huffman string');
         out[length++] = ~next;
         node = 0;
         depth = 0;
@@ -131,6 +132,7 @@ export function huffmanDecode(source: Buffer, start: number, end: number): strin
       }
     }
   }
-  if (depth > 7 || !onlyOnes) throw new Http2ConnectionError(ErrorCode.COMPRESSION_ERROR, 'bad Huffman padding');
+  if (depth > 7 || !onlyOnes)
+    throw new Http2ConnectionError(ErrorCode.COMPRESSION_ERROR, 'bad Huffman padding');
   return out.toString('latin1', 0, length);
 }

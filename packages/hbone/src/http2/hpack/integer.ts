@@ -21,7 +21,8 @@ export class BlockCursor {
 
   octet(): number {
     const value = this.bytes[this.offset];
-    if (value === undefined) throw new Http2ConnectionError(ErrorCode.COMPRESSION_ERROR, 'truncated header block');
+    if (value === undefined)
+      throw new Http2ConnectionError(ErrorCode.COMPRESSION_ERROR, 'truncated header block');
     this.offset++;
     return value;
   }
@@ -37,14 +38,21 @@ export class BlockCursor {
       }
       const octet = this.octet();
       value += (octet & 0x7f) << shift;
-      if (value > LARGEST_INTEGER) throw new Http2ConnectionError(ErrorCode.COMPRESSION_ERROR, 'integer too large');
+      if (value > LARGEST_INTEGER)
+        throw new Http2ConnectionError(ErrorCode.COMPRESSION_ERROR, 'integer too large');
       if ((octet & 0x80) === 0) return value;
     }
   }
 }
 
 /** Writes RFC 7541 §5.1 at `offset` and returns the offset behind it. `flags` are the bits above the prefix. */
-export function writeInteger(target: Buffer, offset: number, flags: number, prefixBits: number, value: number): number {
+export function writeInteger(
+  target: Buffer,
+  offset: number,
+  flags: number,
+  prefixBits: number,
+  value: number,
+): number {
   const limit = (1 << prefixBits) - 1;
   if (value < limit) {
     target[offset] = flags | value;

@@ -1,0 +1,30 @@
+import { defaultFloodLimits, type FloodLimits } from './flood-guard.ts';
+
+/** What this side announces and enforces. */
+export interface Http2Limits {
+  readonly streamWindowBytes: number;
+  readonly connectionWindowBytes: number;
+  readonly maxFrameBytes: number;
+  /** Announced; a compressed header block may not be larger either. */
+  readonly maxHeaderListBytes: number;
+  readonly maxHeaderFields: number;
+  /** CONTINUATION frames in one header block (CVE-2024-27316 and its kin). */
+  readonly maxContinuations: number;
+  /** Server: streams that the peer may have open. */
+  readonly maxConcurrentStreams: number;
+  /** Output that a peer may leave unread while it makes us answer. */
+  readonly maxUnreadBytes: number;
+  readonly floods: FloodLimits;
+}
+
+export const defaultHttp2Limits: Http2Limits = {
+  streamWindowBytes: 4 * 1024 * 1024,
+  connectionWindowBytes: 16 * 1024 * 1024,
+  maxFrameBytes: 1024 * 1024,
+  maxHeaderListBytes: 64 * 1024,
+  maxHeaderFields: 128,
+  maxContinuations: 16,
+  maxConcurrentStreams: 200,
+  maxUnreadBytes: 1024 * 1024,
+  floods: defaultFloodLimits,
+};
