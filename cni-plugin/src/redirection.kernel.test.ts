@@ -39,6 +39,18 @@ if (reason !== undefined) console.warn(`skipped: ${reason}`);
       },
     );
 
+    it.each(['iptables-nft', 'iptables-legacy'])(
+      'lets redirected connections end properly when a pod leaves the mesh, with %s',
+      async (variant) => {
+        expect(await sandbox.call('letsConnectionsEnd', variant)).toEqual({
+          said: 'still here',
+          freshIsRedirected: 'false',
+          reset: 'ECONNRESET',
+          left: '',
+        });
+      },
+    );
+
     it('finds a pod’s namespace by cgroup or by name, and only if it owns the pod’s address', async () => {
       expect(await sandbox.call('findsByCgroup')).toEqual({
         byCgroup: true,

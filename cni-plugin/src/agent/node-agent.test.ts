@@ -35,6 +35,9 @@ class FakeNode implements NodeEffects {
     this.log.push(`rules ${netns.id}`);
     this.rules.add(netns.id);
   }
+  stopRedirecting(netns: NetworkNamespace): void {
+    this.log.push(`no redirection ${netns.id}`);
+  }
   removeRules(netns: NetworkNamespace): void {
     this.log.push(`no rules ${netns.id}`);
     this.rules.delete(netns.id);
@@ -134,7 +137,7 @@ describe('a running pod', () => {
     await advance(1_900);
     expect(node.log).toEqual(['annotate a undefined']);
     await advance(300);
-    expect(node.log).toEqual(['annotate a undefined', 'no rules a', 'no ztunnel a']);
+    expect(node.log).toEqual(['annotate a undefined', 'no redirection a', 'no ztunnel a', 'no rules a']);
     expect(node.probes.size).toBe(0);
     expect(node.open.size).toBe(0);
   });

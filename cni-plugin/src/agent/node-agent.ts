@@ -11,6 +11,9 @@ export interface NodeEffects {
   /** The caller owns the result. */
   findNetworkNamespace(uid: string, addresses: readonly string[]): NetworkNamespace | undefined;
   applyRules(netns: NetworkNamespace, options: PodRuleOptions): void;
+  /** First step out: new connections are not redirected any more, open ones live on. */
+  stopRedirecting(netns: NetworkNamespace): void;
+  /** Last step out, when ztunnel has cut its connections. */
   removeRules(netns: NetworkNamespace): void;
   allowProbes(uid: string, addresses: readonly string[]): void;
   disallowProbes(uid: string, addresses: readonly string[]): void;
@@ -165,13 +168,13 @@ export class NodeAgent {
     this.stop();
     await Promise.all(this.steps.values());
     for (const enrolled of this.enrolled.values()) {
+      const { effects } = this.options;
       const pod = this.pods.get(enrolled.uid);
-      this.attempt('rules', enrolled, () => this.options.effects.removeRules(enrolled.netns));
-      this.attempt('probes', enrolled, () =>
-        this.options.effects.disallowProbes(enrolled.uid, enrolled.addresses),
-      );
-      await this.options.effects.removeFromZtunnel(enrolled.uid);
-      if (pod !== undefined) await this.options.effects.annotate(pod, undefined).catch(() => undefined);
+      this.attempt('redirection', enrolled, () => effects.stopRedirecting(enrolled.netns));
+      await effects.removeFromZtunnel(enrolled.uid);
+      this.attempt('rules', enrolled, () => effects.removeRules(enrolled.netns));
+      this.attempt('probes', enrolled, () => effects.disallowProbes(enrolled.uid, enrolled.addresses));
+      if (pod !== undefined) await effects.annotate(pod, undefined).catch(() => undefined);
       this.forget(enrolled);
     }
   }
@@ -287,7 +290,6 @@ export class NodeAgent {
     const latest = this.pods.get(enrolled.uid);
     if (latest !== undefined && this.isWanted(latest))
       return this.complete(withoutRedirection(latest), enrolled);
-    this.options.effects.removeRules(enrolled.netns);
     await this.release(enrolled, 'unenrolled');
   }
 
@@ -298,17 +300,21 @@ export class NodeAgent {
     const netns = effects.findNetworkNamespace(pod.metadata.uid ?? '', addressesOf(pod));
     if (netns === undefined) return;
     try {
+      effects.stopRedirecting(netns);
+      await effects.removeFromZtunnel(pod.metadata.uid ?? '');
       effects.removeRules(netns);
     } finally {
       netns.close();
     }
-    await effects.removeFromZtunnel(pod.metadata.uid ?? '');
   }
 
   private async release(enrolled: EnrolledPod, why: 'gone' | 'unenrolled'): Promise<void> {
     const { effects, logger, onReconcile } = this.options;
-    effects.disallowProbes(enrolled.uid, enrolled.addresses);
+    // The rules of a pod that is gone went with its namespace.
+    if (why === 'unenrolled') effects.stopRedirecting(enrolled.netns);
     await effects.removeFromZtunnel(enrolled.uid);
+    if (why === 'unenrolled') effects.removeRules(enrolled.netns);
+    effects.disallowProbes(enrolled.uid, enrolled.addresses);
     this.forget(enrolled);
     onReconcile?.('remove');
     logger.info(`pod ${why}`, { pod: `${enrolled.namespace}/${enrolled.name}`, uid: enrolled.uid });

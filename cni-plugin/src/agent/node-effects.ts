@@ -1,5 +1,6 @@
 import { Annotation } from '@weft/api';
 import { isConflict, isNotFound, resources, type KubernetesClient } from '@weft/kubernetes';
+import type { NetworkNamespace } from '@weft/linux';
 import { commandRunner } from '../rules/command.ts';
 import type { HostProbeRules } from '../rules/host-rules.ts';
 import { PodRedirection, type IptablesVariant } from '../rules/iptables.ts';
@@ -16,11 +17,13 @@ export function nodeEffects(o: {
   readonly variant: IptablesVariant;
   readonly versions: readonly IpVersion[];
 }): NodeEffects {
+  const redirection = (netns: NetworkNamespace): PodRedirection =>
+    new PodRedirection(commandRunner(netns), o.variant, o.versions);
   return {
     findNetworkNamespace: (uid, addresses) => findPodNetworkNamespace(o.node, uid, addresses),
-    applyRules: (netns, options) =>
-      new PodRedirection(commandRunner(netns), o.variant, o.versions).apply(options),
-    removeRules: (netns) => new PodRedirection(commandRunner(netns), o.variant, o.versions).remove(),
+    applyRules: (netns, options) => redirection(netns).apply(options),
+    stopRedirecting: (netns) => redirection(netns).stopRedirecting(),
+    removeRules: (netns) => redirection(netns).remove(),
     allowProbes: (uid, addresses) => o.hostRules.addPod(uid, addresses),
     disallowProbes: (uid, addresses) => o.hostRules.removePod(uid, addresses),
     addToZtunnel: (pod) => o.zds().add(pod),

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { INPOD_ROUTE_TABLE, INPOD_RULE_PREFERENCE, MARK_MASK, ZTUNNEL_CONNMARK } from '@weft/api';
 import type { CommandRunner } from './command.ts';
-import { podRules, type IpVersion, type PodRuleOptions } from './pod-rules.ts';
+import { podRules, type ChainRules, type IpVersion, type PodRuleOptions } from './pod-rules.ts';
 import { isInForce, parseSaved, removalInput, restoreInput } from './restore.ts';
 
 const fwmark = `0x${ZTUNNEL_CONNMARK.toString(16)}/0x${MARK_MASK.toString(16)}`;
@@ -44,6 +44,9 @@ export function ipv6Available(): boolean {
   );
 }
 
+/** Which chains there are does not depend on a pod's options, only their rules do. */
+const NO_OPTIONS: PodRuleOptions = { bypassInbound: false, virtualInterfaces: [] };
+
 /** Redirection of one pod through its namespace's runner. Applying twice is the same as once. */
 export class PodRedirection {
   private readonly runner: CommandRunner;
@@ -70,18 +73,32 @@ export class PodRedirection {
     return this.versions.every((version) => isInForce(podRules(version, options), this.saved(version)));
   }
 
+  /**
+   * New connections go their own way again; those through ztunnel live on. The mangle rules must stay for them: with
+   * the last rule that uses connection tracking the kernel stops tracking, and what was redirected is cut off without
+   * a word, so that not even ztunnel's resets would arrive.
+   */
+  stopRedirecting(): void {
+    for (const version of this.versions) {
+      const nat = podRules(version, NO_OPTIONS).filter(({ table }) => table === 'nat');
+      this.removeChains(version, nat);
+    }
+  }
+
+  /** Takes everything away. Connections through ztunnel must have ended. */
   remove(): void {
     for (const version of this.versions) {
-      const input = removalInput(
-        podRules(version, { bypassInbound: false, virtualInterfaces: [] }),
-        this.saved(version),
-      );
-      if (input !== '') this.restore(version, input);
+      this.removeChains(version, podRules(version, NO_OPTIONS));
       const family = `-${version}`;
       // Removing what isn't there is how it should be.
       this.runner.tryRun('ip', [family, 'rule', 'del', 'pref', String(INPOD_RULE_PREFERENCE)]);
       this.runner.tryRun('ip', [family, 'route', 'flush', 'table', String(INPOD_ROUTE_TABLE)]);
     }
+  }
+
+  private removeChains(version: IpVersion, chains: readonly ChainRules[]): void {
+    const input = removalInput(chains, this.saved(version));
+    if (input !== '') this.restore(version, input);
   }
 
   private saved(version: IpVersion): ReturnType<typeof parseSaved> {

@@ -1,8 +1,17 @@
 import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { Socket, createServer } from 'node:net';
 import { mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { createNetworkNamespace, inNetworkNamespace, type NetworkNamespace } from '@weft/linux';
+import { ZTUNNEL_MARK } from '@weft/api';
+import {
+  createNetworkNamespace,
+  createTcpListener,
+  createTcpSocket,
+  inNetworkNamespace,
+  type NetworkNamespace,
+} from '@weft/linux';
 import { findPodNetworkNamespace } from '../agent/pod-network-namespace.ts';
 import { commandRunner } from '../rules/command.ts';
 import { HostProbeRules } from '../rules/host-rules.ts';
@@ -137,4 +146,60 @@ export async function findsByCgroup(): Promise<Record<string, boolean>> {
   child.kill('SIGKILL');
   namespace.close();
   return { byCgroup, strangerAddress, strangerUid, byName, byNameStranger };
+}
+
+/**
+ * A connection that was redirected before goes on when redirection stops, a new one isn't redirected, and the reset of
+ * the proxy's end still arrives; afterwards everything is taken away.
+ */
+export async function letsConnectionsEnd(variant: IptablesVariant): Promise<Record<string, string>> {
+  const namespace = podNamespace();
+  const runner = commandRunner(namespace);
+  for (const args of [
+    ['link', 'add', 'd0', 'type', 'veth', 'peer', 'name', 'd1'],
+    ['link', 'set', 'd0', 'up'],
+    ['link', 'set', 'd1', 'up'],
+    ['addr', 'add', '10.9.0.1/24', 'dev', 'd0'],
+    ['route', 'add', '10.96.0.0/16', 'via', '10.9.0.2'],
+    ['neigh', 'add', '10.9.0.2', 'lladdr', '02:00:00:00:00:01', 'dev', 'd0'],
+  ]) {
+    runner.run('ip', args);
+  }
+  const listener = inNetworkNamespace(namespace, () =>
+    createTcpListener({ host: '::', port: 15001, mark: ZTUNNEL_MARK, transparent: 'best-effort' }),
+  );
+  const accepted: Socket[] = [];
+  const server = createServer((socket) => void accepted.push(socket.on('error', () => undefined)));
+  server.listen({ fd: listener.fd });
+  const redirection = new PodRedirection(runner, variant, [4]);
+  redirection.apply(options);
+  const connect = (): { socket: Socket; outcome: Promise<string>; connected: Promise<boolean> } => {
+    const { fd } = inNetworkNamespace(namespace, () => createTcpSocket({ family: 4 }));
+    const socket = new Socket({ fd }).connect({ host: '10.96.1.1', port: 9000 });
+    const outcome = new Promise<string>((resolve) => {
+      socket.on('error', (error) => resolve('code' in error ? String(error.code) : error.message));
+      socket.on('end', () => resolve('end'));
+    });
+    const connected = new Promise<boolean>((resolve) => {
+      socket.once('connect', () => resolve(true));
+      setTimeout(() => resolve(false), 300).unref();
+    });
+    return { socket, outcome, connected };
+  };
+  const open = connect();
+  await open.connected;
+  while (accepted.length === 0) await new Promise((resolve) => setImmediate(resolve));
+  redirection.stopRedirecting();
+  accepted[0]?.write('still here');
+  const [said] = (await once(open.socket, 'data')) as [Buffer];
+  const fresh = connect();
+  const freshIsRedirected = await fresh.connected;
+  fresh.socket.destroy();
+  accepted[0]?.resetAndDestroy();
+  const reset = await open.outcome;
+  redirection.remove();
+  const left = state(namespace, variant);
+  server.close();
+  namespace.close();
+  return { said: said.toString(), freshIsRedirected: String(freshIsRedirected), reset, left };
 }
