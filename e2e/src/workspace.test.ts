@@ -11,6 +11,8 @@ const order = [
   'cni-plugin',
   'control-plane',
   'ztunnel',
+  'waypoint',
+  'proxy',
   'bench',
   'hbone',
   'xds',

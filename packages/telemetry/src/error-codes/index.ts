@@ -1,3 +1,5 @@
+import { proxyErrors } from './proxy.ts';
+import { waypointErrors } from './waypoint.ts';
 import { generalErrors } from './general.ts';
 import { linuxErrors } from './linux.ts';
 import { hboneErrors } from './hbone.ts';
@@ -12,6 +14,8 @@ import { localClusterErrors } from './local-cluster.ts';
 
 /** Every error code that a user can meet; docs/errors.md is generated from it. */
 export const errorCodes = {
+  ...proxyErrors,
+  ...waypointErrors,
   ...generalErrors,
   ...linuxErrors,
   ...hboneErrors,
