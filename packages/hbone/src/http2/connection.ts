@@ -220,6 +220,11 @@ export class Http2Connection implements CreditHolder {
     this.budget.remove(bytes);
   }
 
+  /** `onWritable` will tell when the connection's window is open. */
+  notifyWhenWritable(): void {
+    this.sendBlocked = true;
+  }
+
   ping(opaque: Buffer): void {
     if (this.status === 'open') this.writer.ping(opaque, false);
   }

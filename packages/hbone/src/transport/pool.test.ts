@@ -271,3 +271,31 @@ describe('a session', () => {
     await until(() => pair.pool.sessions.size === 0);
   });
 });
+
+it('loses nothing of the last stream when a draining server closes', async () => {
+  const bytes = 3_000_000;
+  const pair = await pairOf({}, (request) => {
+    const stream = request.accept();
+    stream.attach({ ...idle, onEnd: () => undefined });
+    stream.write(Buffer.alloc(bytes, 1));
+    stream.end();
+  });
+  const { stream } = await pair.pool.connect(pair.request());
+  const draining = pair.server.drain();
+  stream.end();
+  let received = 0;
+  const close = await new Promise((resolve) => {
+    stream.attach({
+      ...idle,
+      onData: (chunk) => {
+        received += chunk.length;
+        stream.pause();
+        setImmediate(() => stream.resume());
+      },
+      onClose: resolve,
+    });
+  });
+  expect(close).toEqual({ kind: 'ended' });
+  expect(received).toBe(bytes);
+  await draining;
+});

@@ -51,6 +51,8 @@ export interface SessionEvents {
 const SHARED_QUANTUM_BYTES = 32 * 1024;
 /** How long the last frames (GOAWAY) may take to leave. */
 const LINGER_MS = 1_000;
+/** How long the peer may take to close after the last stream ended. */
+const GRACEFUL_LINGER_MS = 5_000;
 
 /** One HTTP/2 connection on a TLS socket: moves bytes between the socket, the codec and the streams. */
 export class TunnelSession implements ConnectionEvents, StreamHost {
@@ -101,7 +103,7 @@ export class TunnelSession implements ConnectionEvents, StreamHost {
     });
     socket.setNoDelay(true);
     socket.on('data', this.onBytes);
-    socket.on('end', () => this.finish());
+    socket.on('end', () => this.finish('graceful'));
     socket.on('error', (cause) => {
       this.error ??= new WeftError('WEFT1207', `connection to ${this.remoteAddress}:${this.remotePort}`, {
         cause,
@@ -170,9 +172,13 @@ export class TunnelSession implements ConnectionEvents, StreamHost {
   /** Closes at once; the peer gets a GOAWAY if it still reads. */
   destroy(error?: WeftError): void {
     if (this.closed) return;
+    if (this.finishing) {
+      this.socket.destroy();
+      return;
+    }
     this.error ??= error;
-    if (!this.finishing) this.connection.terminate(ErrorCode.NO_ERROR, '');
-    this.finish();
+    this.connection.terminate(ErrorCode.NO_ERROR, '');
+    this.finish('now');
   }
 
   schedule(stream: SessionStream): void {
@@ -241,7 +247,7 @@ export class TunnelSession implements ConnectionEvents, StreamHost {
     this.error ??= new WeftError('WEFT1204', `connection with ${this.remoteAddress}:${this.remotePort}`, {
       cause,
     });
-    this.finish();
+    this.finish('now');
   }
 
   /** All that a turn of the event loop produced leaves in one write. */
@@ -302,10 +308,9 @@ export class TunnelSession implements ConnectionEvents, StreamHost {
   private frameReadyStreams(): void {
     const { connection, ready } = this;
     while (ready.length > 0 && connection.output.pendingBytes < BATCH_BYTES - SHARED_QUANTUM_BYTES) {
-      if (connection.sendWindow <= 0 && connection.usable) {
-        // Marks the connection as blocked, so that it tells when the window opens.
-        const [first] = ready;
-        if (first?.codec !== undefined && connection.sendFrom(first.codec, first) === 0) return;
+      if (connection.sendWindow <= 0) {
+        connection.notifyWhenWritable();
+        return;
       }
       const stream = ready.shift();
       if (stream?.codec === undefined) continue;
@@ -318,11 +323,15 @@ export class TunnelSession implements ConnectionEvents, StreamHost {
   }
 
   private finishIfDrained(): void {
-    if (this.connection.drained) this.finish();
+    if (this.connection.drained) this.finish('graceful');
   }
 
-  /** Sends what is left and closes. Streams learn at once that the connection is over. */
-  private finish(): void {
+  /**
+   * Sends what is left and closes. Streams learn at once that the connection is over. A graceful end reads on until
+   * the peer closes too: bytes that arrive at a closed socket make the kernel send RST, which costs the peer the
+   * last bytes that it hasn't read yet.
+   */
+  private finish(how: 'graceful' | 'now'): void {
     if (this.finishing) return;
     this.finishing = true;
     this.keepalive.stop();
@@ -331,8 +340,11 @@ export class TunnelSession implements ConnectionEvents, StreamHost {
       const sent = batch;
       this.socket.write(sent.bytes, () => output.release(sent));
     }
-    this.socket.destroySoon();
-    const linger = setTimeout(() => this.socket.destroy(), LINGER_MS);
+    if (how === 'graceful') this.socket.end();
+    else this.socket.destroySoon();
+    const lingerMs = how === 'graceful' ? GRACEFUL_LINGER_MS : LINGER_MS;
+    const linger = setTimeout(() => this.socket.destroy(), lingerMs);
+    linger.unref();
     this.socket.once('close', () => clearTimeout(linger));
     this.closeStreams();
     this.events.onChange(this);
