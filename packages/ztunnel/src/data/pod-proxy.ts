@@ -94,9 +94,9 @@ export class PodProxy {
   }
 
   /** Stops accepting and tells tunnels to go elsewhere; resolves when the tunnels into this pod have ended. */
-  drain(): Promise<void> {
+  async drain(): Promise<void> {
     for (const listener of this.listeners) listener.close();
-    return this.hbone.drain();
+    await this.hbone.drain();
   }
 
   /** Cuts everything. */
