@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { captureOnNode } from './kit/capture.ts';
 import { eventually } from './kit/eventually.ts';
 import { LocalMesh } from './kit/local-mesh.ts';
@@ -7,8 +7,12 @@ import { OpenConnection, Traffic, deploy, request, requests, type Deployed } fro
 
 const ambient = { 'istio.io/dataplane-mode': 'ambient' };
 const HEADER = 'HTTP/1.1';
+/** A step of a user's day; each has its own, shorter deadlines inside. */
+const SCENARIO_MS = 90_000;
 
 /** One cluster, one installation; the scenarios follow each other as a user's day would. */
+jest.setTimeout(SCENARIO_MS);
+
 describe('ambient mesh', () => {
   let mesh: LocalMesh;
   let inside: ReadonlyMap<string, Deployed>;
