@@ -1,138 +1,149 @@
 import type { Socket } from 'node:net';
 import { ErrorCode } from '../http2/constants.ts';
-import {
-  isCleanEnd,
-  type StreamClose,
-  type TunnelStream,
-  type TunnelStreamHandler,
-} from './tunnel-stream.ts';
+import { isCleanEnd, type TunnelStream } from './tunnel-stream.ts';
 
-/** How a relay ended. `socket-error`: the plain side broke (its code says how), and the tunnel was reset. */
-export type RelayEnd =
+/** Bytes moved so far, as seen from the downstream end: received from it, sent to it. */
+export interface ByteCounts {
+  received: number;
+  sent: number;
+}
+
+/** How an end closed. `gone`: the peer wants nothing more, in either direction, and calls that regular. */
+type EndClose =
   | { readonly kind: 'ended' }
-  | { readonly kind: 'tunnel-reset'; readonly code: number; readonly by: 'peer' | 'local' }
-  | { readonly kind: 'tunnel-lost'; readonly error: Error }
-  | { readonly kind: 'socket-error'; readonly error: Error };
+  | { readonly kind: 'gone' }
+  | { readonly kind: 'failed'; readonly error: unknown };
 
-export interface Relay {
-  /** Bytes from the socket into the tunnel, and out of the tunnel into the socket, so far. */
-  readonly bytesToTunnel: number;
-  readonly bytesFromTunnel: number;
-  /** Cuts both sides. */
-  destroy(): void;
+interface EndHandler {
+  onData(chunk: Buffer): void;
+  onEnd(): void;
+  onDrain(): void;
+  /** Once, and last. */
+  onClose(close: EndClose): void;
+}
+
+/** One end of a relay: an application's socket or a tunnel. */
+export interface RelayEnd {
+  attach(handler: EndHandler): void;
+  /** False: wait for `onDrain`. */
+  write(chunk: Buffer): boolean;
+  end(): void;
+  /** Delivers what was written, then closes both directions. */
+  finish(): void;
+  pause(): void;
+  resume(): void;
+  /** Ends at once, so that the peer can tell it from a regular end. */
+  abort(): void;
 }
 
 /**
- * Copies between a plain socket (made with `allowHalfOpen`) and a tunnel until both directions ended. Each direction
- * ends on its own: end of file becomes END_STREAM, and END_STREAM becomes a shutdown of the write side. A slow side
- * slows the other down. `onEnd` is called once, when both sides are closed.
+ * Copies both ways until both ends are closed, each direction at its own pace and with half-close. Resolves
+ * after a regular end; rejects with the first failure, or the signal's reason, when the other end has been
+ * aborted too.
  */
-export function relay(socket: Socket, stream: TunnelStream, onEnd: (end: RelayEnd) => void): Relay {
-  return new SocketRelay(socket, stream, onEnd);
+export function relay(
+  downstream: RelayEnd,
+  upstream: RelayEnd,
+  counts: ByteCounts,
+  signal: AbortSignal,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let failure: { readonly error: unknown } | undefined;
+    let open = 2;
+    const fail = (error: unknown): void => {
+      if (failure !== undefined) return;
+      failure = { error };
+      downstream.abort();
+      upstream.abort();
+    };
+    const cut = (): void => fail(signal.reason);
+    const onClose = (other: RelayEnd, close: EndClose): void => {
+      if (close.kind === 'failed') fail(close.error);
+      if (close.kind === 'gone') other.finish();
+      if (--open > 0) return;
+      signal.removeEventListener('abort', cut);
+      if (failure === undefined) resolve();
+      else reject(failure.error);
+    };
+    signal.addEventListener('abort', cut, { once: true });
+    downstream.attach({
+      onData: (chunk) => {
+        counts.received += chunk.length;
+        if (!upstream.write(chunk)) downstream.pause();
+      },
+      onEnd: () => upstream.end(),
+      onDrain: () => upstream.resume(),
+      onClose: (close) => onClose(upstream, close),
+    });
+    upstream.attach({
+      onData: (chunk) => {
+        counts.sent += chunk.length;
+        if (!downstream.write(chunk)) upstream.pause();
+      },
+      onEnd: () => downstream.end(),
+      onDrain: () => downstream.resume(),
+      onClose: (close) => onClose(downstream, close),
+    });
+    if (signal.aborted) cut();
+  });
 }
 
-class SocketRelay implements Relay, TunnelStreamHandler {
-  bytesToTunnel = 0;
-  private readonly socket: Socket;
-  private readonly stream: TunnelStream;
-  private readonly finished: (end: RelayEnd) => void;
-  private end: RelayEnd | undefined;
-  private streamClosed = false;
-  private socketClosed = false;
-
-  constructor(socket: Socket, stream: TunnelStream, onEnd: (end: RelayEnd) => void) {
-    this.socket = socket;
-    this.stream = stream;
-    this.finished = onEnd;
-    socket.on('data', (chunk: Buffer) => {
-      this.bytesToTunnel += chunk.length;
-      if (!stream.write(chunk)) socket.pause();
-    });
-    socket.on('end', () => stream.end());
-    socket.on('drain', () => stream.resume());
-    socket.on('error', (error) => this.onSocketError(error));
-    socket.on('close', () => {
-      this.socketClosed = true;
-      // A socket that ended in both directions may be gone before its last bytes left through the tunnel. One that
-      // did not was destroyed by somebody.
-      const ended = socket.readableEnded && socket.writableFinished;
-      if (!this.streamClosed && !ended) stream.reset(ErrorCode.CANCEL);
-      this.finishIfClosed();
-    });
-    stream.attach(this);
-    this.catchUp();
-  }
-
-  get bytesFromTunnel(): number {
-    return this.stream.bytesReceived;
-  }
-
-  destroy(): void {
-    this.stream.reset(ErrorCode.CANCEL);
-    this.socket.destroy();
-  }
-
-  onData(chunk: Buffer): void {
-    if (!this.socket.write(chunk)) this.stream.pause();
-  }
-
-  onEnd(): void {
-    this.socket.end();
-  }
-
-  onDrain(): void {
-    this.socket.resume();
-  }
-
-  onClose(close: StreamClose): void {
-    this.streamClosed = true;
-    this.end ??= relayEnd(close);
-    if (close.kind === 'ended') {
-      // Both directions are through; the socket closes itself when its last bytes are out.
-      this.finishIfClosed();
-      return;
-    }
-    // A clean end lets the application read what it was sent; there is nowhere to put what it still says.
-    if (isCleanEnd(close)) this.socket.destroySoon();
-    else if (close.kind === 'reset' && close.by === 'local') this.socket.destroy();
-    else this.socket.resetAndDestroy();
-    this.finishIfClosed();
-  }
-
-  /** What happened to the socket while the tunnel was made. */
-  private catchUp(): void {
-    const { socket } = this;
-    if (socket.destroyed) {
-      this.socketClosed = socket.closed;
-      this.onSocketError(socket.errored ?? new Error('closed before the tunnel was there'));
-      return;
-    }
-    // Node emits 'end' of an empty socket even when nobody reads.
-    if (socket.readableEnded) this.stream.end();
-    // The caller may have paused it.
-    else socket.resume();
-  }
-
-  private onSocketError(error: Error): void {
-    if (!this.streamClosed) {
-      this.end ??= { kind: 'socket-error', error };
-      this.stream.reset(ErrorCode.CANCEL);
-    }
-  }
-
-  private finishIfClosed(): void {
-    if (!this.streamClosed || !this.socketClosed || this.end === undefined) return;
-    this.finished(this.end);
-  }
+/** A TCP socket with `allowHalfOpen`, paused or not yet read. */
+export function socketEnd(socket: Socket): RelayEnd {
+  return {
+    attach: (handler) => {
+      let error: unknown;
+      socket.on('error', (e) => (error ??= e));
+      socket.on('data', (chunk: Buffer) => handler.onData(chunk));
+      socket.on('drain', () => handler.onDrain());
+      socket.on('end', () => handler.onEnd());
+      // What happened while nobody listened: an empty socket ends even when it is not read.
+      if (socket.readableEnded) queueMicrotask(() => handler.onEnd());
+      const closed = (): void => {
+        const isRegular = socket.readableEnded && socket.writableFinished;
+        if (error === undefined && isRegular) handler.onClose({ kind: 'ended' });
+        else handler.onClose({ kind: 'failed', error: error ?? new Error('closed before its end') });
+      };
+      if (socket.closed) queueMicrotask(closed);
+      else socket.once('close', closed);
+      socket.resume();
+    },
+    // After its end or destruction a write would be an error event; what can't be delivered is dropped.
+    write: (chunk) => !socket.writable || socket.write(chunk),
+    end: () => void socket.end(),
+    finish: () => socket.destroySoon(),
+    pause: () => void socket.pause(),
+    resume: () => void socket.resume(),
+    abort: () => {
+      if (!socket.destroyed) socket.resetAndDestroy();
+    },
+  };
 }
 
-function relayEnd(close: StreamClose): RelayEnd {
-  switch (close.kind) {
-    case 'ended':
-      return { kind: 'ended' };
-    case 'reset':
-      return { kind: 'tunnel-reset', code: close.code, by: close.by };
-    case 'lost':
-      return { kind: 'tunnel-lost', error: close.error };
-  }
+export function tunnelEnd(stream: TunnelStream): RelayEnd {
+  return {
+    attach: (handler) => {
+      stream.attach({
+        onData: (chunk) => handler.onData(chunk),
+        onEnd: () => handler.onEnd(),
+        onDrain: () => handler.onDrain(),
+        onClose: (close) => {
+          if (close.kind === 'ended') return handler.onClose({ kind: 'ended' });
+          if (close.kind === 'lost') return handler.onClose({ kind: 'failed', error: close.error });
+          if (isCleanEnd(close)) return handler.onClose({ kind: 'gone' });
+          handler.onClose({
+            kind: 'failed',
+            error: new Error(`tunnel reset by ${close.by} with code ${close.code}`),
+          });
+        },
+      });
+    },
+    write: (chunk) => stream.closed || stream.write(chunk),
+    end: () => stream.end(),
+    finish: () => stream.end(),
+    pause: () => stream.pause(),
+    resume: () => stream.resume(),
+    // RFC 9113 §8.5: how an endpoint says that the TCP connection behind a tunnel failed.
+    abort: () => stream.reset(ErrorCode.CONNECT_ERROR),
+  };
 }

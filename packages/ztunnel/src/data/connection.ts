@@ -1,4 +1,4 @@
-import type { ByteCounts } from './relay.ts';
+import type { ByteCounts } from '@weft/hbone';
 import type { ConnectionId, Failure, Order, Question, ToControl } from './messages.ts';
 
 /** Why a connection is cut: the control thread said so, or its pod is gone. */

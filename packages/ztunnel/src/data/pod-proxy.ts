@@ -23,7 +23,7 @@ import type { Connection, Connections } from './connection.ts';
 import { dial } from './dial.ts';
 import { failureOf } from './failure.ts';
 import type { Failure, Order, PodListeners, TunnelSettings } from './messages.ts';
-import { relay, socketEnd, tunnelEnd, type RelayEnd } from './relay.ts';
+import { relay, socketEnd, tunnelEnd, type RelayEnd } from '@weft/hbone';
 
 const LISTEN_BACKLOG = 128;
 
