@@ -6,6 +6,8 @@ export const Label = {
   useWaypoint: 'istio.io/use-waypoint',
   useWaypointNamespace: 'istio.io/use-waypoint-namespace',
   waypointFor: 'istio.io/waypoint-for',
+  useWaypointCanary: 'istio.io/use-waypoint-canary',
+  useWaypointCanaryNamespace: 'istio.io/use-waypoint-canary-namespace',
   ingressUseWaypoint: 'istio.io/ingress-use-waypoint',
   revision: 'istio.io/rev',
   config: 'istio.io/config',
@@ -20,6 +22,7 @@ export const Label = {
   appName: 'app.kubernetes.io/name',
   appVersion: 'app.kubernetes.io/version',
   gatewayName: 'gateway.networking.k8s.io/gateway-name',
+  gatewayClassName: 'gateway.networking.k8s.io/gateway-class-name',
   gatewayManaged: 'gateway.istio.io/managed',
   serviceName: 'kubernetes.io/service-name',
   podTemplateHash: 'pod-template-hash',
@@ -35,7 +38,15 @@ export const Annotation = {
   sidecarStatus: 'sidecar.istio.io/status',
   trafficDistribution: 'networking.istio.io/traffic-distribution',
   dryRun: 'istio.io/dry-run',
+  canaryWeight: 'istio.io/use-waypoint-canary-weight',
+  gatewayNameOverride: 'gateway.istio.io/name-override',
+  gatewayServiceAccount: 'gateway.istio.io/service-account',
+  gatewayServiceType: 'networking.istio.io/service-type',
+  gatewayControllerVersion: 'gateway.istio.io/controller-version',
 } as const;
 
 export const DataplaneMode = { ambient: 'ambient', none: 'none' } as const;
 export const Redirection = { enabled: 'enabled', pending: 'pending' } as const;
+
+/** Values of {@link Label.useWaypoint} that are not names. */
+export const NO_WAYPOINT = 'none';

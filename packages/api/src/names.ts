@@ -35,10 +35,22 @@ export const FieldManager = {
   gatewayController: 'istio.io/gateway-controller',
   ambientService: 'istio-ambient-service',
   ztunnelPolicy: 'istio-ambient-ztunnel-policy',
+  waypointPolicy: 'istio-ambient-waypoint-policy',
 } as const;
 
 /** Names of the policies that the control plane derives. */
 export const DerivedPolicy = {
   staticStrict: 'istio_converted_static_strict',
   peerAuthenticationPrefix: 'converted_peer_authentication_',
+  requireWaypointPrefix: 'weft_require_waypoint_',
 } as const;
+
+export const GatewayClass = { waypoint: 'istio-waypoint' } as const;
+export const GatewayController = {
+  gateway: 'istio.io/gateway-controller',
+  waypoint: 'istio.io/mesh-controller',
+} as const;
+/** Protocol of a waypoint's listener. */
+export const HBONE_PROTOCOL = 'HBONE';
+/** Extension of a Service that has to be reached through its waypoint, and the label that asks for it. */
+export const REQUIRE_WAYPOINT_EXTENSION = 'weft.dev/require-waypoint';
