@@ -356,6 +356,7 @@ export interface Engine {
   readonly clusters: ClusterManager;
   readonly secrets: SecretProvider;
   readonly routes: RouteProvider;
+  readonly endpoints: EndpointProvider;
   readonly internalListeners: InternalListeners;
   readonly node: NodeInfo;
   /** Uniform in [0, 1). */
@@ -426,6 +427,19 @@ export interface RouteProvider {
     readonly configSource: Uint8Array;
     readonly check: (routeConfiguration: Uint8Array) => void;
     readonly onChange: (routeConfiguration: Uint8Array) => void;
+    readonly onMissing: () => void;
+  }): () => void;
+}
+
+/** EDS. Like `RouteProvider`, for ClusterLoadAssignment. */
+export interface EndpointProvider {
+  watch(o: {
+    /** service_name of eds_cluster_config, else the cluster's name. */
+    readonly name: string;
+    readonly configSource: Uint8Array;
+    readonly check: (assignment: Uint8Array) => void;
+    readonly onChange: (assignment: Uint8Array) => void;
+    /** initial_fetch_timeout passed. */
     readonly onMissing: () => void;
   }): () => void;
 }
