@@ -13,16 +13,17 @@ import { FrameReceiver } from './frame-receiver.ts';
 import { FrameWriter } from './frame-writer.ts';
 import type { FlatFields } from './hpack/decoder.ts';
 import { HpackEncoder } from './hpack/encoder.ts';
-import type { Http2Limits } from './limits.ts';
+import { type Http2Limits, type MessageRules, tunnelRules } from './limits.ts';
 import type { RequestHead } from './message-head.ts';
 import { type BatchPool, Output } from './output.ts';
 import { Http2ConnectionError } from './protocol-error.ts';
 import type { CreditHolder, ReceiveBudget } from './receive-budget.ts';
-import { initialPeerSettings } from './settings.ts';
+import { initialPeerSettings, type SettingEntry } from './settings.ts';
 import {
   ClosedStreams,
   type DataSource,
   Http2Stream,
+  type RequestKind,
   type StreamEvents,
   type StreamPhase,
 } from './stream.ts';
@@ -35,6 +36,8 @@ export interface Http2ConnectionOptions {
   readonly pool: BatchPool;
   readonly budget: ReceiveBudget;
   readonly limits: Http2Limits;
+  /** `tunnelRules` unless told. */
+  readonly rules?: MessageRules;
   /** A monotonic clock in milliseconds. */
   readonly now: () => number;
 }
@@ -56,11 +59,12 @@ export interface ConnectionEvents {
 
 /** Marks the PING whose answer shows that the peer saw our first GOAWAY (RFC 9113 §6.8). */
 const DRAIN_PING = Buffer.from('weftdrai', 'latin1');
+const extendedConnectSetting: SettingEntry = [SettingId.enableConnectProtocol, 1];
 /** Credit is returned when this part of a window is used up: few frames, and the sender never runs dry. */
 const CREDIT_FRACTION = 4;
 
 /**
- * One HTTP/2 connection for a CONNECT-only endpoint, RFC 9113, without transport: `receive(bytes)` makes events,
+ * One HTTP/2 connection, RFC 9113 without push, and without transport: `receive(bytes)` makes events,
  * everything to send gathers in `output`. Synchronous; it retains no byte it was given beyond a call, except a
  * frame header or control frame that a chunk boundary cut.
  *
@@ -72,6 +76,7 @@ export class Http2Connection implements CreditHolder {
   readonly output: Output;
   readonly peer = initialPeerSettings();
   readonly limits: Http2Limits;
+  readonly rules: MessageRules;
   /** Streams that are not closed. */
   readonly streams = new Map<number, Http2Stream>();
   /** @internal For the receiver. */
@@ -105,6 +110,7 @@ export class Http2Connection implements CreditHolder {
     this.role = options.role;
     this.events = options.events;
     this.limits = options.limits;
+    this.rules = options.rules ?? tunnelRules;
     this.budget = options.budget;
     this.unacknowledgedWindow = Math.max(0, DEFAULT_WINDOW_BYTES - options.limits.streamWindowBytes);
     this.output = new Output(options.pool);
@@ -151,17 +157,23 @@ export class Http2Connection implements CreditHolder {
     }
   }
 
-  /** Client: opens a stream with a CONNECT request, or returns undefined when `canOpen` is false. */
-  openStream(fields: FlatFields, events: StreamEvents): Http2Stream | undefined {
+  /** Client: opens a stream with a request, or returns undefined when `canOpen` is false. */
+  openStream(
+    fields: FlatFields,
+    events: StreamEvents,
+    request: RequestKind = 'connect',
+    endStream = false,
+  ): Http2Stream | undefined {
     if (!this.canOpen) return undefined;
     const id = this.nextStreamId;
     this.nextStreamId += 2;
-    const stream = this.addStream(id, events, 'awaiting-response');
-    this.writeHeaders(id, fields, false);
+    const stream = this.addStream(id, events, 'awaiting-response', request);
+    this.writeHeaders(id, fields, endStream);
+    if (endStream) this.endLocal(stream);
     return stream;
   }
 
-  /** Server: answers a request; `endStream` closes our direction. */
+  /** Sends a response head, interim or final, or trailers; `endStream` closes our direction. */
   sendHeaders(stream: Http2Stream, fields: FlatFields, endStream: boolean): void {
     if (this.status !== 'open' || !stream.canSend) return;
     stream.answered = true;
@@ -277,9 +289,9 @@ export class Http2Connection implements CreditHolder {
   }
 
   /** @internal */
-  addStream(id: number, events: StreamEvents, phase: StreamPhase): Http2Stream {
+  addStream(id: number, events: StreamEvents, phase: StreamPhase, request?: RequestKind): Http2Stream {
     const window = this.limits.streamWindowBytes + this.unacknowledgedWindow;
-    const stream = new Http2Stream(id, events, phase, this.peer.initialWindowBytes, window);
+    const stream = new Http2Stream(id, events, phase, this.peer.initialWindowBytes, window, request);
     this.streams.set(id, stream);
     this.floods.sent(0);
     return stream;
@@ -296,6 +308,14 @@ export class Http2Connection implements CreditHolder {
     }
     this.closeStream(stream, 'reset');
     stream.events.onReset(code, 'local');
+  }
+
+  /** @internal A malformed message (RFC 9113 §8.1.1). */
+  malformed(id: number, reason: string): void {
+    if (this.rules.malformed === 'close-connection') {
+      throw new Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, reason, 'malformed-message');
+    }
+    this.streamError(id, ErrorCode.PROTOCOL_ERROR);
   }
 
   /** @internal `bytes` of DATA were handed to the stream's user. */
@@ -426,6 +446,7 @@ export class Http2Connection implements CreditHolder {
       role === 'client'
         ? [SettingId.enablePush, 0]
         : [SettingId.maxConcurrentStreams, limits.maxConcurrentStreams],
+      ...(role === 'server' && this.rules.extendedConnect ? [extendedConnectSetting] : []),
     ]);
     const more = limits.connectionWindowBytes - DEFAULT_WINDOW_BYTES;
     if (more > 0) {
@@ -457,6 +478,7 @@ export class Http2Connection implements CreditHolder {
   /** A peer that makes us answer and doesn't read the answers (CVE-2019-9512, -9515, -9517). */
   private guardUnread(): void {
     if (this.status !== 'open' || this.output.pendingBytes <= this.limits.maxUnreadBytes) return;
-    this.fail(new Http2ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, 'the peer does not read our answers'));
+    const reason = 'the peer does not read our answers';
+    this.fail(new Http2ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, reason, 'unread-answers'));
   }
 }

@@ -74,7 +74,9 @@ export class FloodGuard {
       const { burst, perSecond } = bucket.allowance;
       bucket.level = Math.min(burst, bucket.level + ((now - bucket.refilledAt) / 1_000) * perSecond);
       bucket.refilledAt = now;
-      if (bucket.level < 1) throw new Http2ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, `too many ${kind}`);
+      if (bucket.level < 1) {
+        throw new Http2ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, `too many ${kind}`, `${kind}-flood`);
+      }
     }
     bucket.level--;
   }
@@ -87,7 +89,11 @@ export class FloodGuard {
 
   windowUpdate(): void {
     if (--this.windowUpdates < 0) {
-      throw new Http2ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, 'too many window updates');
+      throw new Http2ConnectionError(
+        ErrorCode.ENHANCE_YOUR_CALM,
+        'too many window updates',
+        'window-updates-flood',
+      );
     }
   }
 }

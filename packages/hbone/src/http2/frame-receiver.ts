@@ -130,6 +130,14 @@ export class FrameReceiver implements FrameSink {
       this.connection.returnConnectionCredit(piece.length);
       return;
     }
+    if (stream.expectedBytes !== undefined) {
+      stream.expectedBytes -= piece.length;
+      if (stream.expectedBytes < 0) {
+        this.connection.returnConnectionCredit(piece.length);
+        this.connection.streamError(stream.id, ErrorCode.PROTOCOL_ERROR);
+        return;
+      }
+    }
     this.connection.enqueue(piece.length);
     stream.events.onData(piece);
     this.connection.received(piece.length);
@@ -145,6 +153,10 @@ export class FrameReceiver implements FrameSink {
     if (stream === undefined || !stream.canReceive) return;
     if (overhead > 0) connection.returnStreamCredit(stream, overhead);
     if (!end) return;
+    if (stream.expectedBytes !== undefined && stream.expectedBytes > 0) {
+      connection.streamError(stream.id, ErrorCode.PROTOCOL_ERROR);
+      return;
+    }
     connection.endRemote(stream);
     stream.events.onEnd();
   }

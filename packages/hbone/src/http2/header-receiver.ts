@@ -1,7 +1,7 @@
 import type { Http2Connection } from './connection.ts';
 import { ErrorCode, Flag } from './constants.ts';
-import { HpackDecoder, type DecodedBlock } from './hpack/decoder.ts';
-import { parseRequestHead, parseResponseHead } from './message-head.ts';
+import { HpackDecoder, type DecodedBlock, type FlatFields } from './hpack/decoder.ts';
+import { contentLength, parseRequestHead, parseResponseHead, parseTrailers } from './message-head.ts';
 import { Http2ConnectionError } from './protocol-error.ts';
 import { type Http2Stream, unattachedStreamEvents } from './stream.ts';
 
@@ -72,7 +72,7 @@ export class HeaderReceiver {
     if (stream !== undefined) {
       if (!stream.canReceive) connection.streamError(streamId, ErrorCode.STREAM_CLOSED);
       else if (stream.phase === 'awaiting-response') this.applyResponse(stream, decoded, endStream);
-      else this.applyTrailers(stream, endStream);
+      else this.applyTrailers(stream, decoded, endStream);
       return;
     }
     if (!connection.isIdle(streamId)) {
@@ -98,6 +98,10 @@ export class HeaderReceiver {
       connection.streamError(streamId, ErrorCode.REFUSED_STREAM);
       return;
     }
+    if (decoded.kind === 'too-large' && connection.rules.oversizedHead === 'reset-stream') {
+      connection.streamError(streamId, ErrorCode.INTERNAL_ERROR);
+      return;
+    }
     if (decoded.kind === 'too-large') {
       // RFC 6585 §5. The reset tells that the rest of the request is not wanted (RFC 9113 §8.1).
       connection.floods.count('resets');
@@ -107,13 +111,19 @@ export class HeaderReceiver {
       connection.resetStream(refused, ErrorCode.NO_ERROR);
       return;
     }
-    const parsed = parseRequestHead(decoded.fields);
+    const parsed = parseRequestHead(decoded.fields, connection.rules.extendedConnect);
     if (parsed.kind === 'malformed') {
-      connection.streamError(streamId, ErrorCode.PROTOCOL_ERROR);
+      connection.malformed(streamId, parsed.reason);
       return;
     }
     const phase = parsed.head.method === 'CONNECT' ? 'connected' : 'message';
+    const length = phase === 'message' ? contentLength(parsed.head.fields) : undefined;
+    if (length === 'invalid' || (endStream && length !== undefined && length > 0)) {
+      connection.streamError(streamId, ErrorCode.PROTOCOL_ERROR);
+      return;
+    }
     const stream = connection.addStream(streamId, unattachedStreamEvents, phase);
+    stream.expectedBytes = length;
     if (endStream) connection.endRemote(stream);
     stream.events = connection.events.onRequest(stream, parsed.head, endStream);
   }
@@ -126,28 +136,57 @@ export class HeaderReceiver {
       return;
     }
     if (parsed.kind === 'malformed') {
-      connection.streamError(stream.id, ErrorCode.PROTOCOL_ERROR);
+      connection.malformed(stream.id, parsed.reason);
       return;
     }
     const { status } = parsed.head;
     if (status < 200) {
       connection.floods.count('ignored');
       if (endStream) connection.streamError(stream.id, ErrorCode.PROTOCOL_ERROR);
+      else stream.events.onInterim?.(parsed.head);
       return;
     }
-    stream.phase = status < 300 ? 'connected' : 'message';
+    stream.phase = stream.connect && status < 300 ? 'connected' : 'message';
+    if (!this.expectBody(stream, status, parsed.head.fields, endStream)) return;
     if (endStream) connection.endRemote(stream);
     stream.events.onResponse(parsed.head, endStream);
   }
 
-  private applyTrailers(stream: Http2Stream, endStream: boolean): void {
+  /** False when the response contradicts its own length. */
+  private expectBody(stream: Http2Stream, status: number, fields: FlatFields, endStream: boolean): boolean {
+    if (stream.phase === 'connected' || stream.bodiless || status === 204 || status === 304) return true;
+    const length = contentLength(fields);
+    if (length === 'invalid' || (endStream && length !== undefined && length > 0)) {
+      this.connection.streamError(stream.id, ErrorCode.PROTOCOL_ERROR);
+      return false;
+    }
+    stream.expectedBytes = length;
+    return true;
+  }
+
+  private applyTrailers(stream: Http2Stream, decoded: DecodedBlock, endStream: boolean): void {
+    const { connection } = this;
     // RFC 9113 §8.5: a tunnel takes only DATA; §8.1: a second header section without END_STREAM is malformed.
     if (stream.phase === 'connected' || !endStream) {
-      this.connection.streamError(stream.id, ErrorCode.PROTOCOL_ERROR);
+      connection.streamError(stream.id, ErrorCode.PROTOCOL_ERROR);
       return;
     }
-    this.connection.endRemote(stream);
-    stream.events.onEnd();
+    if (decoded.kind === 'too-large') {
+      connection.streamError(stream.id, ErrorCode.INTERNAL_ERROR);
+      return;
+    }
+    const parsed = parseTrailers(decoded.fields);
+    if (parsed.kind === 'malformed') {
+      connection.malformed(stream.id, parsed.reason);
+      return;
+    }
+    if (stream.expectedBytes !== undefined && stream.expectedBytes > 0) {
+      connection.streamError(stream.id, ErrorCode.PROTOCOL_ERROR);
+      return;
+    }
+    connection.endRemote(stream);
+    if (stream.events.onTrailers === undefined) stream.events.onEnd();
+    else stream.events.onTrailers(parsed.head.fields);
   }
 
   private checkLate(streamId: number): void {

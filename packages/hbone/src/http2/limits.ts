@@ -17,6 +17,22 @@ export interface Http2Limits {
   readonly floods: FloodLimits;
 }
 
+/** How messages are read. An endpoint that takes tunnels only leaves them at `tunnelRules`. */
+export interface MessageRules {
+  /** Server: CONNECT with `:protocol` is taken (RFC 8441), and announced. */
+  readonly extendedConnect: boolean;
+  /** RFC 9113 §8.1.1 asks for a stream error and allows the harder answer. */
+  readonly malformed: 'reset-stream' | 'close-connection';
+  /** Server: a head over a limit gets 431, or a reset with INTERNAL_ERROR. */
+  readonly oversizedHead: 'answer-431' | 'reset-stream';
+}
+
+export const tunnelRules: MessageRules = {
+  extendedConnect: false,
+  malformed: 'reset-stream',
+  oversizedHead: 'answer-431',
+};
+
 export const defaultHttp2Limits: Http2Limits = {
   streamWindowBytes: 4 * 1024 * 1024,
   connectionWindowBytes: 16 * 1024 * 1024,

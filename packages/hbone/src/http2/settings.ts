@@ -19,6 +19,7 @@ export interface PeerSettings {
   initialWindowBytes: number;
   maxFrameBytes: number;
   maxHeaderListBytes: number;
+  extendedConnect: boolean;
 }
 
 /** What RFC 9113 §6.5.2 says before the peer spoke. */
@@ -29,6 +30,7 @@ export function initialPeerSettings(): PeerSettings {
     initialWindowBytes: DEFAULT_WINDOW_BYTES,
     maxFrameBytes: DEFAULT_MAX_FRAME_BYTES,
     maxHeaderListBytes: Number.POSITIVE_INFINITY,
+    extendedConnect: false,
   };
 }
 
@@ -70,6 +72,13 @@ export function applySettings(payload: Buffer, into: PeerSettings, from: 'client
         break;
       case SettingId.maxHeaderListSize:
         into.maxHeaderListBytes = value;
+        break;
+      case SettingId.enableConnectProtocol:
+        // RFC 8441 §3: once enabled it stays.
+        if (value > 1 || (value === 0 && into.extendedConnect)) {
+          throw new Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, `ENABLE_CONNECT_PROTOCOL ${value}`);
+        }
+        into.extendedConnect = value === 1;
         break;
       default: // RFC 9113 §6.5.2: unknown settings are ignored.
     }

@@ -1,3 +1,4 @@
+import type { FlatFields } from './hpack/decoder.ts';
 import type { ResponseHead } from './message-head.ts';
 
 /**
@@ -17,6 +18,8 @@ export type StreamPhase = 'awaiting-response' | 'message' | 'connected';
 export interface StreamEvents {
   /** Client: the final response. */
   onResponse(head: ResponseHead, endStream: boolean): void;
+  /** Client: a 1xx response. */
+  onInterim?(head: ResponseHead): void;
   /**
    * A piece of the body. Each of its bytes must be acknowledged by `Http2Connection.delivered` once, even after
    * the stream closed. The view is valid during the call, unless the transport never reuses its buffers.
@@ -24,6 +27,8 @@ export interface StreamEvents {
   onData(piece: Buffer): void;
   /** The peer sends no more. */
   onEnd(): void;
+  /** The peer ends its message with these; in place of `onEnd` where it is there. */
+  onTrailers?(fields: FlatFields): void;
   /** The stream is closed by RST_STREAM, by GOAWAY (REFUSED_STREAM: never processed), or by us for a violation. */
   onReset(code: number, by: 'peer' | 'local'): void;
   /** The send window opened after `sendFrom` found it closed. */
@@ -51,6 +56,9 @@ export interface DataSource {
   take(target: Buffer, offset: number, length: number): void;
 }
 
+/** What the client asked for, as far as it decides how the answer is read. */
+export type RequestKind = 'connect' | 'head' | 'message';
+
 /** The codec's record of a stream. Changed only by the connection. */
 export class Http2Stream {
   readonly id: number;
@@ -67,6 +75,12 @@ export class Http2Stream {
   blocked = false;
   /** Server: response headers were sent. */
   answered = false;
+  /** Client: a 2xx makes it a tunnel. */
+  readonly connect: boolean;
+  /** Client: the answer to HEAD has a length and no body. */
+  readonly bodiless: boolean;
+  /** What is to come of an announced content-length (RFC 9113 §8.1.1). */
+  expectedBytes: number | undefined;
 
   constructor(
     id: number,
@@ -74,7 +88,11 @@ export class Http2Stream {
     phase: StreamPhase,
     sendWindow: number,
     receiveWindow: number,
+    request: RequestKind = 'connect',
   ) {
+    this.connect = request === 'connect';
+    this.bodiless = request === 'head';
+
     this.id = id;
     this.events = events;
     this.phase = phase;
