@@ -1,5 +1,6 @@
 import type { Clock, Logger } from '@weft/telemetry';
 import type { FilterState } from './filter-state.ts';
+import type { HttpCluster } from '../http/upstream.ts';
 import type { HeaderMap } from './header-map.ts';
 
 export { ConfigError } from './config-error.ts';
@@ -329,6 +330,10 @@ export interface CompileContext {
   ignore(field: string): void;
   /** Of the listener that is being compiled. */
   readonly listener?: ListenerScope;
+  /** Of the HTTP connection manager whose filters are compiled: their statistics begin with it (`http.ingress`). */
+  readonly statPrefix?: string;
+  /** `http_filters[].name` of the filter that is compiled: the key of its per-route configuration. */
+  readonly filterName?: string;
 }
 
 /** What filters of a listener share. */
@@ -497,21 +502,20 @@ export type EndpointResult =
   | { readonly kind: 'response'; readonly status: number }
   | { readonly kind: 'local-origin'; readonly success: boolean };
 
-/** Why there is no upstream stream. */
-export type UpstreamFailure =
+/** Why there is no upstream connection. */
+export type TcpConnectFailure =
   | { readonly kind: 'overflow' }
   | { readonly kind: 'no-healthy-upstream' }
   /** `reason`: for UPSTREAM_TRANSPORT_FAILURE_REASON, may be empty. */
   | { readonly kind: 'connect-failure'; readonly reason: string }
   | { readonly kind: 'connect-timeout' };
 
-export interface Cluster {
-  readonly name: string;
+/** A cluster as the router (HttpCluster) and tcp_proxy see it. */
+export interface Cluster extends HttpCluster {
   /** alt_stat_name, else name. */
   readonly statName: string;
   readonly metadata: Metadata;
   readonly stats: StatsScope;
-  readonly breakers: CircuitBreakers;
   /** Of HttpProtocolOptions / the cluster: 0 = none. */
   readonly maxStreamDurationMs: number;
   pick(context: UpstreamContext): Endpoint | undefined;
@@ -521,63 +525,7 @@ export interface Cluster {
     context: UpstreamContext,
     handlers: {
       onConnected(stream: ByteStream, upstream: UpstreamInfo): void;
-      onFailure(failure: UpstreamFailure): void;
+      onFailure(failure: TcpConnectFailure): void;
     },
   ): { cancel(): void };
-  /**
-   * A request stream from the pools. Exactly one handler is called, perhaps at once; `onReady` returns who gets the
-   * stream's events.
-   */
-  openStream(
-    endpoint: Endpoint,
-    context: UpstreamContext,
-    handlers: {
-      onReady(stream: HttpStream, upstream: UpstreamInfo): HttpStreamEvents;
-      onFailure(failure: UpstreamFailure): void;
-    },
-  ): { cancel(): void };
-}
-
-export interface CircuitBreakers {
-  /** Takes one of the retries; false when over the limit or budget. `release` gives it back. */
-  tryRetry(priority: 'default' | 'high'): boolean;
-  releaseRetry(priority: 'default' | 'high'): void;
-}
-
-// ─── HTTP streams on a codec, either side ───────────────────────────────────────────────────────────────────────
-
-/** Why a stream ended early. */
-export type ResetReason =
-  | 'local-reset'
-  | 'remote-reset'
-  | 'refused-stream'
-  | 'connection-termination'
-  | 'protocol-error'
-  | 'connect-error'
-  | 'overflow';
-
-/** One exchange of messages, as its user sends. A client sends a request, a server a response. */
-export interface HttpStream {
-  sendHeaders(headers: HeaderMap, endStream: boolean): void;
-  /** Takes the chunk always; false asks to wait for `onDrain`. */
-  sendData(chunk: Buffer, endStream: boolean): boolean;
-  sendTrailers(trailers: HeaderMap): void;
-  /** Server: 100, 103. */
-  sendInformational(headers: HeaderMap): void;
-  reset(reason: ResetReason): void;
-  /** Stops and restarts the delivery of data, and so the peer's credit. */
-  pauseReading(): void;
-  resumeReading(): void;
-  readonly writableLength: number;
-}
-
-/** What arrives on it. Nothing follows `endStream`, trailers or `onReset`. */
-export interface HttpStreamEvents {
-  /** Client only: 1xx other than 101. */
-  onInformational?(headers: HeaderMap): void;
-  onHeaders(headers: HeaderMap, endStream: boolean): void;
-  onData(chunk: Buffer, endStream: boolean): void;
-  onTrailers(trailers: HeaderMap): void;
-  onReset(reason: ResetReason, details?: string): void;
-  onDrain(): void;
 }
