@@ -1,0 +1,48 @@
+import { readFileSync } from 'node:fs';
+import protobuf from 'protobufjs/light.js';
+import protojson from 'protobufjs/ext/protojson.js';
+
+/**
+ * ProtoJSON of Envoy's messages: for bootstrap files, `config_dump`, the CLI and golden tests, not for the hot path.
+ * It works by reflection, which costs 30 ms once and some memory, so it is loaded on first use.
+ *
+ * @param typeName for instance `envoy.config.listener.v3.Listener`
+ */
+export function envoyToJson(typeName: string, bytes: Uint8Array): unknown {
+  const type = reflection().lookupType(typeName);
+  return protojson.toJson(type, type.decode(bytes));
+}
+
+/**
+ * The encoded message of a ProtoJSON value.
+ * @throws Error that names the field, for instance `Listener.name: string expected`
+ */
+export function envoyFromJson(
+  typeName: string,
+  json: unknown,
+  options: { readonly ignoreUnknownFields?: boolean } = {},
+): Uint8Array {
+  const type = reflection().lookupType(typeName);
+  return type.encode(protojson.fromJson(type, json, options)).finish();
+}
+
+/** Whether a message of this type can stand in an `Any` here. */
+export function isEnvoyType(typeName: string): boolean {
+  try {
+    reflection().lookupType(typeName);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+let root: protobuf.Root | undefined;
+
+function reflection(): protobuf.Root {
+  if (root !== undefined) return root;
+  const file = new URL('../generated/envoy.json', import.meta.url);
+  // Written by protobufjs itself.
+  root = protobuf.Root.fromJSON(JSON.parse(readFileSync(file, 'utf8')) as protobuf.INamespace);
+  root.resolveAll();
+  return root;
+}
