@@ -1,4 +1,4 @@
-import type { ByteStream, HeaderMap, HttpStream, HttpStreamEvents } from '../engine/types.ts';
+import type { ByteStream, HeaderMap } from '../engine/types.ts';
 
 /**
  * The border between bytes and HTTP messages, the same for HTTP/1 and HTTP/2, for servers and clients. A codec owns
@@ -12,6 +12,57 @@ import type { ByteStream, HeaderMap, HttpStream, HttpStreamEvents } from '../eng
  * bytes and their end is a half-close.
  */
 export type HttpProtocol = 'HTTP/1.0' | 'HTTP/1.1' | 'HTTP/2';
+
+/** Why a stream ended early. */
+export type ResetReason =
+  /** This side gave the stream up. */
+  | 'local-reset'
+  /** The peer sent RST_STREAM. */
+  | 'remote-reset'
+  /** The peer never processed the stream: RST_STREAM REFUSED_STREAM, or GOAWAY below it. */
+  | 'refused-stream'
+  /** The connection under the stream ended. */
+  | 'connection-termination'
+  /** The peer broke the protocol. */
+  | 'protocol-error'
+  /** RST_STREAM CONNECT_ERROR: the far end of a tunnel was reset. */
+  | 'connect-error'
+  | 'overflow';
+
+/** One exchange of messages, as its user sends. Calls on a stream that is gone do nothing. */
+export interface HttpStream {
+  /** Bytes taken and not yet given to the transport. */
+  readonly writableLength: number;
+  sendHeaders(headers: HeaderMap, endStream: boolean): void;
+  /** Takes the chunk always; false asks to wait for `onDrain`. */
+  sendData(chunk: Buffer, endStream: boolean): boolean;
+  sendTrailers(trailers: HeaderMap): void;
+  /** Server: 100, 103. */
+  sendInformational(headers: HeaderMap): void;
+  /** Ends both directions; nothing is called back. HTTP/1 closes the connection. */
+  reset(reason: ResetReason): void;
+  /** Stops `onData`, and, through flow control, the peer. */
+  pauseReading(): void;
+  resumeReading(): void;
+}
+
+/** What arrives on a stream: a request at a server, a response at a client. No method may throw. */
+export interface HttpStreamEvents {
+  /** Client: 1xx other than 101. */
+  onInformational?(headers: HeaderMap): void;
+  onHeaders(headers: HeaderMap, endStream: boolean): void;
+  /** The chunk belongs to the receiver. The last one may be empty. */
+  onData(chunk: Buffer, endStream: boolean): void;
+  /** Ends the message. */
+  onTrailers(trailers: HeaderMap): void;
+  /**
+   * The stream is gone in both directions; nothing follows. Comes at a server until its response is sent, at a client
+   * until the response is received; not for this side's own `reset`.
+   */
+  onReset(reason: ResetReason, details?: string): void;
+  /** After `sendData` returned false: there is room again. */
+  onDrain(): void;
+}
 
 export interface HttpServerStream extends HttpStream {
   readonly protocol: HttpProtocol;
