@@ -1,6 +1,6 @@
 import type { Clock, Logger } from '@weft/telemetry';
 import type { FilterState } from './filter-state.ts';
-import type { HttpCluster } from '../http/upstream.ts';
+import type { HttpStream, ResponseReceiver } from '../http/codec.ts';
 import type { HeaderMap } from './header-map.ts';
 
 export { ConfigError } from './config-error.ts';
@@ -328,6 +328,11 @@ export interface CompileContext {
   fail(reason: string, cause?: unknown): never;
   /** Counted and logged once per resource: a field that is understood by Envoy and ignored here. */
   ignore(field: string): void;
+  /**
+   * The resource isn't used before the returned function was called (RDS, SDS or EDS has come, or its
+   * initial_fetch_timeout passed). Only during compilation.
+   */
+  warmUp(what: string): () => void;
   /** Of the listener that is being compiled. */
   readonly listener?: ListenerScope;
   /** Of the HTTP connection manager whose filters are compiled: their statistics begin with it (`http.ingress`). */
@@ -502,16 +507,18 @@ export type EndpointResult =
   | { readonly kind: 'response'; readonly status: number }
   | { readonly kind: 'local-origin'; readonly success: boolean };
 
-/** Why there is no upstream connection. */
-export type TcpConnectFailure =
+/** Why there is no upstream connection or stream. */
+export type UpstreamFailure =
   | { readonly kind: 'overflow' }
   | { readonly kind: 'no-healthy-upstream' }
+  | { readonly kind: 'dns-failure' }
   /** `reason`: for UPSTREAM_TRANSPORT_FAILURE_REASON, may be empty. */
   | { readonly kind: 'connect-failure'; readonly reason: string }
   | { readonly kind: 'connect-timeout' };
 
-/** A cluster as the router (HttpCluster) and tcp_proxy see it. */
-export interface Cluster extends HttpCluster {
+/** The current version of a cluster, as the router and tcp_proxy see it. */
+export interface Cluster {
+  readonly name: string;
   /** alt_stat_name, else name. */
   readonly statName: string;
   readonly metadata: Metadata;
@@ -525,7 +532,28 @@ export interface Cluster extends HttpCluster {
     context: UpstreamContext,
     handlers: {
       onConnected(stream: ByteStream, upstream: UpstreamInfo): void;
-      onFailure(failure: TcpConnectFailure): void;
+      onFailure(failure: UpstreamFailure): void;
     },
   ): { cancel(): void };
+  /**
+   * A place on a pooled connection. Exactly one handler is called, perhaps before this returns; none after `cancel`.
+   * `onReady` must `open` the stream at once. The pool counts the request until the stream ends; outcomes go to
+   * `endpoint.reportResult`.
+   */
+  openStream(
+    endpoint: Endpoint,
+    context: UpstreamContext,
+    handlers: {
+      onReady(open: (receiver: ResponseReceiver) => HttpStream, upstream: UpstreamInfo): void;
+      onFailure(failure: UpstreamFailure): void;
+    },
+  ): { cancel(): void };
+  /** Takes one of the retries, of the circuit breaker or of the budget; false when over it. */
+  tryRetry(priority: 'default' | 'high', budget?: RetryBudget): boolean;
+  retryDone(priority: 'default' | 'high'): void;
+}
+
+export interface RetryBudget {
+  readonly percent: number;
+  readonly minConcurrency: number;
 }
