@@ -1,4 +1,11 @@
-import type { ConnectionInfo, HeaderMap, SocketAddress, StreamInfo } from '../engine/types.ts';
+import type {
+  ConnectionInfo,
+  Endpoint,
+  HeaderMap,
+  MetadataStruct,
+  StreamInfo,
+  UpstreamInfo,
+} from '../engine/types.ts';
 import type { HttpStream, HttpStreamEvents } from './codec.ts';
 
 /** What the router asks of clusters. Implemented by the cluster manager, replaced by a table in tests. */
@@ -24,10 +31,10 @@ export interface UpstreamRequest {
   readonly downstream: ConnectionInfo;
   readonly priority: 'default' | 'high';
   /** Subset keys: metadata namespace `envoy.lb`. */
-  readonly metadataMatch?: Readonly<Record<string, unknown>>;
+  readonly metadataMatch?: MetadataStruct;
   readonly hash?: number;
   /** Hosts of earlier attempts, to be avoided (`previous_hosts`); picks so often before it takes one anyway. */
-  readonly avoidHosts?: ReadonlySet<string>;
+  readonly avoid?: ReadonlySet<Endpoint>;
   readonly hostSelectionAttempts?: number;
   /** CONNECT or an upgrade. */
   readonly upgrade?: string;
@@ -50,15 +57,7 @@ export interface UpstreamFailure {
   readonly reason: UpstreamFailureReason;
   /** TLS or system error text for UPSTREAM_TRANSPORT_FAILURE_REASON. */
   readonly transportFailureReason?: string;
-  readonly host?: UpstreamHostInfo;
-}
-
-export interface UpstreamHostInfo {
-  /** Unique in the cluster: `ip:port` or `envoy://listener/id`. */
-  readonly key: string;
-  readonly address: SocketAddress;
-  readonly hostname?: string;
-  readonly metadata?: Readonly<Record<string, unknown>>;
+  readonly upstream?: UpstreamInfo;
 }
 
 export interface UpstreamRequestEvents {
@@ -68,8 +67,7 @@ export interface UpstreamRequestEvents {
 }
 
 export interface ReadyUpstream {
-  readonly host: UpstreamHostInfo;
-  readonly connection: ConnectionInfo;
+  readonly upstream: UpstreamInfo;
   open(events: HttpStreamEvents): HttpStream | undefined;
   /** The outcome, for outlier detection and statistics: a status, or how the stream failed without one. */
   report(outcome: { readonly status: number } | { readonly failure: 'reset' | 'timeout' }): void;
