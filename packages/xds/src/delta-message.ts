@@ -24,19 +24,27 @@ const tag = (number: number): number => (number << 3) | LENGTH_DELIMITED;
 export interface DeltaResponseFrame {
   readonly typeUrl: string;
   readonly nonce: string;
+  readonly systemVersion: string;
   readonly removed: readonly string[];
   readonly resources: readonly Uint8Array[];
 }
 
 /** @throws WEFT1503 */
 export function readDeltaResponse(bytes: Uint8Array): DeltaResponseFrame {
-  const frame = { typeUrl: '', nonce: '', removed: new Array<string>(), resources: new Array<Uint8Array>() };
+  const frame = {
+    typeUrl: '',
+    nonce: '',
+    systemVersion: '',
+    removed: new Array<string>(),
+    resources: new Array<Uint8Array>(),
+  };
   try {
     const reader = protobuf.Reader.create(bytes);
     while (reader.pos < reader.len) {
       const key = reader.uint32();
       if (key === tag(field.typeUrl)) frame.typeUrl = reader.string();
       else if (key === tag(field.nonce)) frame.nonce = reader.string();
+      else if (key === tag(field.systemVersion)) frame.systemVersion = reader.string();
       else if (key === tag(field.removed)) frame.removed.push(reader.string());
       else if (key === tag(field.resources)) frame.resources.push(reader.bytes());
       else reader.skipType(key & 7);

@@ -1,10 +1,13 @@
+export * from './ads-client.ts';
 export * from './connection.ts';
 export * from './debounce.ts';
 export * from './delta-client.ts';
 export { nodeMetadata, type Node } from './delta-message.ts';
 export * from './delta-server.ts';
+export type { PushedResource, ResourceConsumer, ResourcePush } from './push-subscription.ts';
 export * from './reconnect.ts';
 export * from './resource.ts';
 export * from './resource-source.ts';
+export { MAX_RECEIVE_BYTES } from './stream-client.ts';
 export * from './subscription.ts';
 export * from './time-slice.ts';

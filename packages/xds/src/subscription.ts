@@ -1,4 +1,5 @@
-import { WeftError, describeError } from '@weft/telemetry';
+import { WeftError, describeError, type Logger } from '@weft/telemetry';
+import type { NameSet } from './name-set.ts';
 import { readResource, type DeltaResponseFrame } from './delta-message.ts';
 import type { ResourceCodec } from './resource.ts';
 import { TimeSlice } from './time-slice.ts';
@@ -15,10 +16,21 @@ export interface ResourceUpdate<T> {
 }
 
 /** A subscription without its resource type, as the client keeps it. */
-export type AnySubscription = Pick<
-  Subscription<unknown>,
-  'typeUrl' | 'versions' | 'receive' | 'acknowledged'
->;
+export interface AnySubscription
+  extends Pick<Subscription<unknown>, 'typeUrl' | 'versions' | 'receive' | 'acknowledged'> {
+  /** What is asked for by name; without it, everything is. */
+  readonly names?: NameSet;
+}
+
+/** All of a push that was refused, as one error: the text of the NACK. */
+export function rejectionError(rejections: readonly Rejection[], typeUrl: string, logger: Logger): WeftError {
+  const message = rejections.map(({ name, reason }) => `${name}: ${reason}`).join('; ');
+  const error = new WeftError('WEFT1502', message.slice(0, MAX_NACK_LENGTH));
+  logger.error('rejected resources', { typeUrl, error: describeError(error) });
+  return error;
+}
+
+const MAX_NACK_LENGTH = 16 * 1024;
 
 /**
  * One resource type on the client: what is known of it, across connections. Pushes are decoded and handed over in
