@@ -1,11 +1,12 @@
 import type { Clock, Logger } from '@weft/telemetry';
 import type { FilterState } from './filter-state.ts';
-import type { HttpStream, ResponseReceiver } from '../http/codec.ts';
+import type { HttpStream, HttpStreamEvents } from '../http/codec.ts';
 import type { HeaderMap } from './header-map.ts';
 
 export { ConfigError } from './config-error.ts';
 export { FilterState, type FilterStateSharing, type FilterStateValue } from './filter-state.ts';
 export { HeaderMap } from './header-map.ts';
+export type { HttpStream, HttpStreamEvents } from '../http/codec.ts';
 
 // ─── Addresses, metadata ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -523,6 +524,7 @@ export interface Cluster {
   readonly statName: string;
   readonly metadata: Metadata;
   readonly stats: StatsScope;
+  readonly breakers: CircuitBreakers;
   /** Of HttpProtocolOptions / the cluster: 0 = none. */
   readonly maxStreamDurationMs: number;
   pick(context: UpstreamContext): Endpoint | undefined;
@@ -536,24 +538,22 @@ export interface Cluster {
     },
   ): { cancel(): void };
   /**
-   * A place on a pooled connection. Exactly one handler is called, perhaps before this returns; none after `cancel`.
-   * `onReady` must `open` the stream at once. The pool counts the request until the stream ends; outcomes go to
-   * `endpoint.reportResult`.
+   * A request stream from the pools. Exactly one handler is called, perhaps before this returns, and none after
+   * `cancel`; `onReady` returns who gets the stream's events. The pool counts the request until the stream ends;
+   * outcomes go to `endpoint.reportResult`.
    */
   openStream(
     endpoint: Endpoint,
     context: UpstreamContext,
     handlers: {
-      onReady(open: (receiver: ResponseReceiver) => HttpStream, upstream: UpstreamInfo): void;
+      onReady(stream: HttpStream, upstream: UpstreamInfo): HttpStreamEvents;
       onFailure(failure: UpstreamFailure): void;
     },
   ): { cancel(): void };
-  /** Takes one of the retries, of the circuit breaker or of the budget; false when over it. */
-  tryRetry(priority: 'default' | 'high', budget?: RetryBudget): boolean;
-  retryDone(priority: 'default' | 'high'): void;
 }
 
-export interface RetryBudget {
-  readonly percent: number;
-  readonly minConcurrency: number;
+export interface CircuitBreakers {
+  /** Takes one of the retries; false when over the limit or budget. `releaseRetry` gives it back. */
+  tryRetry(priority: 'default' | 'high'): boolean;
+  releaseRetry(priority: 'default' | 'high'): void;
 }
