@@ -482,8 +482,8 @@ export interface UpstreamContext {
   readonly info: StreamInfo;
   /** Merged metadata_match criteria of namespace `envoy.lb`. */
   readonly metadataMatch?: MetadataStruct;
-  /** Of the route's hash policy. */
-  readonly hash?: number;
+  /** 64 bits, of the route's or tcp_proxy's hash policy. */
+  readonly hash?: bigint;
   /** Endpoints that were tried already (retry predicate previous_hosts). */
   readonly excluded?: ReadonlySet<Endpoint>;
   readonly priority?: 'default' | 'high';
