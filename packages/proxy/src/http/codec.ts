@@ -64,6 +64,9 @@ export interface HttpStreamEvents {
   onDrain(): void;
 }
 
+/** The same, at a client. */
+export type ResponseReceiver = HttpStreamEvents;
+
 export interface HttpServerStream extends HttpStream {
   readonly protocol: HttpProtocol;
 }
