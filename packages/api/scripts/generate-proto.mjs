@@ -80,7 +80,8 @@ function reachable(root, { files, packages }) {
 function walkFiles(ns, files, visit) {
   for (const n of ns.nestedArray) {
     if (n instanceof protobuf.Type || n instanceof protobuf.Enum) {
-      const file = n.filename && roots.map((r) => path.relative(r, n.filename)).find((f) => !f.startsWith('..'));
+      const file =
+        n.filename && roots.map((r) => path.relative(r, n.filename)).find((f) => !f.startsWith('..'));
       if (files.has(file ?? n.filename)) visit(n);
     }
     if (n instanceof protobuf.Namespace) walkFiles(n, files, visit);
@@ -91,10 +92,13 @@ function prune(ns, keep) {
   for (const n of [...ns.nestedArray]) {
     if (n instanceof protobuf.Namespace) prune(n, keep);
     const leaf = n instanceof protobuf.Type || n instanceof protobuf.Enum || n instanceof protobuf.Service;
-    const needed = leaf ? keep.has(n) || (n instanceof protobuf.Namespace && n.nestedArray.length > 0) : n.nestedArray?.length > 0;
+    const needed = leaf
+      ? keep.has(n) || (n instanceof protobuf.Namespace && n.nestedArray.length > 0)
+      : n.nestedArray?.length > 0;
     if (!needed) ns.remove(n);
     // Kept only as the scope of a nested type: its own fields may name types that are gone.
-    else if (n instanceof protobuf.Type && !keep.has(n)) for (const f of [...n.fieldsArray, ...n.oneofsArray]) n.remove(f);
+    else if (n instanceof protobuf.Type && !keep.has(n))
+      for (const f of [...n.fieldsArray, ...n.oneofsArray]) n.remove(f);
   }
 }
 
@@ -105,7 +109,18 @@ async function generate(name, spec) {
   const json = `${JSON.stringify(root.toJSON({ keepComments: false }), null, 1)}\n`;
   const tmp = path.join(out, `.${name}.json`);
   writeFileSync(tmp, json);
-  const common = ['-t', 'static-module', '-w', 'esm', '-r', `weft_${name}`, '--no-verify', '--no-convert', '--no-delimited', '--force-long'];
+  const common = [
+    '-t',
+    'static-module',
+    '-w',
+    'esm',
+    '-r',
+    `weft_${name}`,
+    '--no-verify',
+    '--no-convert',
+    '--no-delimited',
+    '--force-long',
+  ];
   const js = await pbjs([...common, '--no-comments', tmp]);
   const commented = path.join(out, `.${name}.commented.js`);
   writeFileSync(commented, await pbjs([...common, tmp]));
@@ -125,7 +140,9 @@ for (const [name, spec] of Object.entries(modules)) {
     if (!check) writeFileSync(target, content);
     else if (!existsSync(target) || readFileSync(target, 'utf8') !== content) {
       stale++;
-      console.error(`${path.relative(process.cwd(), target)} differs from what the .proto files give; run npm run generate`);
+      console.error(
+        `${path.relative(process.cwd(), target)} differs from what the .proto files give; run npm run generate`,
+      );
     }
   }
 }

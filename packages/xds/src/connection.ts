@@ -1,13 +1,13 @@
 import type grpc from '@grpc/grpc-js';
 import { WeftError, type Clock, type Logger } from '@weft/telemetry';
 import { writeDeltaResponse, writeResource, type DeltaRequest, type Node } from './delta-message.ts';
-import type { ServedType } from './resource-source.ts';
+import type { ResourceSource, ServedType } from './resource-source.ts';
 import type { VersionedResource } from './resource.ts';
 import { TimeSlice } from './time-slice.ts';
 import { TypeSubscription, type Demand, type TypeStatus } from './type-subscription.ts';
 
-/** Names that changed, by type, each with the sequence number of its last change. */
-export type ChangedNames = ReadonlyMap<string, ReadonlyMap<string, number>>;
+/** Names that changed, by source, each with the sequence number of its last change. */
+export type ChangedNames = ReadonlyMap<ResourceSource, ReadonlyMap<string, number>>;
 export type DeltaCall = grpc.ServerDuplexStream<Buffer, Buffer>;
 
 export interface ConnectionStatus {
@@ -22,7 +22,8 @@ export interface ConnectionStatus {
 export interface ConnectionOptions {
   readonly id: string;
   readonly call: DeltaCall;
-  readonly types: readonly ServedType[];
+  /** What this client is offered, once it has said who it is. */
+  readonly typesFor: (node: Node) => readonly ServedType[];
   /** Says which state of the sources a push shows, for people. */
   readonly systemVersion: () => string;
   /** Of the last change of any source. */
@@ -53,6 +54,7 @@ export class Connection {
   node: Node | undefined;
   private readonly options: ConnectionOptions;
   private readonly connectedAt: Date;
+  private types: readonly ServedType[] = [];
   private readonly subscriptions = new Map<string, TypeSubscription>();
   private readonly demands = new Map<TypeSubscription, Demand>();
   private pending = new Map<string, Set<string>>();
@@ -72,6 +74,7 @@ export class Connection {
         throw new WeftError('WEFT1505', 'the first request carries no node');
       }
       this.node = request.node;
+      this.types = this.options.typesFor(request.node);
     }
     const { typeUrl } = request;
     const known = this.subscriptions.get(typeUrl);
@@ -81,7 +84,7 @@ export class Connection {
       this.demand(known, demand);
       return;
     }
-    const type = this.options.types.find((t) => t.source.typeUrl === typeUrl);
+    const type = this.types.find((t) => t.source.typeUrl === typeUrl);
     if (type === undefined) {
       this.options.logger.warn('request for a type that is not served', { node: this.node.id, typeUrl });
       return;
@@ -93,9 +96,11 @@ export class Connection {
 
   /** Merged with what is still waiting, without what the first answer has shown already. */
   changed(changes: ChangedNames, changedAt: number): void {
-    for (const [typeUrl, names] of changes) {
+    for (const [source, names] of changes) {
+      const { typeUrl } = source;
       const subscription = this.subscriptions.get(typeUrl);
-      if (subscription === undefined) continue;
+      // Another client's source of the same type is none of ours.
+      if (subscription?.type.source !== source) continue;
       const waiting = this.pending.get(typeUrl) ?? new Set();
       for (const [name, sequence] of names) if (sequence > subscription.answeredUpTo) waiting.add(name);
       if (waiting.size === 0) continue;
@@ -114,7 +119,7 @@ export class Connection {
 
   get status(): ConnectionStatus {
     const { options, node, connectedAt } = this;
-    const types = options.types
+    const types = this.types
       .map((type) => type.source.typeUrl)
       .flatMap((url) => this.subscriptions.get(url)?.status ?? []);
     return { id: options.id, address: options.call.getPeer(), node, connectedAt, types };
@@ -192,7 +197,7 @@ export class Connection {
 
   private async push(changes: ReadonlyMap<string, ReadonlySet<string>>): Promise<void> {
     const last: (() => Promise<void>)[] = [];
-    for (const { source, removals = 'first' } of this.options.types) {
+    for (const { source, removals = 'first' } of this.types) {
       const names = changes.get(source.typeUrl);
       const subscription = this.subscriptions.get(source.typeUrl);
       if (names === undefined || subscription === undefined) continue;

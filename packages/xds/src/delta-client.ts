@@ -77,7 +77,8 @@ class DeltaProtocol implements AdsProtocol {
     };
     for (const subscription of subscriptions) {
       if (subscription.names !== undefined) this.namesChanged(subscription);
-      else this.send({ node, typeUrl: subscription.typeUrl, initialResourceVersions: versionsOf(subscription) });
+      else
+        this.send({ node, typeUrl: subscription.typeUrl, initialResourceVersions: versionsOf(subscription) });
     }
   }
 

@@ -13,7 +13,8 @@ import {
 import { Connection, type ConnectionStatus, type DeltaCall } from './connection.ts';
 import { Debounce } from './debounce.ts';
 import { DeltaDiscoveryRequest, type Node } from './delta-message.ts';
-import type { ServedType } from './resource-source.ts';
+import type { ResourceSource, ServedType } from './resource-source.ts';
+import { SourceSubscriptions } from './source-subscriptions.ts';
 
 /** What a client shows of itself before its first request. */
 export interface StreamPeer {
@@ -36,8 +37,12 @@ export interface DeltaServerObserver {
 }
 
 export interface DeltaServerOptions<I> {
-  /** In the order in which a push sends them. */
-  readonly types: readonly ServedType[];
+  /**
+   * What is offered, in the order in which a push sends it: the same to every client, or chosen for each when it has
+   * said who it is. Sources are followed as long as a client uses them, so those of clients with the same
+   * configuration should be the same objects. Throws to refuse the node.
+   */
+  readonly types: readonly ServedType[] | ((node: Node, identity: I) => readonly ServedType[]);
   /** Who it is. Throws to refuse; the client learns nothing but that. */
   readonly authenticate: (peer: StreamPeer) => Promise<I>;
   /** Throws when this identity may not call itself that node. */
@@ -72,9 +77,9 @@ export class DeltaServer<I> {
   private readonly clock: Clock;
   private readonly logger: Logger;
   private readonly debounce: Debounce;
-  private readonly unsubscribe: readonly (() => void)[];
+  private readonly sources: SourceSubscriptions;
   private readonly open = new Map<Connection, DeltaCall>();
-  private changes = new Map<string, Map<string, number>>();
+  private changes = new Map<ResourceSource, Map<string, number>>();
   private sequence = 0;
   /** The first of `changes`. */
   private changedAt: number | undefined;
@@ -93,17 +98,17 @@ export class DeltaServer<I> {
       clock: this.clock,
       fire: () => this.pushChanges(),
     });
-    this.unsubscribe = options.types.map(({ source }) =>
-      source.subscribe(({ upserted, removed }) => {
-        const names = this.changes.get(source.typeUrl) ?? new Map();
-        const sequence = ++this.sequence;
-        for (const { name } of upserted) names.set(name, sequence);
-        for (const name of removed) names.set(name, sequence);
-        this.changes.set(source.typeUrl, names);
-        this.changedAt ??= this.clock.now();
-        this.debounce.touch();
-      }),
-    );
+    this.sources = new SourceSubscriptions((source, { upserted, removed }) => {
+      const names = this.changes.get(source) ?? new Map();
+      const sequence = ++this.sequence;
+      for (const { name } of upserted) names.set(name, sequence);
+      for (const name of removed) names.set(name, sequence);
+      this.changes.set(source, names);
+      this.changedAt ??= this.clock.now();
+      this.debounce.touch();
+    });
+    // Sources that are every client's are followed from the beginning.
+    if (typeof options.types !== 'function') this.sources.use(options.types);
   }
 
   addTo(server: grpc.Server): void {
@@ -133,7 +138,7 @@ export class DeltaServer<I> {
   /** Ends every stream; clients reconnect at once, to another replica if there is one. */
   close(): void {
     this.debounce.close();
-    for (const unsubscribe of this.unsubscribe) unsubscribe();
+    this.sources.close();
     for (const [connection, call] of this.open) {
       connection.close();
       call.end();
@@ -173,10 +178,15 @@ export class DeltaServer<I> {
 
   private connect(call: DeltaCall, identity: I): void {
     const { types, authorize, observer } = this.options;
+    let release = (): void => undefined;
     const connection = new Connection({
       id: `${this.instance}-${++this.connectionCount}`,
       call,
-      types,
+      typesFor: (node) => {
+        const offered = typeof types === 'function' ? types(node, identity) : types;
+        release = this.sources.use(offered);
+        return offered;
+      },
       systemVersion: () => `${this.instance}/${this.pushCount}`,
       sequence: () => this.sequence,
       clock: this.clock,
@@ -195,6 +205,7 @@ export class DeltaServer<I> {
     });
     const disconnect = (): void => {
       connection.close();
+      release();
       if (this.open.delete(connection)) observer?.disconnected?.(this.open.size);
     };
     this.open.set(connection, call);

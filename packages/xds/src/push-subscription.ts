@@ -24,10 +24,7 @@ export interface ResourceConsumer {
   readonly typeUrl: string;
   readonly follows: 'all' | 'names';
   /** Applies what can be applied; returns the rest, which becomes the NACK. */
-  receive(
-    push: ResourcePush,
-    signal: AbortSignal,
-  ): readonly Rejection[] | Promise<readonly Rejection[]>;
+  receive(push: ResourcePush, signal: AbortSignal): readonly Rejection[] | Promise<readonly Rejection[]>;
 }
 
 /** One type on the client, whose pushes go to a consumer as they are. Remembers the versions that were accepted. */
@@ -77,7 +74,8 @@ export class PushSubscription implements AnySubscription {
       bytes,
     }));
     const present = new Set(resources.map((r) => r.name));
-    const removed = this.names === undefined ? [...this.known.keys()].filter((name) => !present.has(name)) : [];
+    const removed =
+      this.names === undefined ? [...this.known.keys()].filter((name) => !present.has(name)) : [];
     return this.hand({ version: state.version, resources, removed }, [], signal);
   }
 
@@ -91,11 +89,15 @@ export class PushSubscription implements AnySubscription {
       refused = await this.consumer.receive(push, signal);
     } catch (error) {
       // Ours to fix, but better told to the control plane than repeated for ever by reconnecting.
-      refused = push.resources.map(({ name }) => ({ name, reason: `cannot be applied: ${describeError(error)}` }));
+      refused = push.resources.map(({ name }) => ({
+        name,
+        reason: `cannot be applied: ${describeError(error)}`,
+      }));
     }
     const refusedNames = new Set(refused.map((r) => r.name));
     for (const name of push.removed) this.known.delete(name);
-    for (const { name, version } of push.resources) if (!refusedNames.has(name)) this.known.set(name, version);
+    for (const { name, version } of push.resources)
+      if (!refusedNames.has(name)) this.known.set(name, version);
     const rejections = [...unreadable, ...refused];
     if (rejections.length === 0) this.hasAcknowledged = true;
     return rejections;

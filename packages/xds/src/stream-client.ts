@@ -1,5 +1,12 @@
 import grpc from '@grpc/grpc-js';
-import { WeftError, describeError, silentLogger, systemClock, type Clock, type Logger } from '@weft/telemetry';
+import {
+  WeftError,
+  describeError,
+  silentLogger,
+  systemClock,
+  type Clock,
+  type Logger,
+} from '@weft/telemetry';
 import { ReconnectDelay, reconnectAfter, type Ending } from './reconnect.ts';
 
 /** What is spoken on the stream; outlives the streams, and so knows what to ask for on the next. */
