@@ -31,7 +31,9 @@ if (reason !== undefined) console.warn(`skipped: ${reason}`);
       'keeps the set of probed addresses by pod with %s',
       async (variant) => {
         expect(await sandbox.call('keepsProbeSet', variant)).toEqual({
-          afterTakeover: expect.stringContaining('10.0.0.1 comment "b"'),
+          afterTakeover: '10.0.0.1 comment "b"',
+          afterRestart: expect.stringMatching(/10\.0\.0\.3 comment "c"/),
+          afterRetain: '10.0.0.1 comment "b"',
           empty: '',
           jumps: '1',
           left: '',

@@ -64,6 +64,8 @@ async function run(config: AgentConfig, logger: Logger): Promise<void> {
   raiseFileLimit();
   const readiness = new Readiness(['install', 'pods']);
   const metrics = createAgentMetrics();
+  const count = (error: unknown): void =>
+    metrics.errors.inc({ code: WeftError.is(error) ? error.code : 'unknown' });
   const client = new KubernetesClient(inClusterConnection());
   const stop = new AbortController();
 
@@ -92,7 +94,9 @@ async function run(config: AgentConfig, logger: Logger): Promise<void> {
     policy,
     effects,
     logger,
+    repairRules: config.repairRules,
     onReconcile: (type) => metrics.reconcileEvents.inc({ type }),
+    onError: count,
   });
   mkdirSync(path.dirname(config.zdsSocket), { recursive: true });
   const zds = new ZdsServer({
@@ -103,6 +107,7 @@ async function run(config: AgentConfig, logger: Logger): Promise<void> {
     },
     onSnapshotResult: (uid, error) => agent.snapshotResult(uid, error),
     onConnectedChange: (connected) => metrics.ztunnelConnected.set(connected),
+    onError: count,
     logger: logger.scope('zds'),
   });
 
@@ -133,6 +138,7 @@ async function run(config: AgentConfig, logger: Logger): Promise<void> {
     logger,
   });
   await synced.pods.promise;
+  hostRules.retain(agent.wantedAddresses);
   readiness.open('pods');
 
   const plugin = await PluginServer.listen(
@@ -149,6 +155,7 @@ async function run(config: AgentConfig, logger: Logger): Promise<void> {
     {
       logger: logger.scope('plugin'),
       onAnswer: (code) => metrics.pluginRequests.inc({ response_code: code }),
+      onError: count,
     },
   );
 
@@ -168,13 +175,18 @@ async function run(config: AgentConfig, logger: Logger): Promise<void> {
       else readiness.open('install');
     } catch (error) {
       metrics.installs.inc({ result: 'FAILURE' });
+      metrics.installReady.set(0);
+      readiness.close('install');
       logger.error('CNI configuration not written', { error: describeError(error) });
     }
     metrics.pendingPods.set(agent.pending.length);
   };
   installer.installProgram();
   keepInstalled();
-  const watcher = watch(config.cniConfDir, keepInstalled);
+  // Without the watcher, the timer still notices everything.
+  const watcher = watch(config.cniConfDir, keepInstalled).on('error', (error) =>
+    logger.warn('the CNI configuration is not watched any more', { error: describeError(error) }),
+  );
   const timer = setInterval(keepInstalled, CONFIG_CHECK_MS);
 
   const health = new AdminServer({

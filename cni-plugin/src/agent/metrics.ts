@@ -9,6 +9,7 @@ export interface AgentMetrics {
   readonly installs: Counter<'result'>;
   readonly installReady: Gauge;
   readonly pendingPods: Gauge;
+  readonly errors: Counter<'code'>;
 }
 
 export function createAgentMetrics(): AgentMetrics {
@@ -47,6 +48,12 @@ export function createAgentMetrics(): AgentMetrics {
     pendingPods: new Gauge({
       name: 'weft_cni_pods_pending',
       help: 'Running pods that should be redirected and are not',
+      registers,
+    }),
+    errors: new Counter({
+      name: 'weft_errors_total',
+      help: 'Errors by their code; docs/errors.md explains each',
+      labelNames: ['code'],
       registers,
     }),
   };

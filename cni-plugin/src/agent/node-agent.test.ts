@@ -85,13 +85,22 @@ function podOf(
   };
 }
 
-function setUp(o: { mesh?: boolean } = {}) {
+function setUp(o: { mesh?: boolean; repairRules?: boolean } = {}) {
   const node = new FakeNode();
   const clock = new ManualClock();
-  const agent = new NodeAgent({ policy, effects: node, logger: silentLogger, clock });
+  const { repairRules = true } = o;
+  const errors: unknown[] = [];
+  const agent = new NodeAgent({
+    policy,
+    effects: node,
+    logger: silentLogger,
+    clock,
+    repairRules,
+    onError: (error) => errors.push(error),
+  });
   void agent.namespaceChanged('shop', shop(o.mesh ?? true));
   const advance = (ms: number): Promise<void> => clock.advance(ms);
-  return { node, clock, agent, advance };
+  return { node, clock, agent, advance, errors };
 }
 
 describe('a running pod', () => {
@@ -127,6 +136,25 @@ describe('a running pod', () => {
     node.ztunnelUp = false;
     await agent.podChanged('a', podOf('a', { annotation: 'enabled' }));
     expect(node.log).not.toContain('annotate a pending');
+  });
+
+  it('keeps the rules of an earlier agent as they are if these are not to be repaired', async () => {
+    const { node, agent } = setUp({ repairRules: false });
+    await agent.podChanged('a', podOf('a', { annotation: 'enabled' }));
+    await agent.podChanged('b', podOf('b', { ip: '10.0.0.2' }));
+    expect([...node.rules]).toEqual(['b']);
+    expect([...node.ztunnel]).toEqual(['a', 'b']);
+    // A new sandbox of the same pod has no rules of anybody.
+    await agent.enrolNewPod(podOf('a', { annotation: 'enabled' }), shop(true), node.netns('a'), ['10.0.0.1']);
+    expect([...node.rules]).toEqual(['b', 'a']);
+  });
+
+  it('that can not be enrolled is an error with a code', async () => {
+    const { node, agent, errors } = setUp();
+    node.ztunnelUp = false;
+    await agent.podChanged('a', podOf('a'));
+    expect(errors).toEqual([expect.objectContaining({ code: 'WEFT1702' })]);
+    agent.stop();
   });
 
   it('leaves the mesh in the opposite order, after its peers had time to learn', async () => {
@@ -217,6 +245,26 @@ describe('a snapshot', () => {
     ]);
     agent.stop();
   });
+});
+
+it('takes back every annotation first when it unenrols all, while it still may', async () => {
+  const { node, agent } = setUp();
+  await agent.podChanged('a', podOf('a'));
+  await agent.podChanged('b', podOf('b', { ip: '10.0.0.2' }));
+  node.log.length = 0;
+  await agent.unenrolAll();
+  expect(node.log.slice(0, 3)).toEqual(['annotate a undefined', 'annotate b undefined', 'no redirection a']);
+});
+
+it('names the addresses of all pods that belong into the mesh', async () => {
+  const { node, agent } = setUp();
+  node.ztunnelUp = false;
+  await agent.podChanged('a', podOf('a'));
+  await agent.podChanged('b', podOf('b', { ip: '10.0.0.2', phase: 'Succeeded' }));
+  expect(agent.wantedAddresses).toEqual(['10.0.0.1']);
+  void agent.namespaceChanged('shop', shop(false));
+  expect(agent.wantedAddresses).toEqual([]);
+  agent.stop();
 });
 
 it('unenrols every pod without the API server', async () => {

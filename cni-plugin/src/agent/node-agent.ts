@@ -31,7 +31,10 @@ export interface NodeAgentOptions {
   readonly clock?: Clock;
   /** Peers learn from the control plane that a pod is no longer in the mesh; until then it must still answer them. */
   readonly unenrolDelayMs?: number;
+  /** Whether the rules of pods that an earlier agent enrolled are compared with the kernel and repaired. */
+  readonly repairRules?: boolean;
   readonly onReconcile?: (type: 'add' | 'remove' | 'update' | 'error') => void;
+  readonly onError?: (error: unknown) => void;
 }
 
 /** A pod whose namespace we hold. */
@@ -39,6 +42,8 @@ interface EnrolledPod extends ZdsPod {
   addresses: readonly string[];
   /** `added`: ztunnel listens in it and the rules are in force. `pending`: not yet, or not any more. */
   state: 'pending' | 'added';
+  /** Rules of an earlier agent that are not to be touched. */
+  readonly keepsRules: boolean;
 }
 
 const DEFAULT_UNENROL_DELAY_MS = 2_000;
@@ -152,6 +157,13 @@ export class NodeAgent {
       .map(([, pod]) => `${pod.metadata.namespace}/${pod.metadata.name}`);
   }
 
+  /** Addresses of the pods that belong into the mesh, whether or not they are in it yet. */
+  get wantedAddresses(): readonly string[] {
+    return [...this.pods.values()]
+      .filter((pod) => this.isWanted(pod) && !isFinished(pod))
+      .flatMap(addressesOf);
+  }
+
   get enrolledCount(): number {
     return this.enrolled.size;
   }
@@ -167,14 +179,19 @@ export class NodeAgent {
   async unenrolAll(): Promise<void> {
     this.stop();
     await Promise.all(this.steps.values());
+    const { effects } = this.options;
+    // All at once and before anything else: our rights may go at any moment, and then the annotations stay.
+    await Promise.all(
+      [...this.enrolled.keys()].map(async (uid) => {
+        const pod = this.pods.get(uid);
+        if (pod !== undefined) await effects.annotate(pod, undefined).catch(() => undefined);
+      }),
+    );
     for (const enrolled of this.enrolled.values()) {
-      const { effects } = this.options;
-      const pod = this.pods.get(enrolled.uid);
       this.attempt('redirection', enrolled, () => effects.stopRedirecting(enrolled.netns));
       await effects.removeFromZtunnel(enrolled.uid);
       this.attempt('rules', enrolled, () => effects.removeRules(enrolled.netns));
       this.attempt('probes', enrolled, () => effects.disallowProbes(enrolled.uid, enrolled.addresses));
-      if (pod !== undefined) await effects.annotate(pod, undefined).catch(() => undefined);
       this.forget(enrolled);
     }
   }
@@ -190,6 +207,7 @@ export class NodeAgent {
 
   private retry(uid: string, error: unknown): void {
     this.options.onReconcile?.('error');
+    this.options.onError?.(error);
     if (this.stopped) return;
     const backoff = this.retries.get(uid)?.backoff ?? new Backoff(RETRY_MS);
     const delayMs = backoff.next();
@@ -245,7 +263,8 @@ export class NodeAgent {
         `pod ${pod.metadata.namespace}/${pod.metadata.name}, addresses ${addresses.join(', ')}`,
       );
     }
-    await this.complete(pod, this.hold(pod, netns, addresses));
+    const keepsRules = this.options.repairRules === false && isAnnotated(pod);
+    await this.complete(pod, this.hold(pod, netns, addresses, keepsRules));
   }
 
   /** Goes through the steps that are left. Each is idempotent, so a retry starts at the top. */
@@ -261,7 +280,7 @@ export class NodeAgent {
         throw error;
       }
       effects.allowProbes(enrolled.uid, enrolled.addresses);
-      effects.applyRules(enrolled.netns, ruleOptions(pod));
+      if (!enrolled.keepsRules) effects.applyRules(enrolled.netns, ruleOptions(pod));
       enrolled.state = 'added';
       onReconcile?.('add');
       logger.info('pod enrolled', { pod: `${enrolled.namespace}/${enrolled.name}`, uid: enrolled.uid });
@@ -320,7 +339,12 @@ export class NodeAgent {
     logger.info(`pod ${why}`, { pod: `${enrolled.namespace}/${enrolled.name}`, uid: enrolled.uid });
   }
 
-  private hold(pod: Pod, netns: NetworkNamespace, addresses: readonly string[]): EnrolledPod {
+  private hold(
+    pod: Pod,
+    netns: NetworkNamespace,
+    addresses: readonly string[],
+    keepsRules = false,
+  ): EnrolledPod {
     const enrolled: EnrolledPod = {
       uid: pod.metadata.uid ?? '',
       name: pod.metadata.name ?? '',
@@ -329,6 +353,7 @@ export class NodeAgent {
       netns,
       addresses,
       state: 'pending',
+      keepsRules,
     };
     this.enrolled.set(enrolled.uid, enrolled);
     return enrolled;

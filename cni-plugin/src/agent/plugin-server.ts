@@ -11,6 +11,13 @@ export interface AddRequest {
   readonly addresses: readonly string[];
 }
 
+export interface PluginServerOptions {
+  readonly logger: Logger;
+  readonly onAnswer?: (status: number) => void;
+  /** Why a pod was refused. */
+  readonly onError?: (error: unknown) => void;
+}
+
 const MAX_BODY_BYTES = 64 * 1024;
 const REQUEST_TIMEOUT_MS = 5_000;
 const MAX_CONNECTIONS = 256;
@@ -28,7 +35,7 @@ export class PluginServer {
   static async listen(
     socketPath: string,
     onAdd: (request: AddRequest) => Promise<void>,
-    o: { logger: Logger; onAnswer?: (status: number) => void },
+    o: PluginServerOptions,
   ): Promise<PluginServer> {
     mkdirSync(path.dirname(socketPath), { recursive: true });
     rmSync(socketPath, { force: true });
@@ -57,7 +64,7 @@ async function answer(
   request: IncomingMessage,
   response: ServerResponse,
   onAdd: (request: AddRequest) => Promise<void>,
-  o: { logger: Logger; onAnswer?: (status: number) => void },
+  o: PluginServerOptions,
 ): Promise<void> {
   const reply = (status: number, text: string): void => {
     o.onAnswer?.(status);
@@ -71,6 +78,7 @@ async function answer(
     reply(200, '');
   } catch (error) {
     const refused = WeftError.is(error) && error.code === 'WEFT1706';
+    o.onError?.(error);
     o.logger.error('pod refused', { error: describeError(error) });
     reply(refused ? 400 : 500, `${describeError(error)}\n`);
   }

@@ -64,6 +64,7 @@ describe('ZDS server', () => {
   let server: ZdsServer;
   let entries: SnapshotEntry[];
   let results: [string, string | undefined][];
+  let errors: string[];
   const clock = new ManualClock();
   const netns = openNetworkNamespace('/proc/self/ns/net');
   const pod = (uid: string): ZdsPod => ({ uid, name: uid, namespace: 'shop', serviceAccount: 'sa', netns });
@@ -73,11 +74,13 @@ describe('ZDS server', () => {
     dir = mkdtempSync(path.join(tmpdir(), 'zds-'));
     entries = [];
     results = [];
+    errors = [];
     server = new ZdsServer({
       path: socketPath(),
       snapshot: () => Promise.resolve(entries),
       onSnapshotResult: (uid, error) => results.push([uid, error?.message]),
       onConnectedChange: () => undefined,
+      onError: ({ code }) => errors.push(code),
       logger: silentLogger,
       clock,
     });
@@ -159,9 +162,10 @@ describe('ZDS server', () => {
     ['garbage for a hello', Buffer.from([0xff, 0xff, 0xff])],
     ['another version', ZdsHello.encode({ version: 0 }).finish()],
     ['an oversized packet', Buffer.alloc(1024, 1)],
-  ])('survives %s', async (_what, hello) => {
+  ])('survives %s, and counts it', async (_what, hello) => {
     const bad = new FakeZtunnel(socketPath(), hello);
     await eventually(() => expect(bad.closed).toBe(true));
+    expect(errors).toEqual(['WEFT1707']);
     const good = new FakeZtunnel(socketPath());
     await eventually(() => expect(server.connected).toBe(1));
     good.close();

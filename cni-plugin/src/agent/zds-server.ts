@@ -31,6 +31,8 @@ export interface ZdsServerOptions {
   readonly onSnapshotResult: (uid: string, error: WeftError | undefined) => void;
   /** The number of connected ztunnels that have their snapshot. */
   readonly onConnectedChange: (connected: number) => void;
+  /** A peer was cut off. */
+  readonly onError?: (error: WeftError) => void;
   readonly logger: Logger;
   readonly clock?: Clock;
 }
@@ -126,7 +128,9 @@ export class ZdsServer {
       });
       onConnectedChange(this.connected);
     } catch (error) {
-      logger.warn('ztunnel cut off', { error: describeError(error) });
+      const failure = WeftError.is(error) ? error : new WeftError('WEFT1707', 'ztunnel', { cause: error });
+      logger.warn('ztunnel cut off', { error: describeError(failure) });
+      this.options.onError?.(failure);
       ztunnel.close('protocol error');
     }
   }
@@ -137,6 +141,14 @@ type Send = (message: RequestMessage, fds?: readonly number[]) => Promise<void>;
 
 function addMessage({ uid, name, namespace, serviceAccount }: ZdsPod): RequestMessage {
   return { add: { uid, workloadInfo: { name, namespace, serviceAccount } } };
+}
+
+function decodeHello(packet: Buffer): ReturnType<typeof ZdsHello.decode> {
+  try {
+    return ZdsHello.decode(packet);
+  } catch (error) {
+    throw new WeftError('WEFT1707', 'the first packet is no hello', { cause: error });
+  }
 }
 
 /** ztunnel's own words for why it did not take a pod; the connection is still good. */
@@ -172,7 +184,7 @@ class ZtunnelConnection {
   async hello(): Promise<void> {
     const packet = this.early ?? (await this.receive());
     this.early = undefined;
-    const { version } = ZdsHello.decode(packet);
+    const { version } = decodeHello(packet);
     if (version !== Version.V1)
       throw new WeftError('WEFT1707', `ztunnel speaks ZDS version ${version}, not 1`);
   }

@@ -22,7 +22,10 @@ export class HostProbeRules {
     this.versions = versions;
   }
 
-  /** Makes the sets, emptied, and the rule that uses them. */
+  /**
+   * Makes the sets and the rule that uses them. Those of an earlier agent stay in force: without them the probes of
+   * every redirected pod would come from a stranger until the pod is enrolled again.
+   */
   install(): void {
     for (const version of this.versions) {
       const family = version === 4 ? 'inet' : 'inet6';
@@ -35,12 +38,14 @@ export class HostProbeRules {
         'comment',
         '-exist',
       ]);
-      this.runner.run('ipset', ['flush', setName(version)]);
       const iptables = program(this.variant, version);
-      this.removeChain(iptables);
       const snat = version === 4 ? HOST_PROBE_SNAT_IPV4 : HOST_PROBE_SNAT_IPV6;
-      const rule = `-A ${CHAIN} -m owner --socket-exists -p tcp -m set --match-set ${setName(version)} dst -j SNAT --to-source ${snat}`;
-      const input = `*nat\n:${CHAIN} - [0:0]\n-I POSTROUTING 1 -j ${CHAIN}\n${rule}\nCOMMIT\n`;
+      const rule = `${CHAIN} -m owner --socket-exists -p tcp -m set --match-set ${setName(version)} dst -j SNAT --to-source ${snat}`;
+      const isThere = (of: string): boolean =>
+        this.runner.tryRun(iptables, ['-t', 'nat', '-C', ...of.split(' ')]).status === 0;
+      if (isThere(`POSTROUTING -j ${CHAIN}`) && isThere(rule)) continue;
+      this.removeChain(iptables);
+      const input = `*nat\n:${CHAIN} - [0:0]\n-I POSTROUTING 1 -j ${CHAIN}\n-A ${rule}\nCOMMIT\n`;
       this.runner.run(program(this.variant, version, '-restore'), ['--noflush'], input);
     }
   }
@@ -62,16 +67,33 @@ export class HostProbeRules {
     }
   }
 
+  /** Takes out what an earlier agent left of pods that are not wanted any more. */
+  retain(addresses: readonly string[]): void {
+    for (const version of this.versions) {
+      for (const { address } of this.members(version)) {
+        if (!addresses.includes(address))
+          this.runner.run('ipset', ['del', setName(version), address, '-exist']);
+      }
+    }
+  }
+
   /** Entries that another pod has taken over meanwhile stay. */
   removePod(uid: string, addresses: readonly string[]): void {
     for (const address of addresses) {
       const version = this.versionOf(address);
       if (version === undefined) continue;
-      const { stdout } = this.runner.tryRun('ipset', ['list', setName(version)]);
-      if (stdout.split('\n').some((line) => line.startsWith(`${address} `) && line.includes(`"${uid}"`))) {
+      if (this.members(version).some((m) => m.address === address && m.uid === uid)) {
         this.runner.run('ipset', ['del', setName(version), address, '-exist']);
       }
     }
+  }
+
+  private members(version: IpVersion): readonly { address: string; uid: string }[] {
+    const { stdout } = this.runner.tryRun('ipset', ['list', setName(version)]);
+    return [...stdout.matchAll(/^(\S+) comment "(.*)"$/gm)].map(([, address = '', uid = '']) => ({
+      address,
+      uid,
+    }));
   }
 
   private versionOf(address: string): IpVersion | undefined {

@@ -89,6 +89,13 @@ export function keepsProbeSet(variant: IptablesVariant): Record<string, string> 
   rules.addPod('b', ['10.0.0.1']);
   rules.removePod('a', ['10.0.0.1']);
   const afterTakeover = members();
+  rules.addPod('c', ['10.0.0.3']);
+  // The next agent: what was there stays in force until it knows its pods.
+  const successor = new HostProbeRules(runner, variant, [4]);
+  successor.install();
+  const afterRestart = members();
+  successor.retain(['10.0.0.1']);
+  const afterRetain = members();
   rules.removePod('b', ['10.0.0.1']);
   const empty = members();
   const jumps = String(
@@ -106,7 +113,7 @@ export function keepsProbeSet(variant: IptablesVariant): Record<string, string> 
       .filter((l) => l.includes('ISTIO'))
       .join();
   namespace.close();
-  return { afterTakeover, empty, jumps, left };
+  return { afterTakeover, afterRestart, afterRetain, empty, jumps, left };
 }
 
 /** A process in a namespace with an address, and a fake /proc that names it by its pod's UID. */
