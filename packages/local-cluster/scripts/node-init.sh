@@ -69,10 +69,15 @@ ln -sfn /run/lock "$root/var/lock"
 for path in "$@"; do
   case $path in
     /run/* | /tmp/* | /var/*)
-      if [ -d "$path" ]; then
+      # Visible already, below another of these paths: making a mount point there would write to the machine's file.
+      if [ "$path" -ef "$root$path" ]; then
+        continue
+      elif [ -d "$path" ]; then
         mkdir -p "$root$path" && mount --rbind "$path" "$root$path"
       elif [ -e "$path" ]; then
-        mkdir -p "$root${path%/*}" && : >"$root$path" && mount --bind "$path" "$root$path"
+        mkdir -p "$root${path%/*}"
+        [ -e "$root$path" ] || : >"$root$path"
+        mount --bind "$path" "$root$path"
       fi
       ;;
   esac

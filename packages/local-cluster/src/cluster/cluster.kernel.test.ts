@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
@@ -31,6 +31,8 @@ const describeWithNamespaces =
 
 const directory = join(tmpdir(), `weft-cluster-${process.pid}`);
 const stateDir = join(directory, 'state');
+/** Of an image of the table, in a folder below the machine's /tmp, which nodes and pods replace by their own. */
+const program = join(directory, 'program', 'main.cjs');
 let cluster: RunningCluster;
 let client: KubernetesClient;
 let daemon: DaemonRecord;
@@ -102,7 +104,12 @@ async function availableReplicas(name: string): Promise<unknown> {
 
 describeWithNamespaces('a local cluster', () => {
   beforeAll(async () => {
-    cluster = await startCluster({ name: 'kernel-test', stateDir, nodes: 2 });
+    mkdirSync(join(directory, 'program'), { recursive: true });
+    writeFileSync(program, "console.log('from the table')");
+    const images = [
+      { pattern: 'test/table:*', command: [process.execPath, program], binds: [join(directory, 'program')] },
+    ];
+    cluster = await startCluster({ name: 'kernel-test', stateDir, nodes: 2, images: { images } });
     client = new KubernetesClient(loadKubeConfig({ path: cluster.kubeconfigPath }));
     const record = await readJson<DaemonRecord>(new StateDirectory(stateDir).daemonFile);
     if (record === undefined) throw new Error('no daemon record');
@@ -124,6 +131,20 @@ describeWithNamespaces('a local cluster', () => {
       ],
     });
     await expect(startCluster({ name: 'kernel-test', stateDir })).rejects.toMatchObject({ code: 'WEFT2003' });
+  });
+
+  it('runs a program of the image table that lies in /tmp, and leaves the file as it was', async () => {
+    const container = { name: 'main', image: 'test/table:1' };
+    await client.create(resources.pods, {
+      metadata: { name: 'table', namespace: 'default' },
+      spec: { restartPolicy: 'Never', containers: [container] },
+    });
+    const said = await eventually('its output', async () => {
+      const log = await client.requestText('/api/v1/namespaces/default/pods/table/log');
+      return log === '' ? undefined : log;
+    });
+    expect(said).toContain('from the table');
+    expect(readFileSync(program, 'utf8')).toBe("console.log('from the table')");
   });
 
   it('carries a Deployment on both nodes behind a Service name', async () => {
