@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { errorCodes, type ErrorCode } from './error-codes/index.ts';
 
 export interface ErrorCodeEntry {
@@ -46,7 +47,7 @@ export function describeError(error: unknown): string {
       parts.push(`${code}${e.message || ('code' in e ? String(e.code) : 'unknown error')}`);
       e = 'cause' in e ? e.cause : undefined;
     } else {
-      parts.push(String(e));
+      parts.push(typeof e === 'string' ? e : inspect(e, { depth: 1, breakLength: Number.POSITIVE_INFINITY }));
       break;
     }
   }
