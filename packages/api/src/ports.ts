@@ -9,6 +9,7 @@ export const Port = {
   webhooks: 15017,
   stats: 15020,
   readiness: 15021,
+  proxyStats: 15090,
   dns: 15053,
   socks5: 15080,
   controlPlaneReady: 8080,

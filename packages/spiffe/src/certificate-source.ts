@@ -15,6 +15,8 @@ export interface CertificateSourceOptions {
   readonly client: CaClient;
   readonly maxInFlight?: number;
   readonly maxIdentities?: number;
+  /** At each new certificate, the first one of an identity and every renewal. */
+  readonly onCertificate?: (certificate: WorkloadCertificate) => void;
   readonly logger?: Logger;
   readonly clock?: Clock;
   readonly random?: () => number;
@@ -232,6 +234,7 @@ export class CertificateSource {
       entry.activity = { kind: 'idle' };
       entry.backoff.reset();
       for (const waiter of entry.waiters) waiter.resolve(certificate);
+      this.options.onCertificate?.(certificate);
       const halfLife = (certificate.notBefore.getTime() + certificate.notAfter.getTime()) / 2;
       this.fetchAfter(entry, Math.max(MIN_REFRESH_MS, halfLife - this.clock.now()));
     } catch (error) {

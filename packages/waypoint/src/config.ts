@@ -1,0 +1,131 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { DEFAULT_CLUSTER_DOMAIN, DEFAULT_CLUSTER_ID, DEFAULT_TRUST_DOMAIN, Path, Port } from '@weft/api';
+import { formatSpiffeId, type SpiffeId } from '@weft/spiffe';
+import { Environment, WeftError, describeError, type LogFormat } from '@weft/telemetry';
+import type { CommandLine } from './command-line.ts';
+
+/** Everything that the deployment decides, parsed once. Variables and files are those of Istio's proxy image. */
+export interface Config {
+  readonly identity: SpiffeId;
+  readonly podName: string;
+  readonly podNamespace: string;
+  readonly instanceIp: string;
+  readonly nodeName: string;
+  readonly domain: string;
+  readonly serviceCluster: string;
+  readonly clusterId: string;
+  /** `host:port`. */
+  readonly discoveryAddress: string;
+  readonly caAddress: string;
+  readonly rootCertPath: string;
+  readonly tokenPath: string;
+  readonly secretTtlMs: number;
+  readonly drainDurationMs: number;
+  /** What the control plane is told of this proxy, beside its names. */
+  readonly metadata: ReadonlyMap<string, unknown>;
+  readonly labels: ReadonlyMap<string, string>;
+  readonly logLevel: string;
+  readonly logFormat: LogFormat;
+  readonly ports: {
+    readonly admin: number;
+    readonly stats: number;
+    readonly readiness: number;
+    readonly proxyStats: number;
+  };
+}
+
+const PODINFO_LABELS = '/etc/istio/pod/labels';
+/** As Istio's proxy: long enough for clients to move, short of Kubernetes' grace period of 30 s. */
+const DRAIN_DURATION_MS = 20_000;
+
+/** @throws WEFT1001, WEFT1002, WEFT2202 naming the variable */
+export function loadConfig(
+  variables: Readonly<Record<string, string | undefined>>,
+  commandLine: CommandLine,
+): Config {
+  const env = new Environment(variables);
+  const podNamespace = env.required('POD_NAMESPACE');
+  const serviceAccount = env.required('SERVICE_ACCOUNT');
+  const proxyConfig = readProxyConfig(env.string('PROXY_CONFIG', ''));
+  const discovery = text(proxyConfig['discoveryAddress']) ?? `istiod.istio-system.svc:${Port.xds}`;
+  const trustDomain = env.string('TRUST_DOMAIN', DEFAULT_TRUST_DOMAIN);
+  return {
+    identity: formatSpiffeId({ trustDomain, namespace: podNamespace, serviceAccount }),
+    podName: env.required('POD_NAME'),
+    podNamespace,
+    instanceIp: env.required('INSTANCE_IP'),
+    nodeName: env.string('ISTIO_META_NODE_NAME', ''),
+    domain: commandLine.domain ?? `${podNamespace}.svc.${DEFAULT_CLUSTER_DOMAIN}`,
+    serviceCluster: commandLine.serviceCluster ?? `${serviceAccount}.${podNamespace}`,
+    clusterId: env.string('ISTIO_META_CLUSTER_ID', DEFAULT_CLUSTER_ID),
+    discoveryAddress: discovery,
+    caAddress: env.string('CA_ADDR', discovery),
+    rootCertPath: env.string('XDS_ROOT_CA', Path.rootCert),
+    tokenPath: env.string('ISTIO_TOKEN_PATH', Path.token),
+    secretTtlMs: env.durationMs('SECRET_TTL', 24 * 3_600_000),
+    drainDurationMs: env.durationMs('TERMINATION_DRAIN_DURATION', DRAIN_DURATION_MS),
+    metadata: nodeMetadata(env, proxyConfig, serviceAccount),
+    labels: readLabels(PODINFO_LABELS),
+    logLevel: commandLine.logLevel ?? 'info',
+    logFormat: env.optional('LOG_FORMAT') === 'json' ? 'json' : 'plain',
+    ports: {
+      admin: env.integer('PROXY_ADMIN_PORT', Port.ztunnelAdmin, portRange),
+      stats: env.integer('STATS_PORT', Port.stats, portRange),
+      readiness: env.integer('READINESS_PORT', Port.readiness, portRange),
+      proxyStats: env.integer('PROXY_STATS_PORT', Port.proxyStats, portRange),
+    },
+  };
+}
+
+const portRange = { min: 0, max: 65_535 };
+
+function nodeMetadata(
+  env: Environment,
+  proxyConfig: Readonly<Record<string, unknown>>,
+  serviceAccount: string,
+): ReadonlyMap<string, unknown> {
+  const metadata = new Map<string, unknown>([
+    ['SERVICE_ACCOUNT', serviceAccount],
+    ['PROXY_CONFIG', proxyConfig],
+    ['HBONE', 'true'],
+  ]);
+  for (const [name, value] of env.withPrefix('ISTIO_META_')) metadata.set(name, value);
+  for (const [name, json] of env.withPrefix('ISTIO_METAJSON_')) {
+    try {
+      metadata.set(name, JSON.parse(json));
+    } catch (error) {
+      throw new WeftError('WEFT1001', `ISTIO_METAJSON_${name} is not JSON`, { cause: error });
+    }
+  }
+  return metadata;
+}
+
+/** @throws WEFT2202 */
+function readProxyConfig(json: string): Readonly<Record<string, unknown>> {
+  if (json.trim() === '') return {};
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch (error) {
+    throw new WeftError('WEFT2202', describeError(error), { cause: error });
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new WeftError('WEFT2202', 'expected an object');
+  }
+  return value as Record<string, unknown>; // any object is one
+}
+
+/** The downward API's file: `key="value"` lines, the value quoted as in Go. */
+function readLabels(path: string): ReadonlyMap<string, string> {
+  const labels = new Map<string, string>();
+  if (!existsSync(path)) return labels;
+  for (const line of readFileSync(path, 'utf8').split('\n')) {
+    const [, name, value] = /^([^=]+)="(.*)"$/.exec(line) ?? [];
+    if (name !== undefined && value !== undefined) labels.set(name, value);
+  }
+  return labels;
+}
+
+function text(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined;
+}
