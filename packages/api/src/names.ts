@@ -50,6 +50,8 @@ export const GatewayController = {
   gateway: 'istio.io/gateway-controller',
   waypoint: 'istio.io/mesh-controller',
 } as const;
+/** Value of the label `gateway.istio.io/managed`: the controller's name in the form of a label. */
+export const MANAGED_BY_MESH = 'istio.io-mesh-controller';
 /** Protocol of a waypoint's listener. */
 export const HBONE_PROTOCOL = 'HBONE';
 /** Extension of a Service that has to be reached through its waypoint, and the label that asks for it. */

@@ -6,6 +6,7 @@ import {
   SYSTEM_NAMESPACE,
   TOKEN_AUDIENCE,
 } from '@weft/api';
+import type { RequireWaypointDefault } from './ambient/require-waypoint.ts';
 import { Environment, type LogFormat, type LogLevel, WeftError } from '@weft/telemetry';
 
 export interface ControlPlaneConfig {
@@ -34,6 +35,10 @@ export interface ControlPlaneConfig {
     readonly defaultTtlMs: number;
     readonly maxTtlMs: number;
   };
+  /** Which Services can't be reached around their waypoint, where no label decides. */
+  readonly requireWaypoint: RequireWaypointDefault;
+  /** What waypoints run. */
+  readonly proxyImage: string;
   readonly debounce: { readonly quietMs: number; readonly maxMs: number };
   readonly xds: {
     /** Whether an authenticated proxy must be who its node metadata says. */
@@ -85,6 +90,8 @@ export function readConfig(
       defaultTtlMs,
       maxTtlMs,
     },
+    proxyImage: environment.string('PROXY_IMAGE', 'weft/proxyv2:latest'),
+    requireWaypoint: environment.oneOf('REQUIRE_WAYPOINT', ['never', 'policy', 'asked'], 'policy'),
     debounce: {
       quietMs: environment.durationMs('PILOT_DEBOUNCE_AFTER', 100),
       maxMs: environment.durationMs('PILOT_DEBOUNCE_MAX', 10_000),

@@ -20,10 +20,13 @@ import { TokenAuthenticator } from './ca/token-authenticator.ts';
 import type { ControlPlaneConfig } from './config.ts';
 import { debugRoutes, readyRoutes } from './debug/routes.ts';
 import { DiscoveryServers } from './discovery/discovery-servers.ts';
+import { runGatewayController } from './gateway/gateway-controller.ts';
+import { createGatewayGraph } from './gateway/gateway-graph.ts';
 import { createControlPlaneMetrics, registerSizes } from './metrics.ts';
 import { reflectCluster } from './sources/reflect.ts';
 import { MESH_KEY, createSources } from './sources/sources.ts';
 import { writePolicyStatuses } from './status/policy-status-writer.ts';
+import { writeServiceStatuses } from './status/service-status-writer.ts';
 import { admit } from './webhooks/admission.ts';
 import { maintainWebhookConfiguration, webhookConfigurationName } from './webhooks/webhook-configuration.ts';
 import { WebhookServer } from './webhooks/webhook-server.ts';
@@ -92,7 +95,14 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       clusterId,
       clusterDomain,
       systemNamespace: namespace,
+      requireWaypoint: config.requireWaypoint,
       defaults: { trustDomain: config.trustDomain, rootNamespace: namespace },
+    });
+    const gateways = createGatewayGraph(graph, sources, {
+      mesh: ambient.mesh,
+      defaultMesh: ambient.defaultMesh,
+      podsByGateway: ambient.podsByGateway,
+      template: { image: config.proxyImage, systemNamespace: namespace, revision, clusterId, clusterDomain },
     });
     const meshNow = () => ambient.mesh.get(MESH_KEY) ?? ambient.defaultMesh;
     registerSizes(registry, {
@@ -206,6 +216,13 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
           policies: ambient.policies,
           logger: logger.scope('status'),
         });
+        writeServiceStatuses({
+          ...common,
+          services: sources.services,
+          serviceWaypoints: ambient.serviceWaypoints,
+          logger: logger.scope('status'),
+        });
+        runGatewayController({ ...common, sources, gateways, logger: logger.scope('gateway') });
         const name = webhookConfigurationName(namespace, revision);
         maintainWebhookConfiguration({ ...common, name, rootsPem, logger: logger.scope('webhook') });
       },

@@ -1,91 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
 import { Label } from '@weft/api';
 import { istio } from '@weft/api/workload';
-import { Graph } from '@weft/collections';
-import type {
-  EndpointSlice,
-  KubernetesObject,
-  Namespace,
-  Node,
-  Pod,
-  Service,
-  UntypedObject,
-} from '@weft/kubernetes';
-import { endpointSliceFacts, namespaceFacts, nodeFacts, podFacts, serviceFacts } from '../sources/facts.ts';
-import { policyObject } from '../sources/policy-objects.ts';
-import { createSources, MESH_KEY } from '../sources/sources.ts';
-import { createAmbientGraph } from './ambient-graph.ts';
-import { decodeAuthorization, decodeWorkload, yaml } from './test-objects.ts';
-
-/** A graph of the whole ambient mesh, fed with objects in YAML. */
-function createMesh() {
-  const errors: string[] = [];
-  const graph = new Graph({ onError: ({ collection, key }) => void errors.push(`${collection}/${key}`) });
-  const sources = createSources(graph);
-  const ambient = createAmbientGraph(graph, sources, {
-    clusterId: 'Kubernetes',
-    clusterDomain: 'cluster.local',
-    systemNamespace: 'istio-system',
-    defaults: { trustDomain: 'cluster.local', rootNamespace: 'istio-system' },
-  });
-  sources.meshConfig.set(MESH_KEY, '');
-  graph.build();
-  graph.flush();
-  const changed: string[] = [];
-  graph.subscribe((changes) => {
-    for (const [key, { after }] of [
-      ...changes.of(ambient.addresses),
-      ...changes.of(ambient.authorizations),
-    ]) {
-      changed.push(after === undefined ? `-${key}` : key);
-    }
-  });
-
-  const put = (text: string): void => {
-    const object = yaml<KubernetesObject>(text);
-    const { namespace, name = '' } = object.metadata;
-    const key = namespace === undefined ? name : `${namespace}/${name}`;
-    switch (object.kind) {
-      case 'Pod':
-        return sources.pods.set(key, podFacts(object as Pod));
-      case 'Node':
-        return sources.nodes.set(key, nodeFacts(object as Node));
-      case 'Namespace':
-        return sources.namespaces.set(key, namespaceFacts(object as Namespace));
-      case 'Service':
-        return sources.services.set(key, serviceFacts(object as Service) ?? fail(object));
-      case 'EndpointSlice':
-        return sources.endpointSlices.set(key, endpointSliceFacts(object as EndpointSlice) ?? fail(object));
-      case 'AuthorizationPolicy':
-        return sources.authorizationPolicies.set(key, policyObject(object as UntypedObject));
-      case 'PeerAuthentication':
-        return sources.peerAuthentications.set(key, policyObject(object as UntypedObject));
-      default:
-        return fail(object);
-    }
-  };
-  return {
-    graph,
-    sources,
-    ambient,
-    errors,
-    /** Writes the objects, and tells which resources changed in consequence; removals with a minus. */
-    apply(...objects: string[]): string[] {
-      objects.forEach(put);
-      graph.flush();
-      return changed.splice(0).sort();
-    },
-    flush(): string[] {
-      graph.flush();
-      return changed.splice(0).sort();
-    },
-    workload: (name: string) => decodeWorkload(ambient.workloads.get(`Kubernetes//Pod/shop/${name}`)),
-  };
-}
-
-function fail(object: KubernetesObject): never {
-  throw new Error(`the test has no use for ${object.kind ?? 'nothing'}`);
-}
+import { MESH_KEY } from '../sources/sources.ts';
+import { createMesh } from './test-mesh.ts';
+import { decodeAuthorization } from './test-objects.ts';
 
 const pod = (name: string, labels: string, more = ''): string => `
 kind: Pod

@@ -18,17 +18,29 @@ import {
   serviceResource,
   workloadResource,
 } from './resources.ts';
+import { type RequireWaypointDefault, requireWaypointPolicyName } from './require-waypoint.ts';
+import type { ServiceEndpoint } from './service-endpoints.ts';
+import { waypointAddress, waypointFields } from './service-waypoint.ts';
 import { kubernetesService } from './services.ts';
+import { bindWaypoint } from './waypoint-binding.ts';
+import {
+  type WaypointGraph,
+  createRequirementPolicies,
+  createServiceEndpoints,
+  createWaypointGraph,
+} from './waypoint-graph.ts';
 import { type ClusterNames, podWorkload, sliceWorkloads } from './workloads.ts';
 
 export interface AmbientOptions extends ClusterNames {
   readonly systemNamespace: string;
   /** Until the mesh configuration says otherwise. */
   readonly defaults: { readonly trustDomain: string; readonly rootNamespace: string };
+  /** `policy` unless told otherwise. */
+  readonly requireWaypoint?: RequireWaypointDefault;
 }
 
 /** Everything that ztunnels are told, and what else is derived on the way. */
-export interface Ambient {
+export interface Ambient extends WaypointGraph {
   readonly mesh: Collection<Mesh>;
   readonly services: Collection<EncodedResource>;
   readonly workloads: Collection<EncodedResource>;
@@ -36,6 +48,8 @@ export interface Ambient {
   readonly addresses: Collection<EncodedResource>;
   readonly authorizations: Collection<EncodedResource>;
   readonly policies: Collection<ConvertedPolicy>;
+  /** Workloads of Services that L7 proxies have to know, by `namespace/hostname`. */
+  readonly endpointsByService: Index<ServiceEndpoint>;
   /** By `node/namespace/serviceAccount`. */
   readonly podsByNodeIdentity: Index<PodFacts>;
   readonly defaultMesh: Mesh;
@@ -122,16 +136,16 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
         ? []
         : [named(authorizationResource(staticStrictPolicy(rootNamespace)))],
   });
+  const waypointGraph = createWaypointGraph(graph, sources, {
+    requireByDefault: options.requireWaypoint ?? 'policy',
+  });
+  const { waypoints, serviceWaypoints } = waypointGraph;
   const userPolicies = graph.map('userPolicies', {
     from: policies,
     equal: sameResource,
     transform: (policy) =>
       policy.kind === 'enforced' ? authorizationResource(policy.authorization) : undefined,
   });
-  const authorizations = graph.join('authorizations', [userPolicies, peerPolicies, staticPolicies], {
-    equal: sameResource,
-  });
-
   const servicesBySelector = sources.services.index('selector', ({ namespace, selector }) =>
     isEmpty(selector) ? [] : [selectorKey(namespace, selector)],
   );
@@ -152,14 +166,36 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
     endpoints.flatMap(({ podName }) => (podName === undefined ? [] : [`${namespace}/${podName}`])),
   );
 
+  const endpointsByService = createServiceEndpoints(graph, sources, waypointGraph, {
+    ...names,
+    mesh,
+    defaultMesh,
+    servicesBySelector,
+    slicesByPod,
+  });
+  const requirementPolicies = createRequirementPolicies(graph, sources, waypointGraph, {
+    mesh,
+    defaultMesh,
+    clusterDomain,
+    endpointsByService,
+  });
+  const authorizations = graph.join(
+    'authorizations',
+    [userPolicies, peerPolicies, staticPolicies, requirementPolicies],
+    { equal: sameResource },
+  );
+
   const services = graph.flatMap('serviceResources', {
     from: sources.services,
-    uses: { mesh, namespaces: sources.namespaces },
+    uses: { mesh, namespaces: sources.namespaces, serviceWaypoints },
     equal: sameResource,
-    transform: (service, fetch) => {
+    transform: (service, fetch, key) => {
       const { network } = fetch.mesh.get(MESH_KEY) ?? defaultMesh;
       const namespace = fetch.namespaces.get(service.namespace);
-      return [named(serviceResource(kubernetesService(service, { network, clusterDomain, namespace })))];
+      const own = fetch.serviceWaypoints.get(key);
+      const context = { network, clusterDomain };
+      const waypoint = own === undefined ? {} : waypointFields(service, own, context);
+      return [named(serviceResource(kubernetesService(service, { ...context, namespace, waypoint })))];
     },
   });
 
@@ -173,6 +209,9 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
       policiesBySelector,
       selectingPeerAuthentications,
       namespacePeerAuthentications,
+      namespaces: sources.namespaces,
+      waypoints,
+      serviceWaypoints,
     },
     equal: sameResource,
     transform: (pod, fetch, key) => {
@@ -193,13 +232,38 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
         namespace: oldest(fetch.namespacePeerAuthentications.lookup(namespace)),
         root: oldest(fetch.namespacePeerAuthentications.lookup(rootNamespace)),
       };
+      const services = ownKeys
+        .flatMap((at) => fetch.servicesBySelector.lookup(at))
+        .filter(({ selector }) => selects(selector, labels));
+      const sliceServices = fetch.slicesByPod.lookup(key);
+      const requirements = [...services, ...sliceServices.map(({ service }) => service)]
+        .filter((service) => fetch.serviceWaypoints.get(`${service.namespace}/${service.name}`)?.required)
+        .map((service) => requireWaypointPolicyName(service.namespace, service.name));
+      // A waypoint's own pods can't be behind one.
+      const binding =
+        labels[Label.gatewayName] === undefined
+          ? bindWaypoint(
+              {
+                kind: 'workload',
+                namespace,
+                labels,
+                namespaceLabels: fetch.namespaces.get(namespace)?.labels ?? {},
+              },
+              { waypoint: (at) => fetch.waypoints.get(at) },
+            )
+          : undefined;
       const workload = podWorkload(pod, {
         ...names,
         mesh: meshNow,
         node: pod.nodeName === '' ? undefined : fetch.nodes.get(pod.nodeName),
-        services: ownKeys.flatMap((at) => fetch.servicesBySelector.lookup(at)),
-        sliceServices: fetch.slicesByPod.lookup(key),
-        policies: [...attached.sort(), ...derivedPolicyNames(levels, rootNamespace)],
+        services,
+        sliceServices,
+        policies: [
+          ...attached.sort(),
+          ...derivedPolicyNames(levels, rootNamespace),
+          ...[...new Set(requirements)].sort(),
+        ],
+        waypoint: binding?.kind === 'bound' ? waypointAddress(binding.waypoint, meshNow) : undefined,
       });
       return workload === undefined ? [] : [named(workloadResource(workload))];
     },
@@ -230,6 +294,8 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
     addresses,
     authorizations,
     policies,
+    ...waypointGraph,
+    endpointsByService,
     podsByNodeIdentity,
     defaultMesh,
   };

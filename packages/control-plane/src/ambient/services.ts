@@ -6,6 +6,11 @@ const { AppProtocol, IPFamilies, LoadBalancing } = istio.workload;
 type LoadBalancingMessage = istio.workload.LoadBalancing.$Properties;
 
 export interface ServiceContext {
+  /** Fields that the Service owes to its waypoint. */
+  readonly waypoint?: Pick<
+    istio.workload.Service.$Properties,
+    'waypoint' | 'ingressUseWaypoint' | 'extensions'
+  >;
   readonly network: string;
   readonly clusterDomain: string;
   readonly namespace: NamespaceFacts | undefined;
@@ -39,6 +44,7 @@ export function kubernetesService(
     ipFamilies: ipFamilies(service.ipFamilies),
     canonical: true,
     ...(loadBalancing === undefined ? {} : { loadBalancing }),
+    ...context.waypoint,
   };
 }
 
@@ -99,7 +105,7 @@ const protocols: Readonly<Record<string, istio.workload.AppProtocol | undefined>
 };
 
 /** `appProtocol` if it says anything, else the port's name up to the first dash: `http-web`, `grpc-web-ui`. */
-function appProtocol({ name, appProtocol }: ServicePortFacts): istio.workload.AppProtocol {
+export function appProtocol({ name, appProtocol }: ServicePortFacts): istio.workload.AppProtocol {
   const declared = appProtocol?.toLowerCase().replace(/^kubernetes\.io\//, '');
   if (declared !== undefined && declared !== '') return protocols[declared] ?? AppProtocol.UNKNOWN;
   const lower = name.toLowerCase();

@@ -29,6 +29,10 @@ export function decodeWorkload(resource: EncodedResource | undefined): istio.wor
     | undefined;
 }
 
+export function decodeService(resource: EncodedResource | undefined): unknown {
+  return resource === undefined ? undefined : plain(istio.workload.Address.decode(resource.bytes).service);
+}
+
 export function decodeAuthorization(resource: EncodedResource): unknown {
   return plain(istio.security.Authorization.decode(resource.bytes));
 }

@@ -25,6 +25,8 @@ export interface PodContext extends ClusterNames {
   readonly sliceServices: readonly SliceService[];
   /** `namespace/name` of the policies attached by selector, in the order in which they are to be listed. */
   readonly policies: readonly string[];
+  /** Where traffic to the pod's own addresses is sent first. */
+  readonly waypoint?: istio.workload.GatewayAddress.$Properties | undefined;
 }
 
 export interface SliceService {
@@ -63,6 +65,7 @@ export function podWorkload(pod: PodFacts, context: PodContext): Workload | unde
     status: pod.healthy ? WorkloadStatus.HEALTHY : WorkloadStatus.UNHEALTHY,
     clusterId,
     ...locality(node),
+    ...(context.waypoint === undefined ? {} : { waypoint: context.waypoint }),
     networkMode: pod.hostNetwork ? NetworkMode.HOST_NETWORK : NetworkMode.STANDARD,
   };
 }

@@ -1,6 +1,6 @@
 import { Annotation, Label, Redirection } from '@weft/api';
 import type { Labels } from '@weft/collections';
-import type { EndpointSlice, Namespace, Node, Pod, Service } from '@weft/kubernetes';
+import type { Condition, EndpointSlice, Namespace, Node, Pod, Service } from '@weft/kubernetes';
 
 /**
  * What the mesh needs of a Kubernetes object, and no more: a cluster's pods are most of our memory, and what isn't
@@ -48,6 +48,8 @@ export interface ServiceFacts {
   readonly trafficDistribution: string | undefined;
   readonly trafficDistributionAnnotation: string | undefined;
   readonly publishNotReadyAddresses: boolean;
+  /** As read back from status, to see whether ours has to be written. */
+  readonly conditions: readonly Condition[];
 }
 
 export interface EndpointFacts {
@@ -115,7 +117,7 @@ function namedPorts({ spec }: Pod): Record<string, number> {
 }
 
 /** Undefined for ExternalName, which has neither an address nor endpoints of its own. */
-export function serviceFacts({ metadata, spec = {} }: Service): ServiceFacts | undefined {
+export function serviceFacts({ metadata, spec = {}, status }: Service): ServiceFacts | undefined {
   if (spec.type === 'ExternalName') return undefined;
   const ips = spec.clusterIPs ?? (spec.clusterIP === undefined ? [] : [spec.clusterIP]);
   return {
@@ -137,6 +139,7 @@ export function serviceFacts({ metadata, spec = {} }: Service): ServiceFacts | u
     trafficDistribution: spec.trafficDistribution,
     trafficDistributionAnnotation: metadata.annotations?.[Annotation.trafficDistribution],
     publishNotReadyAddresses: spec.publishNotReadyAddresses ?? false,
+    conditions: status?.conditions ?? [],
   };
 }
 

@@ -1,6 +1,6 @@
 import type { Condition, KubernetesObject, UntypedObject } from '@weft/kubernetes';
 
-/** AuthorizationPolicy and PeerAuthentication as users write them (security.istio.io/v1). */
+/** AuthorizationPolicy, PeerAuthentication and RequestAuthentication as users write them (security.istio.io/v1). */
 
 export interface PolicySelector {
   readonly matchLabels?: Readonly<Record<string, string>>;
@@ -72,6 +72,26 @@ export interface PeerAuthenticationSpec {
   readonly selector?: PolicySelector;
   readonly mtls?: { readonly mode?: MtlsMode };
   readonly portLevelMtls?: Readonly<Record<string, { readonly mode?: MtlsMode }>>;
+}
+
+export interface JwtRule {
+  readonly issuer?: string;
+  readonly audiences?: Strings;
+  readonly jwks?: string;
+  readonly jwksUri?: string;
+  readonly fromHeaders?: readonly { readonly name: string; readonly prefix?: string }[];
+  readonly fromParams?: Strings;
+  readonly fromCookies?: Strings;
+  readonly forwardOriginalToken?: boolean;
+  readonly outputPayloadToHeader?: string;
+  readonly outputClaimToHeaders?: readonly { readonly header: string; readonly claim: string }[];
+}
+
+export interface RequestAuthenticationSpec {
+  readonly selector?: PolicySelector;
+  readonly targetRef?: TargetReference;
+  readonly targetRefs?: readonly TargetReference[];
+  readonly jwtRules?: readonly JwtRule[];
 }
 
 /** An object of ours by its parts; the CRD's schema has vouched for the shape of `spec`. */

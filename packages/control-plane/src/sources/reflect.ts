@@ -1,4 +1,4 @@
-import { MESH_CONFIGMAP } from '@weft/api';
+import { Label, MANAGED_BY_MESH, MESH_CONFIGMAP } from '@weft/api';
 import type { Graph, SourceCollection } from '@weft/collections';
 import {
   type KubernetesClient,
@@ -9,6 +9,7 @@ import {
 } from '@weft/kubernetes';
 import type { Counter, Logger } from '@weft/telemetry';
 import { endpointSliceFacts, namespaceFacts, nodeFacts, podFacts, serviceFacts } from './facts.ts';
+import { gatewayClassFacts, gatewayFacts, grpcRouteFacts, httpRouteFacts } from './gateway-objects.ts';
 import { policyObject } from './policy-objects.ts';
 import { MESH_KEY, type Sources } from './sources.ts';
 
@@ -35,7 +36,11 @@ export async function reflectCluster(options: ReflectOptions): Promise<void> {
     type: ResourceType<T>,
     source: Pick<SourceCollection<F>, 'set' | 'delete'>,
     facts: (object: T, key: string) => F | undefined,
-    selection: { readonly namespace?: string; readonly fieldSelector?: string } = {},
+    selection: {
+      readonly namespace?: string;
+      readonly fieldSelector?: string;
+      readonly labelSelector?: string;
+    } = {},
   ): void => {
     const complete = new Promise<void>((resolve, reject) => {
       if (signal.aborted) return reject(new Error('stopped'));
@@ -71,6 +76,14 @@ export async function reflectCluster(options: ReflectOptions): Promise<void> {
   reflect(resources.serviceAccounts, sources.serviceAccounts, () => true as const);
   reflect(resources.authorizationPolicies, sources.authorizationPolicies, policyObject);
   reflect(resources.peerAuthentications, sources.peerAuthentications, policyObject);
+  reflect(resources.requestAuthentications, sources.requestAuthentications, policyObject);
+  reflect(resources.gateways, sources.gateways, gatewayFacts);
+  reflect(resources.gatewayClasses, sources.gatewayClasses, gatewayClassFacts);
+  reflect(resources.httpRoutes, sources.httpRoutes, httpRouteFacts);
+  reflect(resources.grpcRoutes, sources.grpcRoutes, grpcRouteFacts);
+  reflect(resources.deployments, sources.managedDeployments, ({ metadata }) => metadata.generation ?? 0, {
+    labelSelector: `${Label.gatewayManaged}=${MANAGED_BY_MESH}`,
+  });
 
   const configMapName = meshConfigMapName(revision);
   const setMeshConfig = (key: string, text: string): void => {

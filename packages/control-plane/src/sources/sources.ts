@@ -1,6 +1,12 @@
 import type { Graph, SourceCollection } from '@weft/collections';
 import type { EndpointSliceFacts, NamespaceFacts, NodeFacts, PodFacts, ServiceFacts } from './facts.ts';
-import type { AuthorizationPolicySpec, PeerAuthenticationSpec, PolicyObject } from './policy-objects.ts';
+import type { GatewayClassFacts, GatewayFacts, GrpcRouteFacts, HttpRouteFacts } from './gateway-objects.ts';
+import type {
+  AuthorizationPolicySpec,
+  PeerAuthenticationSpec,
+  PolicyObject,
+  RequestAuthenticationSpec,
+} from './policy-objects.ts';
 
 /** Where facts about the cluster enter the graph. Keys are `namespace/name`, or the name of what has no namespace. */
 export interface Sources {
@@ -12,6 +18,13 @@ export interface Sources {
   readonly serviceAccounts: SourceCollection<true>;
   readonly authorizationPolicies: SourceCollection<PolicyObject<AuthorizationPolicySpec>>;
   readonly peerAuthentications: SourceCollection<PolicyObject<PeerAuthenticationSpec>>;
+  readonly requestAuthentications: SourceCollection<PolicyObject<RequestAuthenticationSpec>>;
+  readonly gateways: SourceCollection<GatewayFacts>;
+  readonly gatewayClasses: SourceCollection<GatewayClassFacts>;
+  readonly httpRoutes: SourceCollection<HttpRouteFacts>;
+  readonly grpcRoutes: SourceCollection<GrpcRouteFacts>;
+  /** Deployments that the mesh made for Gateways: the value changes with their specification. */
+  readonly managedDeployments: SourceCollection<number>;
   /** Key {@link MESH_KEY}: the text of the mesh configuration, empty when there is none. */
   readonly meshConfig: SourceCollection<string>;
 }
@@ -28,6 +41,12 @@ export function createSources(graph: Graph): Sources {
     serviceAccounts: graph.source('serviceAccounts'),
     authorizationPolicies: graph.source('authorizationPolicies'),
     peerAuthentications: graph.source('peerAuthentications'),
+    requestAuthentications: graph.source('requestAuthentications'),
+    gateways: graph.source('gateways'),
+    gatewayClasses: graph.source('gatewayClasses'),
+    httpRoutes: graph.source('httpRoutes'),
+    grpcRoutes: graph.source('grpcRoutes'),
+    managedDeployments: graph.source('managedDeployments'),
     meshConfig: graph.source('meshConfig'),
   };
 }

@@ -77,6 +77,16 @@ export const controlPlaneErrors = {
     title: 'Derived configuration could not be computed; the last good one stays in force',
     next: 'Correct the object that the message names; for meshSettings that is the ConfigMap istio.',
   },
+  WEFT1831: {
+    layer: 'gateway',
+    title: 'An object of a waypoint could not be applied',
+    next: 'Read the cause: an object of the same name may not be ours, or istiod may not write it. It is tried again.',
+  },
+  WEFT1832: {
+    layer: 'gateway',
+    title: 'The GatewayClass of waypoints could not be created',
+    next: 'Check that the Gateway API CRDs are installed (chart base) and that istiod may create gatewayclasses.',
+  },
   WEFT1840: {
     layer: 'status',
     title: 'A status condition could not be written',

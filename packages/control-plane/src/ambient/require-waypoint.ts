@@ -1,0 +1,82 @@
+import { DerivedPolicy, Label } from '@weft/api';
+import { istio } from '@weft/api/workload';
+import type { Labels } from '@weft/collections';
+import type { TargetReference } from '../sources/policy-objects.ts';
+
+/**
+ * "Whatever reaches this Service's target ports came through its waypoint": where Istio's data plane silently bypasses
+ * a waypoint that is missing, not ready, or not asked, a Service with this requirement is unreachable instead.
+ */
+
+/** For Services about which no label speaks. `asked`: all that use a waypoint; `policy`: those with an L7 policy. */
+export type RequireWaypointDefault = 'never' | 'policy' | 'asked';
+
+export interface RequirementContext {
+  readonly labels: Labels;
+  readonly namespaceLabels: Labels;
+  /** A `use-waypoint` label applies to the Service. */
+  readonly asksForWaypoint: boolean;
+  /** A policy that only a waypoint can enforce names the Service. */
+  readonly isTargeted: boolean;
+  readonly meshDefault: RequireWaypointDefault;
+}
+
+export function requiresWaypoint(context: RequirementContext): boolean {
+  const { labels, namespaceLabels, asksForWaypoint, isTargeted, meshDefault } = context;
+  const said = labels[Label.requireWaypoint] ?? namespaceLabels[Label.requireWaypoint];
+  if (said === 'true') return true;
+  if (said === 'false' || meshDefault === 'never') return false;
+  return isTargeted || (meshDefault === 'asked' && asksForWaypoint);
+}
+
+/** `namespace/name` of the Services that a policy's `targetRefs` name; each in the policy's own namespace. */
+export function targetedServices(
+  namespace: string,
+  spec: { readonly targetRef?: TargetReference; readonly targetRefs?: readonly TargetReference[] },
+): string[] {
+  return targetsOf(spec).flatMap(({ group = '', kind, name }) =>
+    kind === 'Service' && (group === '' || group === 'core') ? [`${namespace}/${name}`] : [],
+  );
+}
+
+export function targetsOf(spec: {
+  readonly targetRef?: TargetReference;
+  readonly targetRefs?: readonly TargetReference[];
+}): readonly TargetReference[] {
+  return spec.targetRef === undefined ? (spec.targetRefs ?? []) : [spec.targetRef];
+}
+
+/** A name under no domain that can exist: clients that are sent there are refused. */
+export function unresolvableWaypoint(namespace: string): string {
+  return `no-waypoint.${namespace}.weft.invalid`;
+}
+
+export function requireWaypointPolicyName(namespace: string, service: string): string {
+  return `${namespace}/${DerivedPolicy.requireWaypointPrefix}${service}`;
+}
+
+/**
+ * Denies everybody but the waypoint. Clients without any identity aren't the waypoint either, so they are denied, too.
+ * @param principals of the waypoint, without scheme; none denies everybody
+ */
+export function requireWaypointPolicy(service: {
+  readonly namespace: string;
+  readonly name: string;
+  readonly principals: readonly string[];
+  readonly targetPorts: readonly number[];
+}): istio.security.Authorization.$Shape {
+  const { Action, Scope } = istio.security;
+  const destinationPorts = [...new Set(service.targetPorts)].sort((a, b) => a - b);
+  const notPrincipals = service.principals.map((exact) => ({ exact }));
+  return {
+    namespace: service.namespace,
+    name: `${DerivedPolicy.requireWaypointPrefix}${service.name}`,
+    scope: Scope.WORKLOAD_SELECTOR,
+    action: Action.DENY,
+    // Without a port the match would mean every port; without a rule the policy never applies.
+    rules:
+      destinationPorts.length === 0
+        ? []
+        : [{ clauses: [{ matches: [{ notPrincipals, destinationPorts }] }] }],
+  };
+}

@@ -1,0 +1,147 @@
+import { Label, Port, REQUIRE_WAYPOINT_EXTENSION } from '@weft/api';
+import { istio } from '@weft/api/workload';
+import type { NamespaceFacts, ServiceFacts } from '../sources/facts.ts';
+import { addressBytes } from './addresses.ts';
+import { type RequireWaypointDefault, requiresWaypoint, unresolvableWaypoint } from './require-waypoint.ts';
+import { serviceHostname } from './services.ts';
+import {
+  type WaypointBinding,
+  type WaypointLookup,
+  type WaypointReference,
+  bindWaypoint,
+} from './waypoint-binding.ts';
+import type { Waypoint } from './waypoints.ts';
+
+type GatewayAddress = istio.workload.GatewayAddress.$Properties;
+
+/** Which waypoint serves a Service, and whether it may be reached without. */
+export interface ServiceWaypoint {
+  readonly binding: WaypointBinding;
+  readonly required: boolean;
+  /** Ingress gateways use the waypoint, too. */
+  readonly ingress: boolean;
+}
+
+export interface ServiceWaypointContext extends WaypointLookup {
+  readonly namespace: NamespaceFacts | undefined;
+  readonly isTargeted: boolean;
+  readonly requireByDefault: RequireWaypointDefault;
+}
+
+export function serviceWaypoint(service: ServiceFacts, context: ServiceWaypointContext): ServiceWaypoint {
+  const { namespace, labels } = service;
+  // A waypoint in front of a waypoint would never end.
+  if (labels[Label.gatewayManaged] !== undefined) {
+    return { binding: { kind: 'unasked' }, required: false, ingress: false };
+  }
+  const namespaceLabels = context.namespace?.labels ?? {};
+  const binding = bindWaypoint({ kind: 'service', namespace, labels, namespaceLabels }, context);
+  const required = requiresWaypoint({
+    labels,
+    namespaceLabels,
+    asksForWaypoint: binding.kind !== 'unasked',
+    isTargeted: context.isTargeted,
+    meshDefault: context.requireByDefault,
+  });
+  const ingress = labels[Label.ingressUseWaypoint] ?? namespaceLabels[Label.ingressUseWaypoint];
+  return { binding, required, ingress: ingress === 'true' };
+}
+
+export interface WaypointAddressContext {
+  readonly network: string;
+  readonly clusterDomain: string;
+}
+
+/** The fields of a workload API Service that speak of waypoints. */
+export function waypointFields(
+  { namespace }: ServiceFacts,
+  { binding, required, ingress }: ServiceWaypoint,
+  context: WaypointAddressContext,
+): Pick<istio.workload.Service.$Properties, 'waypoint' | 'ingressUseWaypoint' | 'extensions'> {
+  const waypoint = required
+    ? requiredAddress(namespace, binding, context)
+    : binding.kind === 'bound'
+      ? waypointAddress(binding.waypoint, context)
+      : undefined;
+  return {
+    ...(waypoint === undefined ? {} : { waypoint }),
+    ...(waypoint === undefined || !ingress ? {} : { ingressUseWaypoint: true }),
+    ...(required ? { extensions: [{ name: REQUIRE_WAYPOINT_EXTENSION }] } : {}),
+  };
+}
+
+/** Undefined while it has no address, so that nobody is sent there. */
+export function waypointAddress(
+  { namespace, address }: Waypoint,
+  { network }: Pick<WaypointAddressContext, 'network'>,
+): GatewayAddress | undefined {
+  if (address?.kind === 'hostname') {
+    return { hostname: { namespace, hostname: address.hostname }, hboneMtlsPort: Port.hbone };
+  }
+  const bytes = address === undefined ? undefined : addressBytes(address.ip);
+  return bytes === undefined
+    ? undefined
+    : { address: { network, address: bytes }, hboneMtlsPort: Port.hbone };
+}
+
+/** By name, and so stable: a client that can't resolve it refuses the connection instead of going around it. */
+function requiredAddress(
+  serviceNamespace: string,
+  binding: WaypointBinding,
+  { clusterDomain }: WaypointAddressContext,
+): GatewayAddress {
+  const reference = requiredReference(binding);
+  if (reference === undefined) {
+    const hostname = unresolvableWaypoint(serviceNamespace);
+    return { hostname: { namespace: serviceNamespace, hostname }, hboneMtlsPort: Port.hbone };
+  }
+  const { namespace, name } = reference;
+  // A waypoint that announces another name is known by that one only.
+  const announced = binding.kind === 'bound' ? binding.waypoint.address : undefined;
+  const hostname =
+    announced?.kind === 'hostname' ? announced.hostname : serviceHostname(name, namespace, clusterDomain);
+  return { hostname: { namespace, hostname }, hboneMtlsPort: Port.hbone };
+}
+
+/** The waypoint that has to be there; undefined where there can't be one that would take the traffic. */
+function requiredReference(
+  binding: WaypointBinding,
+): Pick<WaypointReference, 'namespace' | 'name'> | undefined {
+  switch (binding.kind) {
+    case 'unasked':
+      return undefined;
+    case 'bound':
+      return binding.waypoint;
+    case 'refused':
+      return binding.reason === 'WaypointIsNotReady' ? binding.reference : undefined;
+  }
+}
+
+/**
+ * Who may deliver to a Service that requires its waypoint: principals without scheme, sorted.
+ * @param accountsOf service accounts of the pods of a Gateway that the mesh didn't deploy, by `namespace/name`
+ */
+export function waypointPrincipals(
+  binding: WaypointBinding,
+  context: {
+    readonly trustDomain: string;
+    readonly waypoint: WaypointLookup['waypoint'];
+    readonly accountsOf: (key: string) => readonly string[];
+  },
+): string[] {
+  const reference = requiredReference(binding);
+  if (reference === undefined) return [];
+  const { namespace, name } = reference;
+  const key = `${namespace}/${name}`;
+  const waypoint = binding.kind === 'bound' ? binding.waypoint : context.waypoint(key);
+  // A Gateway that isn't there yet is going to be deployed under its own name.
+  const accounts =
+    waypoint === undefined
+      ? [name]
+      : waypoint.serviceAccount === undefined
+        ? context.accountsOf(key)
+        : [waypoint.serviceAccount];
+  return [...new Set(accounts)]
+    .sort()
+    .map((account) => `${context.trustDomain}/ns/${namespace}/sa/${account}`);
+}

@@ -1,0 +1,185 @@
+import { Label } from '@weft/api';
+import { type Collection, type Graph, type Index, labelKeys } from '@weft/collections';
+import type { PodFacts, ServiceFacts } from '../sources/facts.ts';
+import type { AnyRouteFacts, RouteFilter } from '../sources/gateway-objects.ts';
+import { MESH_KEY, type Sources } from '../sources/sources.ts';
+import type { Mesh } from './mesh.ts';
+import { type RequireWaypointDefault, requireWaypointPolicy, targetedServices } from './require-waypoint.ts';
+import { type EncodedResource, authorizationResource, sameResource } from './resources.ts';
+import { type ServiceEndpoint, serviceEndpoints } from './service-endpoints.ts';
+import { type ServiceWaypoint, serviceWaypoint, waypointPrincipals } from './service-waypoint.ts';
+import { serviceHostname } from './services.ts';
+import { type Waypoint, waypointOf } from './waypoints.ts';
+import { type ClusterNames, type SliceService, podWorkload, sliceWorkloads } from './workloads.ts';
+
+/** Who uses which waypoint. */
+export interface WaypointGraph {
+  readonly waypoints: Collection<Waypoint>;
+  /** By `namespace/name` of the Service. */
+  readonly serviceWaypoints: Collection<ServiceWaypoint>;
+  /** Pods of Gateways, by `namespace/name` of the Gateway. */
+  readonly podsByGateway: Index<PodFacts>;
+  /** Services whose endpoints an L7 proxy, or the policy that requires one, has to know. */
+  readonly proxiedServices: Collection<true>;
+}
+
+export function createWaypointGraph(
+  graph: Graph,
+  sources: Sources,
+  options: { readonly requireByDefault: RequireWaypointDefault },
+): WaypointGraph {
+  const waypoints = graph.map('waypoints', {
+    from: sources.gateways,
+    uses: { classes: sources.gatewayClasses },
+    transform: (gateway, fetch) => waypointOf(gateway, fetch.classes.get(gateway.spec.gatewayClassName)),
+  });
+  const authorizations = sources.authorizationPolicies.index('service', ({ namespace, spec }) =>
+    spec.action === 'AUDIT' ? [] : targetedServices(namespace, spec),
+  );
+  const authentications = sources.requestAuthentications.index('service', ({ namespace, spec }) =>
+    targetedServices(namespace, spec),
+  );
+  const serviceWaypoints = graph.map('serviceWaypoints', {
+    from: sources.services,
+    uses: { namespaces: sources.namespaces, waypoints, authorizations, authentications },
+    transform: (service, fetch, key) =>
+      serviceWaypoint(service, {
+        namespace: fetch.namespaces.get(service.namespace),
+        waypoint: (at) => fetch.waypoints.get(at),
+        isTargeted:
+          fetch.authorizations.lookup(key).length > 0 || fetch.authentications.lookup(key).length > 0,
+        requireByDefault: options.requireByDefault,
+      }),
+  });
+  const httpBackends = sources.httpRoutes.index('backend', backendServices);
+  const grpcBackends = sources.grpcRoutes.index('backend', backendServices);
+  const proxiedServices = graph.map('proxiedServices', {
+    from: sources.services,
+    uses: { serviceWaypoints, httpBackends, grpcBackends },
+    transform: (_service, fetch, key): true | undefined => {
+      const waypoint = fetch.serviceWaypoints.get(key);
+      const isProxied =
+        waypoint?.required === true ||
+        waypoint?.binding.kind === 'bound' ||
+        fetch.httpBackends.lookup(key).length > 0 ||
+        fetch.grpcBackends.lookup(key).length > 0;
+      return isProxied || undefined;
+    },
+  });
+  const podsByGateway = sources.pods.index('gateway', ({ namespace, labels }: PodFacts) => {
+    const gateway = labels[Label.gatewayName];
+    return gateway === undefined ? [] : [`${namespace}/${gateway}`];
+  });
+  return { waypoints, serviceWaypoints, podsByGateway, proxiedServices };
+}
+
+/** `namespace/name` of every Service that a route sends requests to, mirrored ones included. */
+function backendServices(route: AnyRouteFacts): string[] {
+  const keys = new Set<string>();
+  for (const { backendRefs = [], filters = [] } of route.rules) {
+    const mirrors = filters.flatMap(({ requestMirror }: RouteFilter) => requestMirror?.backendRef ?? []);
+    for (const { group = '', kind = 'Service', namespace = route.namespace, name } of [
+      ...backendRefs,
+      ...mirrors,
+    ]) {
+      if (kind === 'Service' && (group === '' || group === 'core')) keys.add(`${namespace}/${name}`);
+    }
+  }
+  return [...keys];
+}
+
+export interface ServiceEndpointOptions extends ClusterNames {
+  readonly mesh: Collection<Mesh>;
+  readonly defaultMesh: Mesh;
+  readonly servicesBySelector: Index<ServiceFacts>;
+  readonly slicesByPod: Index<SliceService>;
+}
+
+/** Workloads of proxied Services, by `namespace/hostname`. */
+export function createServiceEndpoints(
+  graph: Graph,
+  sources: Sources,
+  { proxiedServices }: WaypointGraph,
+  options: ServiceEndpointOptions,
+): Index<ServiceEndpoint> {
+  const { mesh, defaultMesh, servicesBySelector, slicesByPod, clusterId, clusterDomain } = options;
+  const names = { clusterId, clusterDomain };
+  const ofPods = graph.flatMap('podEndpoints', {
+    from: sources.pods,
+    uses: { mesh, nodes: sources.nodes, servicesBySelector, slicesByPod, proxiedServices },
+    transform: (pod, fetch, key) => {
+      const isProxied = ({ namespace, name }: ServiceFacts): boolean =>
+        fetch.proxiedServices.get(`${namespace}/${name}`) === true;
+      const services = labelKeys(pod.namespace, pod.labels)
+        .flatMap((at) => fetch.servicesBySelector.lookup(at))
+        .filter(isProxied);
+      const sliceServices = fetch.slicesByPod.lookup(key).filter(({ service }) => isProxied(service));
+      if (services.length === 0 && sliceServices.length === 0) return [];
+      const workload = podWorkload(pod, {
+        ...names,
+        mesh: fetch.mesh.get(MESH_KEY) ?? defaultMesh,
+        node: pod.nodeName === '' ? undefined : fetch.nodes.get(pod.nodeName),
+        services,
+        sliceServices,
+        policies: [],
+      });
+      return workload === undefined ? [] : serviceEndpoints(workload);
+    },
+  });
+  const ofSlices = graph.flatMap('sliceEndpoints', {
+    from: sources.endpointSlices,
+    uses: { mesh, services: sources.services, proxiedServices },
+    transform: (slice, fetch) => {
+      const key = `${slice.namespace}/${slice.serviceName}`;
+      const service = fetch.proxiedServices.get(key) === true ? fetch.services.get(key) : undefined;
+      if (service === undefined) return [];
+      const context = { ...names, mesh: fetch.mesh.get(MESH_KEY) ?? defaultMesh };
+      return sliceWorkloads(slice, service, context).flatMap(serviceEndpoints);
+    },
+  });
+  return graph
+    .join('serviceEndpoints', [ofPods, ofSlices])
+    .index('service', ({ service }: ServiceEndpoint) => [service]);
+}
+
+/** The policies that make Services unreachable but through their waypoints. */
+export function createRequirementPolicies(
+  graph: Graph,
+  sources: Sources,
+  { waypoints, serviceWaypoints, podsByGateway }: WaypointGraph,
+  options: {
+    readonly mesh: Collection<Mesh>;
+    readonly defaultMesh: Mesh;
+    readonly clusterDomain: string;
+    readonly endpointsByService: Index<ServiceEndpoint>;
+  },
+): Collection<EncodedResource> {
+  const { mesh, defaultMesh, clusterDomain, endpointsByService } = options;
+  return graph.flatMap('requirementPolicies', {
+    from: sources.services,
+    uses: { mesh, waypoints, serviceWaypoints, podsByGateway, endpointsByService },
+    equal: sameResource,
+    transform: (service, fetch, key) => {
+      const waypoint = fetch.serviceWaypoints.get(key);
+      if (waypoint?.required !== true) return [];
+      const { namespace, name, ports } = service;
+      const principals = waypointPrincipals(waypoint.binding, {
+        trustDomain: (fetch.mesh.get(MESH_KEY) ?? defaultMesh).trustDomain,
+        waypoint: (at) => fetch.waypoints.get(at),
+        accountsOf: (at) => fetch.podsByGateway.lookup(at).map(({ serviceAccount }) => serviceAccount),
+      });
+      // Named ports are numbers in the pods, and may be another one in each.
+      const declared = ports.flatMap(({ targetPort }) =>
+        typeof targetPort === 'number' ? [targetPort] : [],
+      );
+      const actual = fetch.endpointsByService
+        .lookup(`${namespace}/${serviceHostname(name, namespace, clusterDomain)}`)
+        .flatMap((endpoint) => endpoint.ports.map(({ targetPort }) => targetPort));
+      const targetPorts = [...declared, ...actual];
+      const resource = authorizationResource(
+        requireWaypointPolicy({ namespace, name, principals, targetPorts }),
+      );
+      return [[resource.name, resource]];
+    },
+  });
+}

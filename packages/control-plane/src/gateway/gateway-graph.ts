@@ -1,0 +1,81 @@
+import { GatewayController } from '@weft/api';
+import type { Collection, Graph, Index } from '@weft/collections';
+import type { Mesh } from '../ambient/mesh.ts';
+import { isManaged, waypointResourceName } from '../ambient/waypoints.ts';
+import type { PodFacts } from '../sources/facts.ts';
+import type { GatewayFacts } from '../sources/gateway-objects.ts';
+import { MESH_KEY, type Sources } from '../sources/sources.ts';
+import { type WantedGatewayStatus, waypointStatus } from './gateway-status.ts';
+import { type DesiredObject, type WaypointTemplate, waypointObjects } from './waypoint-deployment.ts';
+
+/** What the leader writes for waypoint Gateways, by the Gateways' keys. */
+export interface GatewayGraph {
+  readonly statuses: Collection<WantedGatewayStatus>;
+  readonly deployments: Collection<readonly DesiredObject[]>;
+}
+
+export function createGatewayGraph(
+  graph: Graph,
+  sources: Sources,
+  options: {
+    readonly mesh: Collection<Mesh>;
+    readonly defaultMesh: Mesh;
+    readonly podsByGateway: Index<PodFacts>;
+    readonly template: Omit<WaypointTemplate, 'network' | 'trustDomain'>;
+  },
+): GatewayGraph {
+  const { mesh, defaultMesh, podsByGateway, template } = options;
+  const { clusterDomain } = template;
+  const waypointGateways = graph.map('waypointGateways', {
+    from: sources.gateways,
+    uses: { classes: sources.gatewayClasses },
+    transform: (gateway, fetch) =>
+      isOurs(gateway, template.revision) &&
+      fetch.classes.get(gateway.spec.gatewayClassName)?.controllerName === GatewayController.waypoint
+        ? gateway
+        : undefined,
+  });
+  const statuses = graph.map('gatewayStatuses', {
+    from: waypointGateways,
+    uses: { services: sources.services, podsByGateway },
+    transform: (gateway, fetch, key) => {
+      const serviceKey = isManaged(gateway)
+        ? `${gateway.namespace}/${waypointResourceName(gateway)}`
+        : declaredService(gateway, clusterDomain);
+      const ready = fetch.podsByGateway.lookup(key).filter(({ healthy }) => healthy);
+      return waypointStatus(gateway, {
+        service: serviceKey === undefined ? undefined : fetch.services.get(serviceKey),
+        readyPods: ready.length,
+        clusterDomain,
+      });
+    },
+  });
+  const deployments = graph.map('gatewayDeployments', {
+    from: waypointGateways,
+    uses: { mesh },
+    transform: (gateway, fetch) => {
+      if (!isManaged(gateway)) return undefined;
+      const { network, trustDomain } = fetch.mesh.get(MESH_KEY) ?? defaultMesh;
+      return waypointObjects(gateway, { ...template, network, trustDomain });
+    },
+  });
+  return { statuses, deployments };
+}
+
+/** Another revision's Gateways are deployed, and reported on, by that revision. */
+function isOurs({ labels }: GatewayFacts, revision: string): boolean {
+  const wanted = labels['istio.io/rev'] || 'default';
+  return wanted === (revision || 'default');
+}
+
+/** `namespace/name` of the Service by which a user says that the waypoint is reached. */
+function declaredService({ spec }: GatewayFacts, clusterDomain: string): string | undefined {
+  const hostname = spec.addresses?.find(({ type }) => type === 'Hostname')?.value ?? '';
+  const suffix = `.svc.${clusterDomain}`;
+  const [name, namespace, ...rest] = hostname.endsWith(suffix)
+    ? hostname.slice(0, -suffix.length).split('.')
+    : [];
+  return name === undefined || namespace === undefined || rest.length > 0
+    ? undefined
+    : `${namespace}/${name}`;
+}

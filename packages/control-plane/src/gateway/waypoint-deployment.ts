@@ -1,0 +1,273 @@
+import {
+  Annotation,
+  GatewayClass,
+  Label,
+  MANAGED_BY_MESH,
+  Path,
+  Port,
+  ROOT_CERT_CONFIGMAP,
+  TOKEN_AUDIENCE,
+} from '@weft/api';
+import {
+  type KubernetesObject,
+  type ObjectMeta,
+  type PodController,
+  type ResourceType,
+  type Service,
+  type ServiceAccount,
+  resources,
+} from '@weft/kubernetes';
+import { waypointResourceName, waypointServiceAccount } from '../ambient/waypoints.ts';
+import type { GatewayFacts } from '../sources/gateway-objects.ts';
+
+/** What every waypoint of a mesh has in common. */
+export interface WaypointTemplate {
+  readonly image: string;
+  readonly systemNamespace: string;
+  readonly revision: string;
+  readonly clusterId: string;
+  readonly clusterDomain: string;
+  readonly network: string;
+  readonly trustDomain: string;
+}
+
+export interface DesiredObject {
+  readonly type: ResourceType;
+  readonly object: KubernetesObject;
+}
+
+const PROXY_USER = 1337;
+const TOKEN_LIFETIME_SECONDS = 43_200;
+const READINESS_PATH = '/healthz/ready';
+const ENVOY_STATS_PORT = 15_090;
+
+/** The objects that a waypoint Gateway stands for, as they are to be applied. */
+export function waypointObjects(gateway: GatewayFacts, template: WaypointTemplate): DesiredObject[] {
+  const { serviceAccount, service, deployment } = render(gateway, template);
+  return [
+    { type: resources.serviceAccounts, object: serviceAccount },
+    { type: resources.services, object: service },
+    { type: resources.deployments, object: deployment },
+  ];
+}
+
+function render(
+  gateway: GatewayFacts,
+  template: WaypointTemplate,
+): { serviceAccount: ServiceAccount; service: Service; deployment: PodController } {
+  const name = waypointResourceName(gateway);
+  const account = waypointServiceAccount(gateway);
+  const meta = (objectName: string, annotations: Readonly<Record<string, string>> = {}): ObjectMeta => ({
+    name: objectName,
+    namespace: gateway.namespace,
+    labels: { ...propagated(gateway, 'labels'), ...ownLabels(gateway) },
+    annotations: { ...propagated(gateway, 'annotations'), ...annotations },
+    ownerReferences: [
+      { apiVersion: 'gateway.networking.k8s.io/v1', kind: 'Gateway', name: gateway.name, uid: gateway.uid },
+    ],
+  });
+  const selector = { [Label.gatewayName]: gateway.name };
+  return {
+    serviceAccount: { apiVersion: 'v1', kind: 'ServiceAccount', metadata: meta(account) },
+    service: {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: meta(name, { [Annotation.trafficDistribution]: 'PreferClose' }),
+      spec: {
+        type: serviceType(gateway),
+        ipFamilyPolicy: 'PreferDualStack',
+        selector,
+        ports: [
+          { name: 'status-port', port: Port.readiness, protocol: 'TCP', appProtocol: 'tcp' },
+          { name: 'mesh', port: Port.hbone, protocol: 'TCP', appProtocol: 'hbone' },
+        ],
+      },
+    },
+    deployment: {
+      apiVersion: 'apps/v1',
+      kind: 'Deployment',
+      metadata: meta(name),
+      // Without `replicas`: that field is the user's, or an autoscaler's.
+      spec: {
+        selector: { matchLabels: selector },
+        template: {
+          metadata: {
+            labels: {
+              ...propagated(gateway, 'labels'),
+              ...ownLabels(gateway),
+              [Label.canonicalName]: name,
+              [Label.canonicalRevision]: 'latest',
+              [Label.dataplaneMode]: 'none',
+              'sidecar.istio.io/inject': 'false',
+            },
+            annotations: {
+              ...propagated(gateway, 'annotations'),
+              'istio.io/rev': template.revision,
+              'prometheus.io/path': '/stats/prometheus',
+              'prometheus.io/port': String(Port.stats),
+              'prometheus.io/scrape': 'true',
+            },
+          },
+          spec: podSpec(gateway, { name, account }, template),
+        },
+      },
+    },
+  };
+}
+
+function ownLabels({ name }: GatewayFacts): Record<string, string> {
+  return {
+    [Label.gatewayName]: name,
+    [Label.gatewayClassName]: GatewayClass.waypoint,
+    [Label.gatewayManaged]: MANAGED_BY_MESH,
+  };
+}
+
+/** `spec.infrastructure` if it says anything, else the Gateway's own; never what the Gateway API reserves. */
+function propagated(gateway: GatewayFacts, field: 'labels' | 'annotations'): Record<string, string> {
+  const { infrastructure } = gateway.spec;
+  const from =
+    infrastructure?.labels === undefined && infrastructure?.annotations === undefined
+      ? gateway[field]
+      : (infrastructure[field] ?? {});
+  return Object.fromEntries(
+    Object.entries(from).filter(
+      ([key]) =>
+        !key.startsWith('gateway.networking.k8s.io/') &&
+        !key.startsWith('gateway.istio.io/') &&
+        !key.startsWith('kubectl.kubernetes.io/'),
+    ),
+  );
+}
+
+function serviceType(gateway: GatewayFacts): 'ClusterIP' | 'NodePort' | 'LoadBalancer' {
+  const type = gateway.annotations[Annotation.gatewayServiceType];
+  return type === 'NodePort' || type === 'LoadBalancer' ? type : 'ClusterIP';
+}
+
+function podSpec(
+  gateway: GatewayFacts,
+  { name, account }: { readonly name: string; readonly account: string },
+  template: WaypointTemplate,
+): NonNullable<NonNullable<PodController['spec']>['template']['spec']> {
+  const { systemNamespace, revision, clusterDomain } = template;
+  const suffix = revision === '' || revision === 'default' ? '' : `-${revision}`;
+  const controlPlane = `istiod${suffix}.${systemNamespace}.svc:${Port.xds}`;
+  const field = (variable: string, fieldPath: string) => ({
+    name: variable,
+    valueFrom: { fieldRef: { fieldPath } },
+  });
+  const owner = `kubernetes://apis/apps/v1/namespaces/${gateway.namespace}/deployments/${name}`;
+  return {
+    serviceAccountName: account,
+    terminationGracePeriodSeconds: 30,
+    securityContext: { sysctls: [{ name: 'net.ipv4.ip_unprivileged_port_start', value: '0' }] },
+    containers: [
+      {
+        name: 'istio-proxy',
+        image: template.image,
+        args: [
+          'proxy',
+          'waypoint',
+          '--domain',
+          `$(POD_NAMESPACE).svc.${clusterDomain}`,
+          '--serviceCluster',
+          `${account}.$(POD_NAMESPACE)`,
+          '--proxyLogLevel',
+          'warning',
+          '--proxyComponentLogLevel',
+          'misc:error',
+          '--log_output_level',
+          'default:info',
+        ],
+        ports: [
+          { name: 'metrics', containerPort: Port.stats, protocol: 'TCP' },
+          { name: 'status-port', containerPort: Port.readiness, protocol: 'TCP' },
+          { name: 'http-envoy-prom', containerPort: ENVOY_STATS_PORT, protocol: 'TCP' },
+        ],
+        startupProbe: {
+          httpGet: { path: READINESS_PATH, port: Port.readiness },
+          periodSeconds: 1,
+          timeoutSeconds: 1,
+          failureThreshold: 30,
+        },
+        readinessProbe: {
+          httpGet: { path: READINESS_PATH, port: Port.readiness },
+          periodSeconds: 15,
+          timeoutSeconds: 1,
+          failureThreshold: 4,
+        },
+        env: [
+          { name: 'CA_ADDR', value: controlPlane },
+          { name: 'PILOT_CERT_PROVIDER', value: 'istiod' },
+          field('POD_NAME', 'metadata.name'),
+          field('POD_NAMESPACE', 'metadata.namespace'),
+          field('INSTANCE_IP', 'status.podIP'),
+          field('SERVICE_ACCOUNT', 'spec.serviceAccountName'),
+          field('HOST_IP', 'status.hostIP'),
+          { name: 'ISTIO_CPU_LIMIT', valueFrom: { resourceFieldRef: { resource: 'limits.cpu' } } },
+          { name: 'GOMEMLIMIT', valueFrom: { resourceFieldRef: { resource: 'limits.memory' } } },
+          { name: 'PROXY_CONFIG', value: JSON.stringify({ discoveryAddress: controlPlane }) },
+          { name: 'TRUST_DOMAIN', value: template.trustDomain },
+          field('ISTIO_META_SERVICE_ACCOUNT', 'spec.serviceAccountName'),
+          field('ISTIO_META_NODE_NAME', 'spec.nodeName'),
+          { name: 'ISTIO_META_CLUSTER_ID', value: template.clusterId },
+          { name: 'ISTIO_META_NETWORK', value: template.network },
+          { name: 'ISTIO_META_INTERCEPTION_MODE', value: 'REDIRECT' },
+          { name: 'ISTIO_META_WORKLOAD_NAME', value: name },
+          { name: 'ISTIO_META_OWNER', value: owner },
+          { name: 'ISTIO_META_MESH_ID', value: template.trustDomain },
+        ],
+        resources: { requests: { cpu: '100m', memory: '128Mi' }, limits: { cpu: '2', memory: '1Gi' } },
+        securityContext: {
+          allowPrivilegeEscalation: false,
+          capabilities: { drop: ['ALL'] },
+          privileged: false,
+          readOnlyRootFilesystem: true,
+          runAsGroup: PROXY_USER,
+          runAsNonRoot: true,
+          runAsUser: PROXY_USER,
+        },
+        volumeMounts: [
+          { name: 'istiod-ca-cert', mountPath: directory(Path.rootCert) },
+          { name: 'istio-token', mountPath: directory(Path.token) },
+          { name: 'istio-envoy', mountPath: '/etc/istio/proxy' },
+          { name: 'istio-data', mountPath: '/var/lib/istio/data' },
+          { name: 'istio-podinfo', mountPath: '/etc/istio/pod' },
+        ],
+      },
+    ],
+    volumes: [
+      { name: 'istiod-ca-cert', configMap: { name: ROOT_CERT_CONFIGMAP } },
+      {
+        name: 'istio-token',
+        projected: {
+          sources: [
+            {
+              serviceAccountToken: {
+                audience: TOKEN_AUDIENCE,
+                expirationSeconds: TOKEN_LIFETIME_SECONDS,
+                path: 'istio-token',
+              },
+            },
+          ],
+        },
+      },
+      { name: 'istio-envoy', emptyDir: { medium: 'Memory' } },
+      { name: 'istio-data', emptyDir: {} },
+      {
+        name: 'istio-podinfo',
+        downwardAPI: {
+          items: [
+            { path: 'labels', fieldRef: { fieldPath: 'metadata.labels' } },
+            { path: 'annotations', fieldRef: { fieldPath: 'metadata.annotations' } },
+          ],
+        },
+      },
+    ],
+  };
+}
+
+function directory(file: string): string {
+  return file.slice(0, file.lastIndexOf('/'));
+}
