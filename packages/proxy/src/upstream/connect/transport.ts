@@ -1,0 +1,122 @@
+import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { Clock } from '@weft/telemetry';
+import type {
+  ByteStream,
+  FilterState,
+  InternalListeners,
+  Metadata,
+  SocketAddress,
+} from '../../engine/types.ts';
+import { createConnectionInfo } from '../../network/connection-info.ts';
+import { localAddressOf } from '../../network/socket-address.ts';
+import { SocketStream } from '../../network/socket-stream.ts';
+import { StreamDuplex } from '../../network/stream-duplex.ts';
+import type { Host } from '../host.ts';
+import type { UpstreamTls } from '../tls/upstream-tls.ts';
+import { ConnectError } from './connect-error.ts';
+import { connectTcp } from './tcp.ts';
+import { connectTls, type TlsFailureStat, type TlsHandshake } from './tls-connect.ts';
+
+export interface ConnectPlan {
+  readonly host: Host;
+  /** Undefined: bytes as they are. */
+  readonly tls: { readonly context: UpstreamTls; readonly handshake: TlsHandshake } | undefined;
+  /** For hosts that are internal listeners: what travels along. */
+  readonly internal: { readonly filterState: FilterState; readonly metadata: Metadata };
+  readonly timeoutMs: number;
+  readonly keepaliveTimeS: number | undefined;
+}
+
+export interface ConnectEnvironment {
+  readonly clock: Clock;
+  readonly internalListeners: InternalListeners;
+  onTlsFailure(stat: TlsFailureStat): void;
+  onTlsHandshake(): void;
+}
+
+/** What an internal listener sees as its peer: nothing on the network. */
+const INTERNAL_CLIENT: SocketAddress = { kind: 'internal', listener: 'internal_client_address', endpointId: '' };
+
+/**
+ * One new connection to a host, with everything between the wire and its bytes: TCP or the pipe of an internal
+ * listener, then TLS. The deadline covers all of it.
+ *
+ * @throws ConnectError; the reason of `signal`
+ */
+export async function openTransport(
+  plan: ConnectPlan,
+  environment: ConnectEnvironment,
+  signal: AbortSignal,
+): Promise<ByteStream> {
+  const deadline = new AbortController();
+  const onAbort = (): void => deadline.abort(signal.reason);
+  if (signal.aborted) onAbort();
+  else signal.addEventListener('abort', onAbort, { once: true });
+  const cancelTimer = environment.clock.schedule(plan.timeoutMs, () =>
+    deadline.abort(new ConnectError('connect-timeout', 'connection timeout')),
+  );
+  try {
+    const { address } = plan.host;
+    return address.kind === 'internal'
+      ? await openInternal(plan, address, environment, deadline.signal)
+      : await openTcp(plan, environment, deadline.signal);
+  } finally {
+    cancelTimer();
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
+async function openTcp(
+  plan: ConnectPlan,
+  environment: ConnectEnvironment,
+  signal: AbortSignal,
+): Promise<ByteStream> {
+  const { host } = plan;
+  const addresses = [host.address, ...host.spec.additionalAddresses].filter((a) => a.kind === 'ip');
+  const socket = await connectTcp(addresses, { keepaliveTimeS: plan.keepaliveTimeS }, signal);
+  const info = createConnectionInfo({
+    remoteAddress: host.address,
+    localAddress: localAddressOf(socket),
+    startTimeMs: environment.clock.now(),
+  });
+  if (plan.tls === undefined) return new SocketStream(socket, info);
+  return secured(socket, info, plan.tls, environment, signal);
+}
+
+async function openInternal(
+  plan: ConnectPlan,
+  address: Extract<SocketAddress, { kind: 'internal' }>,
+  environment: ConnectEnvironment,
+  signal: AbortSignal,
+): Promise<ByteStream> {
+  if (signal.aborted) throw signal.reason;
+  const stream = environment.internalListeners.connect({
+    listener: address.listener,
+    endpointId: address.endpointId,
+    filterState: plan.internal.filterState,
+    dynamicMetadata: plan.internal.metadata,
+    remoteAddress: INTERNAL_CLIENT,
+  });
+  if (stream === undefined) {
+    throw new ConnectError('connect-failure', `no internal listener ${address.listener}`);
+  }
+  if (plan.tls === undefined) return stream;
+  return secured(new StreamDuplex(stream), stream.info, plan.tls, environment, signal);
+}
+
+async function secured(
+  transport: Duplex,
+  info: ByteStream['info'],
+  tls: NonNullable<ConnectPlan['tls']>,
+  environment: ConnectEnvironment,
+  signal: AbortSignal,
+): Promise<ByteStream> {
+  const { socket, info: tlsDetails } = await connectTls(transport, tls.context, tls.handshake, signal, (stat) =>
+    environment.onTlsFailure(stat),
+  );
+  environment.onTlsHandshake();
+  info.tls = tlsDetails;
+  info.transportProtocol = 'tls';
+  return new SocketStream(socket, info, transport instanceof Socket ? transport : undefined);
+}
