@@ -1,5 +1,12 @@
 import { HeaderMap, FilterState } from '../engine/types.ts';
-import type { ConnectionInfo, Engine, HttpStream, SocketAddress, StreamInfo, UpstreamFailure } from '../engine/types.ts';
+import type {
+  ConnectionInfo,
+  Engine,
+  HttpStream,
+  SocketAddress,
+  StreamInfo,
+  UpstreamFailure,
+} from '../engine/types.ts';
 
 /** Largest answer that is kept: a key set, a verdict. */
 export const MAX_FETCH_BYTES = 1024 * 1024;

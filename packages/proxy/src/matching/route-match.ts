@@ -49,7 +49,8 @@ function compilePathSpecifier(match: RouteMatch): (headers: HeaderMap) => boolea
   if (match.pathSpecifier === 'connectMatcher') return (headers) => headers.method === 'CONNECT';
   const matches = compilePath(match);
   // CONNECT has no path to match, and its target must never be taken for one.
-  return (headers) => headers.method !== 'CONNECT' && headers.path !== undefined && matches(pathOf(headers.path));
+  return (headers) =>
+    headers.method !== 'CONNECT' && headers.path !== undefined && matches(pathOf(headers.path));
 }
 
 function compilePath(match: RouteMatch): StringPredicate {
@@ -84,9 +85,11 @@ function compilePath(match: RouteMatch): StringPredicate {
 
 function compilePolicy(config: envoy.config.core.v3.TypedExtensionConfig.$Properties): StringPredicate {
   const any = google.protobuf.Any.create(config.typedConfig ?? {});
-  if (!any.type_url.endsWith(`/${URI_TEMPLATE}`)) invalid(`"${any.type_url}" is not supported`, 'typed_config');
-  const { pathTemplate } =
-    envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig.decode(any.value);
+  if (!any.type_url.endsWith(`/${URI_TEMPLATE}`))
+    invalid(`"${any.type_url}" is not supported`, 'typed_config');
+  const { pathTemplate } = envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig.decode(
+    any.value,
+  );
   const template = at('typed_config.path_template', () => compileUriTemplate(pathTemplate));
   return (path) => template.match(path) !== undefined;
 }

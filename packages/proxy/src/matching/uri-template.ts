@@ -88,7 +88,7 @@ function matchSegments(segments: readonly Segment[], path: string): ReadonlyMap<
     const text = path.slice(at, end);
     if (segment.kind === 'literal' ? text !== segment.text : text === '') return undefined;
     if (segment.kind === 'one' && segment.name !== undefined) variables.set(segment.name, text);
-    if ((slash < 0) !== (i === segments.length - 1)) return undefined;
+    if (slash < 0 !== (i === segments.length - 1)) return undefined;
     at = end + 1;
   }
   return variables;

@@ -1,6 +1,14 @@
 import type { StatCounter, StatGauge, StatHistogram, StatsScope } from '../engine/types.ts';
 import { Histogram } from './histogram.ts';
-import { childPrefix, join, rootPrefix, taggedName, type ScopePrefix, type Tags, type TagStyle } from './tags.ts';
+import {
+  childPrefix,
+  join,
+  rootPrefix,
+  taggedName,
+  type ScopePrefix,
+  type Tags,
+  type TagStyle,
+} from './tags.ts';
 
 /** Most statistics of one proxy; more work, but are neither kept nor exported (`stats.overflow` counts them). */
 export const MAX_STATISTICS = 100_000;

@@ -17,7 +17,10 @@ export function statsJson(statistics: Iterable<Statistic>): string {
     const { fullName: name, kind } = statistic;
     if (kind !== 'histogram') plain.push({ name, value: statistic.value.value });
     else {
-      const values = QUANTILES.map((q) => ({ interval: null, cumulative: statistic.value.quantile(q) ?? null }));
+      const values = QUANTILES.map((q) => ({
+        interval: null,
+        cumulative: statistic.value.quantile(q) ?? null,
+      }));
       computed.push({ name, values });
     }
   }
@@ -39,5 +42,7 @@ function statValue(statistic: Statistic): string {
   if (statistic.kind !== 'histogram') return String(statistic.value.value);
   const { value } = statistic;
   if (value.count === 0) return 'No recorded values';
-  return QUANTILES.map((q) => `P${q * 100}(nan,${Number((value.quantile(q) ?? 0).toPrecision(6))})`).join(' ');
+  return QUANTILES.map((q) => `P${q * 100}(nan,${Number((value.quantile(q) ?? 0).toPrecision(6))})`).join(
+    ' ',
+  );
 }

@@ -38,14 +38,20 @@ export const jwtAuthn: HttpFilterFactory = {
     const { PerRouteConfig } = envoy.extensions.filters.http.jwt_authn.v3;
     return compileMessage(PerRouteConfig, config, context, (message) => {
       if (message.disabled === true) return { kind: 'disabled' };
-      return { kind: 'requirement', name: message.requirementName ?? invalid('value is required', 'requirement_name') };
+      return {
+        kind: 'requirement',
+        name: message.requirementName ?? invalid('value is required', 'requirement_name'),
+      };
     });
   },
 };
 
 interface Compiled {
   readonly providers: readonly JwtProvider[];
-  verifierFor(headers: HeaderMap, route: RouteConfig | undefined): Verifier | 'unknown-requirement' | undefined;
+  verifierFor(
+    headers: HeaderMap,
+    route: RouteConfig | undefined,
+  ): Verifier | 'unknown-requirement' | undefined;
   readonly bypassCorsPreflight: boolean;
   readonly stripFailureResponse: boolean;
   readonly now: () => number;
@@ -83,7 +89,9 @@ function compileJwtAuthn(config: Config, context: CompileContext): CompiledHttpF
     }),
   );
   const { stats, clock, logger } = context.engine;
-  const scope = (context.statPrefix === undefined ? stats : stats.scope(context.statPrefix)).scope('jwt_authn');
+  const scope = (context.statPrefix === undefined ? stats : stats.scope(context.statPrefix)).scope(
+    'jwt_authn',
+  );
   const compiled: Compiled = {
     providers: [...providers.values()],
     verifierFor: (headers, route) => {
@@ -117,7 +125,8 @@ function jwksSource(
 ): JwksSource {
   const { localJwks, remoteJwks } = provider;
   if (localJwks) {
-    const text = localJwks.inlineString ?? (localJwks.inlineBytes && Buffer.from(localJwks.inlineBytes).toString());
+    const text =
+      localJwks.inlineString ?? (localJwks.inlineBytes && Buffer.from(localJwks.inlineBytes).toString());
     if (!text) return invalid('only inline sources are supported', 'local_jwks');
     try {
       return inlineJwks(parseJwks(text));
@@ -145,7 +154,11 @@ function jwksSource(
     onFetch: (outcome, error) => {
       counters.counter(outcome === 'success' ? 'jwks_fetch_success' : 'jwks_fetch_failed').add();
       if (outcome === 'failure') {
-        engine.logger.warn('JWKS fetch failed: its tokens are refused', { provider: name, uri, error: describeError(error) });
+        engine.logger.warn('JWKS fetch failed: its tokens are refused', {
+          provider: name,
+          uri,
+          error: describeError(error),
+        });
       }
     },
   });
@@ -172,7 +185,11 @@ class JwtAuthnFilter implements HttpFilter {
     const verify = compiled.verifierFor(headers, route);
     if (verify === undefined) return 'continue';
     if (verify === 'unknown-requirement') {
-      callbacks.sendLocalReply({ status: 403, body: 'Failed JWT authentication: wrong requirement_name', details: 'jwt_authn_access_denied' });
+      callbacks.sendLocalReply({
+        status: 403,
+        body: 'Failed JWT authentication: wrong requirement_name',
+        details: 'jwt_authn_access_denied',
+      });
       return 'stop';
     }
     void this.decide(verify, headers, callbacks);

@@ -21,7 +21,11 @@ export interface JwtProvider {
   readonly clearRouteCache: boolean;
   readonly failedStatusInMetadata: string;
   /** `audiences` replaces the provider's own list when given. */
-  verify(token: string, audiences: readonly string[] | undefined, nowMs: number): Promise<ParsedJwt | JwtFailure>;
+  verify(
+    token: string,
+    audiences: readonly string[] | undefined,
+    nowMs: number,
+  ): Promise<ParsedJwt | JwtFailure>;
   /** What a verified token does to the request: headers, and a Struct for dynamic metadata. */
   publish(jwt: ParsedJwt, headers: HeaderMap): MetadataStruct;
   close(): void;
@@ -37,7 +41,11 @@ export function compileProvider(name: string, config: Config, jwks: JwksSource):
   const ownAudiences = config.audiences ?? [];
   const locations = tokenLocations(config);
 
-  const checkClaims = (claims: MetadataStruct, audiences: readonly string[], nowMs: number): JwtFailure | 'ok' => {
+  const checkClaims = (
+    claims: MetadataStruct,
+    audiences: readonly string[],
+    nowMs: number,
+  ): JwtFailure | 'ok' => {
     const { iss, sub, exp, nbf, iat } = claims;
     if (issuer !== '' && iss !== issuer) return JwtFailure.issuer;
     if (subjects !== undefined && !(typeof sub === 'string' && subjects(sub))) return JwtFailure.subject;

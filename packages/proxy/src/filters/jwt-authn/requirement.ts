@@ -64,14 +64,19 @@ function providerVerifier(provider: JwtProvider, audiences?: readonly string[]):
   };
 }
 
-function compileAny(requirements: readonly Requirement[], providers: ReadonlyMap<string, JwtProvider>): Verifier {
+function compileAny(
+  requirements: readonly Requirement[],
+  providers: ReadonlyMap<string, JwtProvider>,
+): Verifier {
   if (requirements.length < 2) invalid('needs at least two requirements', 'requires_any.requirements');
   const bypasses = new Set(requirements.map((r) => r.requiresType));
   const verifiers = compileList('requires_any', requirements.filter(isProving), providers);
   // Of allow_missing alone there is nothing else to prove: any token there is must be good.
   if (verifiers.length === 0) {
     return compileRequirement(
-      bypasses.has('allowMissingOrFailed') ? { requiresType: 'allowMissingOrFailed', allowMissingOrFailed: {} } : { requiresType: 'allowMissing', allowMissing: {} },
+      bypasses.has('allowMissingOrFailed')
+        ? { requiresType: 'allowMissingOrFailed', allowMissingOrFailed: {} }
+        : { requiresType: 'allowMissing', allowMissing: {} },
       providers,
     );
   }
@@ -89,7 +94,10 @@ function compileAny(requirements: readonly Requirement[], providers: ReadonlyMap
   };
 }
 
-function compileAll(requirements: readonly Requirement[], providers: ReadonlyMap<string, JwtProvider>): Verifier {
+function compileAll(
+  requirements: readonly Requirement[],
+  providers: ReadonlyMap<string, JwtProvider>,
+): Verifier {
   if (requirements.length < 2) invalid('needs at least two requirements', 'requires_all.requirements');
   const verifiers = compileList('requires_all', requirements, providers);
   return async (headers, nowMs) => {
@@ -153,9 +161,7 @@ function compileList(
   requirements: readonly Requirement[],
   providers: ReadonlyMap<string, JwtProvider>,
 ): readonly Verifier[] {
-  return requirements.map((r, i) =>
-    at(`${path}.requirements[${i}]`, () => compileRequirement(r, providers)),
-  );
+  return requirements.map((r, i) => at(`${path}.requirements[${i}]`, () => compileRequirement(r, providers)));
 }
 
 function find(providers: ReadonlyMap<string, JwtProvider>, name: string | null | undefined): JwtProvider {

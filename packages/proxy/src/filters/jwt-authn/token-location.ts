@@ -19,7 +19,9 @@ export function tokenLocations(provider: Provider): readonly TokenLocation[] {
     ...(fromParams ?? []).map(paramLocation),
     ...(fromCookies ?? []).map(cookieLocation),
   ];
-  return locations.length > 0 ? locations : [headerLocation('authorization', 'Bearer '), paramLocation('access_token')];
+  return locations.length > 0
+    ? locations
+    : [headerLocation('authorization', 'Bearer '), paramLocation('access_token')];
 }
 
 function headerLocation(name: string, prefix: string): TokenLocation {

@@ -56,7 +56,14 @@ export function parseJwt(text: string): ParsedJwt | JwtFailure {
   const claims = parseObject(payloadBytes);
   if (claims === undefined || !wellTyped(claims)) return JwtFailure.payloadJson;
   if (decode(signature) === undefined) return JwtFailure.signatureEncoding;
-  return { text, algorithm: alg, header, claims, payload, ...(typeof kid === 'string' ? { keyId: kid } : {}) };
+  return {
+    text,
+    algorithm: alg,
+    header,
+    claims,
+    payload,
+    ...(typeof kid === 'string' ? { keyId: kid } : {}),
+  };
 }
 
 export function audiencesOf(claims: MetadataStruct): readonly string[] {

@@ -30,7 +30,9 @@ export const httpRbac: HttpFilterFactory = {
   },
   compileRoute(config, context): RbacRules {
     const { RBACPerRoute } = envoy.extensions.filters.http.rbac.v3;
-    return compileMessage(RBACPerRoute, config, context, ({ rbac }) => at('rbac', () => compileRules(rbac ?? {})));
+    return compileMessage(RBACPerRoute, config, context, ({ rbac }) =>
+      at('rbac', () => compileRules(rbac ?? {})),
+    );
   },
 };
 

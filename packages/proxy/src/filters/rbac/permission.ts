@@ -40,8 +40,7 @@ export function compilePermission(permission: Permission): StreamPredicate {
       return at('uri_template', () => uriTemplatePredicate(permission.uriTemplate ?? {}));
     case 'destinationIp': {
       const matches = at('destination_ip', () => compileCidr(permission.destinationIp ?? {}));
-      return ({ connection }) =>
-        connection.localAddress.kind === 'ip' && matches(connection.localAddress.ip);
+      return ({ connection }) => connection.localAddress.kind === 'ip' && matches(connection.localAddress.ip);
     }
     case 'destinationPort': {
       const { destinationPort } = permission;
@@ -83,22 +82,31 @@ export function urlPathPredicate(config: envoy.type.matcher.v3.PathMatcher.$Prop
   return ({ requestHeaders }) => requestHeaders?.path !== undefined && matches(requestHeaders.path);
 }
 
-export function metadataPredicate(config: envoy.type.matcher.v3.MetadataMatcher.$Properties): StreamPredicate {
+export function metadataPredicate(
+  config: envoy.type.matcher.v3.MetadataMatcher.$Properties,
+): StreamPredicate {
   const matches = at('metadata', () => compileMetadataMatcher(config));
   return ({ dynamicMetadata }) => matches((namespace) => dynamicMetadata.get(namespace));
 }
 
-function uriTemplatePredicate(config: envoy.config.core.v3.TypedExtensionConfig.$Properties): StreamPredicate {
+function uriTemplatePredicate(
+  config: envoy.config.core.v3.TypedExtensionConfig.$Properties,
+): StreamPredicate {
   const any = google.protobuf.Any.create(config.typedConfig ?? {});
-  if (!any.type_url.endsWith(`/${URI_TEMPLATE}`)) invalid(`"${any.type_url}" is not supported`, 'typed_config');
-  const { pathTemplate } =
-    envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig.decode(any.value);
+  if (!any.type_url.endsWith(`/${URI_TEMPLATE}`))
+    invalid(`"${any.type_url}" is not supported`, 'typed_config');
+  const { pathTemplate } = envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig.decode(
+    any.value,
+  );
   const template = at('typed_config.path_template', () => compileUriTemplate(pathTemplate));
   return ({ requestHeaders }) =>
     requestHeaders?.path !== undefined && template.match(pathOf(requestHeaders.path)) !== undefined;
 }
 
-function compileAll(path: string, rules: readonly Permission[] | null | undefined): readonly StreamPredicate[] {
+function compileAll(
+  path: string,
+  rules: readonly Permission[] | null | undefined,
+): readonly StreamPredicate[] {
   if (rules === null || rules === undefined || rules.length === 0) invalid('must not be empty', path);
   return rules.map((rule, i) => at(`${path}[${i}]`, () => compilePermission(rule)));
 }

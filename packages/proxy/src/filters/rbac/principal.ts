@@ -90,7 +90,9 @@ function addressPredicate(
  * restored stands for it: `ipBlocks` would otherwise never match on a waypoint.
  */
 function directRemoteAddress({ connection }: StreamInfo): SocketAddress {
-  return connection.directRemoteAddress.kind === 'ip' ? connection.directRemoteAddress : connection.remoteAddress;
+  return connection.directRemoteAddress.kind === 'ip'
+    ? connection.directRemoteAddress
+    : connection.remoteAddress;
 }
 
 function compileAll(path: string, ids: readonly Principal[] | null | undefined): readonly StreamPredicate[] {
