@@ -1,0 +1,412 @@
+import { type ByteStream, HeaderMap } from '../../engine/types.ts';
+import type {
+  HttpClientCodec,
+  HttpClientEvents,
+  HttpCodecOptions,
+  HttpStream,
+  HttpStreamEvents,
+  ResetReason,
+} from '../codec.ts';
+import { Http1Error } from './error.ts';
+import { type BodyFraming, frameFields } from './framing.ts';
+import { parseFields, parseStatusLine } from './head.ts';
+import { Http1Parser, type ParserSink } from './parser.ts';
+import { Http1Writer, safeValue, type SendFraming } from './writer.ts';
+
+const DEFAULT_BUFFER_LIMIT_BYTES = 1024 * 1024;
+/** Interim responses before the final one. */
+const MAX_INTERIM = 16;
+const EMPTY = Buffer.alloc(0);
+
+interface Head {
+  readonly headers: HeaderMap;
+  readonly keepAlive: boolean;
+}
+
+/** One HTTP/1 connection to a server: one request at a time. */
+class Http1ClientCodec implements HttpClientCodec, ParserSink {
+  readonly protocol = 'HTTP/1.1';
+  readonly maxConcurrentStreams = 1;
+  readonly writer: Http1Writer;
+  readonly properCase: boolean;
+  private readonly transport: ByteStream;
+  private readonly events: HttpClientEvents;
+  private readonly options: HttpCodecOptions;
+  private readonly parser: Http1Parser;
+  private stream: Http1ClientStream | undefined;
+  private head: Head | undefined;
+  private interim = 0;
+  private draining = false;
+  private closing = false;
+  private error: Error | undefined;
+  private protocolError: string | undefined;
+
+  constructor(transport: ByteStream, events: HttpClientEvents, options: HttpCodecOptions) {
+    this.transport = transport;
+    this.events = events;
+    this.options = options;
+    this.properCase = options.headerKeyFormat === 'proper-case';
+    this.writer = new Http1Writer(transport, options.bufferLimitBytes ?? DEFAULT_BUFFER_LIMIT_BYTES);
+    this.writer.onRoom = () => this.stream?.events.onDrain();
+    this.parser = new Http1Parser(
+      { maxHeadBytes: (options.maxHeadersKb ?? 60) * 1024, maxFields: options.maxHeaders ?? 100 },
+      this,
+    );
+    transport.onData = (chunk) => this.receive(chunk);
+    transport.onDrain = () => this.writer.drained();
+    transport.onEnd = () => this.onTransportEnd();
+    transport.onClose = (error) => this.onTransportClose(error);
+    transport.resume();
+  }
+
+  get activeStreams(): number {
+    return this.stream === undefined ? 0 : 1;
+  }
+
+  get canOpen(): boolean {
+    return this.usable && this.stream === undefined;
+  }
+
+  get usable(): boolean {
+    return !this.closing && !this.draining;
+  }
+
+  openStream(events: HttpStreamEvents): HttpStream | undefined {
+    if (!this.canOpen) return undefined;
+    this.interim = 0;
+    this.stream = new Http1ClientStream(this, events);
+    return this.stream;
+  }
+
+  drain(): void {
+    if (this.draining) return;
+    this.draining = true;
+    this.events.onDraining();
+    if (this.stream === undefined) this.close();
+  }
+
+  close(error?: Error): void {
+    if (this.closing) return;
+    this.error ??= error;
+    this.closing = true;
+    this.writer.flush();
+    this.loseStream('connection-termination');
+    this.transport.close();
+  }
+
+  onHead(text: string): BodyFraming {
+    const { stream } = this;
+    if (stream === undefined) throw new Http1Error('http1.codec_error');
+    const lineEnd = text.indexOf('\n');
+    const line = parseStatusLine(text.slice(0, lineEnd).replace(/\r$/, ''));
+    const framed = frameFields(parseFields(text, lineEnd + 1, this.options.maxHeaders ?? 100), {
+      minor: line.minor,
+      allowChunkedLength: this.options.allowChunkedLength ?? false,
+    });
+    const { status } = line;
+    const headers = new HeaderMap(framed.fields);
+    headers.status = status;
+    const tunnel = (stream.method === 'CONNECT' && status >= 200 && status < 300) || status === 101;
+    if (status === 101) {
+      if (stream.upgrade === undefined) throw new Http1Error('http1.codec_error');
+      headers.protocol = framed.upgrade ?? stream.upgrade;
+    }
+    const keepAlive =
+      line.minor === 0 ? framed.connection.has('keep-alive') : !framed.connection.has('close');
+    this.head = { headers, keepAlive };
+    if (tunnel) {
+      stream.tunnel = true;
+      return { kind: 'close' };
+    }
+    // RFC 9112 §6.3
+    if (status < 200 || status === 204 || status === 304 || stream.method === 'HEAD') return { kind: 'none' };
+    return framed.framing ?? { kind: 'close' };
+  }
+
+  onStart(complete: boolean): void {
+    const { stream, head } = this;
+    if (stream === undefined || head === undefined) return;
+    const status = head.headers.status ?? 0;
+    if (status < 200 && status !== 101) {
+      if (++this.interim > MAX_INTERIM) throw new Http1Error('http1.codec_error');
+      stream.events.onInformational?.(head.headers);
+      this.parser.next();
+      return;
+    }
+    if (complete) this.responseEnded(stream, () => stream.events.onHeaders(head.headers, true));
+    else stream.events.onHeaders(head.headers, false);
+  }
+
+  onBody(piece: Buffer, last: boolean): void {
+    const { stream } = this;
+    if (stream === undefined) return;
+    if (last) this.responseEnded(stream, () => stream.events.onData(piece, true));
+    else stream.events.onData(piece, false);
+  }
+
+  onEnd(trailers: string[]): void {
+    const { stream } = this;
+    if (stream === undefined) return;
+    this.responseEnded(stream, () => {
+      if (trailers.length === 0) stream.events.onData(EMPTY, true);
+      else stream.events.onTrailers(new HeaderMap(frameFields(trailers, TRAILERS).fields));
+    });
+  }
+
+  /** The request was given up: this connection is of no use any more. */
+  abandon(stream: Http1ClientStream): void {
+    if (this.stream !== stream) return;
+    this.stream = undefined;
+    if (this.closing) return;
+    this.closing = true;
+    if (stream.started) this.transport.reset();
+    else this.transport.close();
+  }
+
+  /** A stream that was given up before it sent anything: the connection is as good as before. */
+  release(stream: Http1ClientStream): void {
+    if (this.stream !== stream) return;
+    this.stream = undefined;
+    if (this.draining) this.close();
+    else this.events.onCapacity();
+  }
+
+  endTransport(): void {
+    this.writer.flush();
+    this.transport.end();
+  }
+
+  pauseReading(): void {
+    this.parser.pause();
+    this.transport.pause();
+  }
+
+  resumeReading(): void {
+    this.transport.resume();
+    this.guard(() => this.parser.resume());
+  }
+
+  private receive(chunk: Buffer): void {
+    if (this.closing) return;
+    if (this.stream === undefined) {
+      // Nobody asked: what follows could be taken for the answer to the next request.
+      this.close(new Error('unsolicited bytes'));
+      return;
+    }
+    this.guard(() => this.parser.receive(chunk));
+  }
+
+  private guard(work: () => void): void {
+    if (this.closing) return;
+    try {
+      work();
+    } catch (error) {
+      if (!(error instanceof Http1Error)) throw error;
+      this.protocolError = error.details;
+      this.error ??= error;
+      this.closing = true;
+      this.loseStream('protocol-error', error.details);
+      this.transport.reset();
+    }
+  }
+
+  /** The response is complete: the connection becomes free before its last event is delivered. */
+  private responseEnded(stream: Http1ClientStream, deliver: () => void): void {
+    const reusable = this.head?.keepAlive === true && stream.requestEnded && this.parser.heldBytes === 0;
+    this.stream = undefined;
+    this.head = undefined;
+    stream.gone = true;
+    if (stream.paused) this.transport.resume();
+    if (!reusable || this.draining) {
+      deliver();
+      this.draining = true;
+      this.events.onDraining();
+      this.close();
+      return;
+    }
+    deliver();
+    if (this.closing) return;
+    this.parser.next();
+    this.events.onCapacity();
+  }
+
+  private onTransportEnd(): void {
+    const { stream } = this;
+    if (stream !== undefined && this.parser.untilClose) {
+      if (stream.tunnel) {
+        stream.peerEnded = true;
+        stream.events.onData(EMPTY, true);
+        if (stream.requestEnded) this.finishTunnel(stream);
+        return;
+      }
+      this.responseEnded(stream, () => stream.events.onData(EMPTY, true));
+      return;
+    }
+    this.closeTruncated();
+  }
+
+  finishTunnel(stream: Http1ClientStream): void {
+    if (this.stream !== stream) return;
+    this.stream = undefined;
+    stream.gone = true;
+    this.close();
+  }
+
+  private closeTruncated(): void {
+    // Bytes of a message without its end: RFC 9112 §8 calls it incomplete, whatever was delivered of it.
+    const begun = this.head !== undefined && this.stream !== undefined;
+    if (begun) this.protocolError = 'http1.incomplete_message';
+    this.loseStream(begun ? 'protocol-error' : 'connection-termination');
+    this.close();
+  }
+
+  private onTransportClose(error: Error | undefined): void {
+    this.error ??= error;
+    if (!this.closing && error === undefined && this.head !== undefined) this.closeTruncated();
+    this.closing = true;
+    this.loseStream('connection-termination');
+    this.events.onClose({
+      ...(this.protocolError === undefined ? {} : { protocolError: this.protocolError }),
+      ...(this.error === undefined ? {} : { error: this.error }),
+    });
+  }
+
+  private loseStream(reason: ResetReason, details?: string): void {
+    const { stream } = this;
+    if (stream === undefined) return;
+    this.stream = undefined;
+    stream.gone = true;
+    stream.events.onReset(reason, details);
+  }
+}
+
+const TRAILERS = { minor: 1, allowChunkedLength: true } as const;
+
+/** One request and its response. */
+class Http1ClientStream implements HttpStream {
+  readonly events: HttpStreamEvents;
+  method = 'GET';
+  upgrade: string | undefined;
+  started = false;
+  requestEnded = false;
+  tunnel = false;
+  peerEnded = false;
+  gone = false;
+  paused = false;
+  private readonly codec: Http1ClientCodec;
+  private framing: SendFraming = { kind: 'none' };
+
+  constructor(codec: Http1ClientCodec, events: HttpStreamEvents) {
+    this.codec = codec;
+    this.events = events;
+  }
+
+  get writableLength(): number {
+    return this.codec.writer.bufferedBytes;
+  }
+
+  sendHeaders(headers: HeaderMap, endStream: boolean): void {
+    if (this.gone || this.started) return;
+    this.started = true;
+    this.method = headers.method ?? 'GET';
+    this.upgrade = headers.protocol;
+    const host = safeValue(headers.authority ?? '');
+    let extra = '';
+    if (this.method === 'CONNECT' || this.upgrade !== undefined) {
+      headers.delete('content-length');
+      this.framing = { kind: 'close' };
+      if (this.upgrade !== undefined) {
+        extra = `connection: upgrade\r\nupgrade: ${safeValue(this.upgrade)}\r\n`;
+      }
+    } else if (endStream) {
+      // RFC 9110 §8.6: a method that expects a body says that there is none.
+      headers.delete('content-length');
+      if (bodyMethods.has(this.method)) extra = 'content-length: 0\r\n';
+    } else {
+      const length = headers.get('content-length');
+      if (length !== undefined && /^\d{1,15}$/.test(length)) {
+        this.framing = { kind: 'length', left: Number(length) };
+      } else {
+        headers.delete('content-length');
+        this.framing = { kind: 'chunked' };
+        extra = 'transfer-encoding: chunked\r\n';
+      }
+    }
+    const target = this.method === 'CONNECT' ? host : (headers.path ?? '/');
+    this.codec.writer.head(
+      `${this.method} ${target.replace(/[^!-~\x80-\xff]/g, '')} HTTP/1.1\r\nhost: ${host}`,
+      headers,
+      extra,
+      this.codec.properCase,
+    );
+    if (endStream) this.finish();
+  }
+
+  sendInformational(): void {
+    // Requests have none.
+  }
+
+  sendData(chunk: Buffer, endStream: boolean): boolean {
+    if (this.gone || this.requestEnded || !this.started) return true;
+    const { framing } = this;
+    if (framing.kind === 'length') {
+      const fit = chunk.length > framing.left ? chunk.subarray(0, framing.left) : chunk;
+      framing.left -= fit.length;
+      this.codec.writer.body(fit, framing);
+    } else if (framing.kind !== 'none') this.codec.writer.body(chunk, framing);
+    if (endStream) {
+      if (framing.kind === 'chunked') this.codec.writer.lastChunk();
+      this.finish();
+      return true;
+    }
+    return this.codec.writer.hasRoom;
+  }
+
+  sendTrailers(trailers: HeaderMap): void {
+    if (this.gone || this.requestEnded || !this.started) return;
+    if (this.framing.kind === 'chunked') this.codec.writer.lastChunk(trailers);
+    this.finish();
+  }
+
+  reset(_reason: ResetReason): void {
+    if (this.gone) return;
+    this.gone = true;
+    if (this.started) this.codec.abandon(this);
+    else this.codec.release(this);
+  }
+
+  pauseReading(): void {
+    if (this.gone || this.paused) return;
+    this.paused = true;
+    this.codec.pauseReading();
+  }
+
+  resumeReading(): void {
+    if (this.gone || !this.paused) return;
+    this.paused = false;
+    this.codec.resumeReading();
+  }
+
+  private finish(): void {
+    if (this.framing.kind === 'length' && this.framing.left > 0) {
+      // Less than announced: the server would wait for the rest.
+      this.gone = true;
+      this.codec.abandon(this);
+      return;
+    }
+    this.requestEnded = true;
+    if (!this.tunnel) return;
+    if (this.peerEnded) this.codec.finishTunnel(this);
+    else this.codec.endTransport();
+  }
+}
+
+const bodyMethods: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH']);
+
+export function createHttp1ClientCodec(
+  connection: ByteStream,
+  events: HttpClientEvents,
+  options: HttpCodecOptions = {},
+): HttpClientCodec {
+  return new Http1ClientCodec(connection, events, options);
+}

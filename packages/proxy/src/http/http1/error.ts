@@ -1,0 +1,17 @@
+/** A violation of HTTP/1 by the peer. Thrown inside the codec only. */
+export class Http1Error extends Error {
+  readonly status: 400 | 426 | 431 | 501;
+  /** Response code details. */
+  readonly details: string;
+
+  constructor(details: string, status: 400 | 426 | 431 | 501 = 400) {
+    super(details);
+    this.name = 'Http1Error';
+    this.details = details;
+    this.status = status;
+  }
+}
+
+export function codecError(): Http1Error {
+  return new Http1Error('http1.codec_error');
+}

@@ -1,0 +1,450 @@
+import { type ByteStream, HeaderMap } from '../../engine/types.ts';
+import type {
+  BadRequest,
+  HttpCodecOptions,
+  HttpProtocol,
+  HttpServerCodec,
+  HttpServerEvents,
+  HttpServerStream,
+  HttpStreamEvents,
+  ResetReason,
+} from '../codec.ts';
+import { Http1Error } from './error.ts';
+import { type BodyFraming, frameFields, NO_BODY } from './framing.ts';
+import { checkHost, parseFields, parseRequestLine, parseTarget } from './head.ts';
+import { Http1Parser, type ParserSink } from './parser.ts';
+import { forbiddenTrailers, Http1Writer, type SendFraming, statusText } from './writer.ts';
+
+const DEFAULT_BUFFER_LIMIT_BYTES = 1024 * 1024;
+/** Bytes of following requests (or of an upgrade's protocol) that are taken before the transport is paused. */
+const MAX_HELD_BYTES = 16 * 1024;
+const EMPTY = Buffer.alloc(0);
+
+interface Request {
+  readonly headers: HeaderMap;
+  readonly framing: BodyFraming;
+  readonly protocol: HttpProtocol;
+  readonly keepAlive: boolean;
+}
+
+/**
+ * One HTTP/1 connection of a client. Requests are served one after the other (RFC 9112 §9.3.2): the parser stands still
+ * between the end of a request and the end of its response.
+ */
+class Http1ServerCodec implements HttpServerCodec, ParserSink {
+  readonly protocol = 'HTTP/1.1';
+  readonly writer: Http1Writer;
+  readonly properCase: boolean;
+  private readonly transport: ByteStream;
+  private readonly events: HttpServerEvents;
+  private readonly options: HttpCodecOptions;
+  private readonly parser: Http1Parser;
+  private request: Request | undefined;
+  private stream: Http1ServerStream | undefined;
+  private draining = false;
+  private closing = false;
+  private protocolError: string | undefined;
+
+  constructor(transport: ByteStream, events: HttpServerEvents, options: HttpCodecOptions) {
+    this.transport = transport;
+    this.events = events;
+    this.options = options;
+    this.properCase = options.headerKeyFormat === 'proper-case';
+    this.writer = new Http1Writer(transport, options.bufferLimitBytes ?? DEFAULT_BUFFER_LIMIT_BYTES);
+    this.writer.onRoom = () => this.stream?.receiver?.onDrain();
+    this.parser = new Http1Parser(
+      { maxHeadBytes: (options.maxHeadersKb ?? 60) * 1024, maxFields: options.maxHeaders ?? 100 },
+      this,
+    );
+    transport.onData = (chunk) => this.read(() => this.parser.receive(chunk));
+    transport.onDrain = () => this.writer.drained();
+    transport.onEnd = () => this.onTransportEnd();
+    transport.onClose = (error) => this.onTransportClose(error);
+    transport.resume();
+  }
+
+  get activeStreams(): number {
+    return this.stream === undefined ? 0 : 1;
+  }
+
+  /** The next response must say `connection: close`. */
+  get lastResponse(): boolean {
+    return this.draining || this.request?.keepAlive !== true;
+  }
+
+  drain(): void {
+    this.draining = true;
+    if (this.stream === undefined && !this.parser.inMessage) this.close();
+  }
+
+  close(): void {
+    if (this.closing) return;
+    this.closing = true;
+    this.loseStream('connection-termination');
+    this.writer.flush();
+    this.transport.close();
+  }
+
+  onHead(text: string): BodyFraming {
+    const lineEnd = text.indexOf('\n');
+    const line = parseRequestLine(text.slice(0, lineEnd).replace(/\r$/, ''));
+    if (line.minor === 0 && this.options.acceptHttp10 !== true) throw new Http1Error('low_version', 426);
+    const raw = parseFields(text, lineEnd + 1, this.options.maxHeaders ?? 100);
+    this.checkUnderscores(raw);
+    const framed = frameFields(raw, {
+      minor: line.minor,
+      allowChunkedLength: this.options.allowChunkedLength ?? false,
+    });
+    // RFC 9112 §3.2: more than one is an error. Envoy joins them, and may route the result.
+    if (framed.host.length > 1) throw new Http1Error('http1.codec_error');
+    const host = framed.host[0];
+    if (host !== undefined) checkHost(host);
+    const target = parseTarget(line.method, line.target);
+    const headers = new HeaderMap(framed.fields);
+    headers.method = line.method;
+    headers.authority = host ?? (line.minor === 0 ? this.options.defaultHostForHttp10 : undefined);
+    if (target.form !== 'origin') headers.authority = target.authority;
+    if (target.form === 'absolute') headers.scheme = target.scheme;
+    if (target.form !== 'authority') headers.path = target.path;
+    let framing = framed.framing ?? NO_BODY;
+    // An upgrade with a body is served without upgrading (RFC 9110 §7.8 lets a server do so).
+    const bodiless = framing.kind === 'none' || (framing.kind === 'length' && framing.bytes === 0);
+    if (bodiless && framed.upgrade !== undefined) headers.protocol = framed.upgrade;
+    if (headers.protocol !== undefined || line.method === 'CONNECT') {
+      if (!bodiless) throw new Http1Error('http1.codec_error');
+      headers.delete('content-length');
+      framing = { kind: 'held' };
+    }
+    this.request = {
+      headers,
+      framing,
+      protocol: line.minor === 0 ? 'HTTP/1.0' : 'HTTP/1.1',
+      keepAlive: line.minor === 0 ? framed.connection.has('keep-alive') : !framed.connection.has('close'),
+    };
+    return framing;
+  }
+
+  onStart(complete: boolean): void {
+    const { request } = this;
+    if (request === undefined) return;
+    const stream = new Http1ServerStream(this, request);
+    stream.requestEnded = complete;
+    this.stream = stream;
+    this.events.onActiveStreams(1);
+    if (request.headers.authority === undefined) {
+      const details = 'missing_host_header';
+      this.events.onBadRequest(stream, { status: 400, details, headers: request.headers });
+      return;
+    }
+    stream.receiver = this.events.onStream(stream);
+    stream.receiver.onHeaders(request.headers, complete);
+  }
+
+  onBody(piece: Buffer, last: boolean): void {
+    if (last && this.stream !== undefined) this.stream.requestEnded = true;
+    this.stream?.receiver?.onData(piece, last);
+  }
+
+  onEnd(trailers: string[]): void {
+    const { stream } = this;
+    if (stream === undefined) return;
+    stream.requestEnded = true;
+    const kept = this.options.enableTrailers === false ? [] : withoutForbidden(trailers);
+    if (kept.length === 0) stream.receiver?.onData(EMPTY, true);
+    else stream.receiver?.onTrailers(new HeaderMap(kept));
+  }
+
+  /** The response is complete. */
+  responseEnded(stream: Http1ServerStream, keepAlive: boolean): void {
+    if (this.stream !== stream) return;
+    this.stream = undefined;
+    this.request = undefined;
+    this.events.onActiveStreams(0);
+    // The rest of an unfinished request isn't read: it could be as long as its sender likes.
+    if (!keepAlive || !stream.requestEnded || this.draining) {
+      this.close();
+      return;
+    }
+    this.read(() => {
+      this.parser.next();
+      this.transport.resume();
+    });
+  }
+
+  /** A 101, or a 2xx to CONNECT, was sent. */
+  upgraded(): void {
+    this.read(() => this.parser.passThrough());
+    if (!this.stream?.paused) this.transport.resume();
+  }
+
+  /** The upgrade's own half-close. */
+  endTransport(): void {
+    this.writer.flush();
+    this.transport.end();
+  }
+
+  resetConnection(): void {
+    if (this.closing) return;
+    this.closing = true;
+    this.stream = undefined;
+    this.transport.reset();
+  }
+
+  pauseReading(): void {
+    this.parser.pause();
+    this.transport.pause();
+  }
+
+  resumeReading(): void {
+    this.transport.resume();
+    this.read(() => this.parser.resume());
+  }
+
+  private read(work: () => void): void {
+    if (this.closing) return;
+    try {
+      work();
+    } catch (error) {
+      if (!(error instanceof Http1Error)) throw error;
+      this.refuse(error);
+      return;
+    }
+    if (this.parser.heldBytes > MAX_HELD_BYTES && !this.closing) this.transport.pause();
+  }
+
+  private refuse(error: Http1Error): void {
+    const { stream } = this;
+    this.draining = true;
+    this.parser.pause();
+    this.transport.pause();
+    if (stream !== undefined) {
+      // The body of a request in progress is broken.
+      const bad: BadRequest = { status: error.status, details: error.details, headers: stream.headers };
+      if (!stream.responseStarted) {
+        stream.requestEnded = false;
+        this.events.onBadRequest(stream, bad);
+      } else {
+        this.protocolError = error.details;
+        this.loseStream('protocol-error', error.details);
+        this.close();
+      }
+      return;
+    }
+    const headers = new HeaderMap();
+    this.request = { headers, framing: NO_BODY, protocol: 'HTTP/1.1', keepAlive: false };
+    this.stream = new Http1ServerStream(this, this.request);
+    this.events.onActiveStreams(1);
+    this.events.onBadRequest(this.stream, { status: error.status, details: error.details });
+  }
+
+  private checkUnderscores(fields: string[]): void {
+    const { underscores } = this.options;
+    if (underscores === undefined || underscores === 'allow') return;
+    for (let i = 0; i < fields.length; ) {
+      if (fields[i]?.includes('_') !== true) {
+        i += 2;
+        continue;
+      }
+      if (underscores === 'reject-request') throw new Http1Error('http1.unexpected_underscore');
+      fields.splice(i, 2);
+    }
+  }
+
+  private onTransportEnd(): void {
+    const { stream } = this;
+    if (stream?.upgraded === true) {
+      stream.requestEnded = true;
+      stream.receiver?.onData(EMPTY, true);
+      stream.peerEnded();
+      return;
+    }
+    // As Envoy: outside of upgrades a client that ends has gone.
+    this.close();
+  }
+
+  private onTransportClose(error: Error | undefined): void {
+    this.closing = true;
+    this.loseStream('connection-termination');
+    this.events.onClose({
+      ...(this.protocolError === undefined ? {} : { protocolError: this.protocolError }),
+      ...(error === undefined ? {} : { error }),
+    });
+  }
+
+  private loseStream(reason: ResetReason, details?: string): void {
+    const { stream } = this;
+    if (stream === undefined) return;
+    this.stream = undefined;
+    stream.gone = true;
+    this.events.onActiveStreams(0);
+    stream.receiver?.onReset(reason, details);
+  }
+}
+
+/** One request and its response. */
+class Http1ServerStream implements HttpServerStream {
+  readonly protocol: HttpProtocol;
+  readonly headers: HeaderMap;
+  receiver: HttpStreamEvents | undefined;
+  requestEnded = false;
+  responseStarted = false;
+  upgraded = false;
+  gone = false;
+  paused = false;
+  private readonly codec: Http1ServerCodec;
+  private framing: SendFraming = { kind: 'none' };
+  private keepAlive = false;
+  private ended = false;
+
+  constructor(codec: Http1ServerCodec, request: Request) {
+    this.codec = codec;
+    this.protocol = request.protocol;
+    this.headers = request.headers;
+  }
+
+  get writableLength(): number {
+    return this.codec.writer.bufferedBytes;
+  }
+
+  sendInformational(headers: HeaderMap): void {
+    if (this.gone || this.responseStarted || this.protocol === 'HTTP/1.0') return;
+    const status = headers.status ?? 100;
+    this.codec.writer.head(`HTTP/1.1 ${status} ${statusText(status)}`, headers, '', this.codec.properCase);
+  }
+
+  sendHeaders(headers: HeaderMap, endStream: boolean): void {
+    if (this.gone || this.responseStarted) return;
+    this.responseStarted = true;
+    const { codec } = this;
+    const status = headers.status ?? 500;
+    const tunnel =
+      status === 101 || (this.headers.method === 'CONNECT' && status >= 200 && status < 300 && !endStream);
+    let extra = '';
+    this.keepAlive = !codec.lastResponse;
+    if (tunnel) {
+      headers.delete('content-length');
+      if (status === 101) {
+        const protocol = headers.protocol ?? this.headers.protocol ?? '';
+        extra += `connection: upgrade\r\nupgrade: ${protocol}\r\n`;
+      }
+      this.framing = { kind: 'close' };
+    } else {
+      extra += this.frameResponse(headers, status, endStream);
+      if (!this.keepAlive) extra += 'connection: close\r\n';
+      else if (this.protocol === 'HTTP/1.0') extra += 'connection: keep-alive\r\n';
+    }
+    const version = this.protocol === 'HTTP/1.0' ? 'HTTP/1.0' : 'HTTP/1.1';
+    codec.writer.head(`${version} ${status} ${statusText(status)}`, headers, extra, codec.properCase);
+    if (tunnel) {
+      this.upgraded = true;
+      codec.upgraded();
+    } else if (this.headers.protocol !== undefined || this.headers.method === 'CONNECT') {
+      // Refused: what the client may have sent already is a request again.
+      this.requestEnded = true;
+    }
+    if (endStream) this.finish();
+  }
+
+  sendData(chunk: Buffer, endStream: boolean): boolean {
+    if (this.gone || this.ended || !this.responseStarted) return true;
+    const { framing } = this;
+    if (framing.kind === 'length') {
+      // What exceeds the announced length would be read as the next response.
+      const fit = chunk.length > framing.left ? chunk.subarray(0, framing.left) : chunk;
+      framing.left -= fit.length;
+      this.codec.writer.body(fit, framing);
+    } else if (framing.kind !== 'none') this.codec.writer.body(chunk, framing);
+    if (endStream) {
+      if (framing.kind === 'chunked') this.codec.writer.lastChunk();
+      this.finish();
+      return true;
+    }
+    return this.codec.writer.hasRoom;
+  }
+
+  sendTrailers(trailers: HeaderMap): void {
+    if (this.gone || this.ended || !this.responseStarted) return;
+    if (this.framing.kind === 'chunked') this.codec.writer.lastChunk(trailers);
+    this.finish();
+  }
+
+  reset(_reason: ResetReason): void {
+    if (this.gone) return;
+    this.gone = true;
+    this.codec.resetConnection();
+  }
+
+  pauseReading(): void {
+    if (this.gone || this.paused) return;
+    this.paused = true;
+    this.codec.pauseReading();
+  }
+
+  resumeReading(): void {
+    if (this.gone || !this.paused) return;
+    this.paused = false;
+    this.codec.resumeReading();
+  }
+
+  /** Chooses the framing of the response; returns the lines that tell it. */
+  private frameResponse(headers: HeaderMap, status: number, endStream: boolean): string {
+    const bodiless = status === 204 || status === 304 || this.headers.method === 'HEAD';
+    const length = headers.get('content-length');
+    if (status === 204) headers.delete('content-length');
+    if (bodiless) return '';
+    if (endStream) {
+      headers.delete('content-length');
+      return 'content-length: 0\r\n';
+    }
+    if (length !== undefined && /^\d{1,15}$/.test(length)) {
+      this.framing = { kind: 'length', left: Number(length) };
+      return '';
+    }
+    headers.delete('content-length');
+    if (this.protocol === 'HTTP/1.0') {
+      this.framing = { kind: 'close' };
+      this.keepAlive = false;
+      return '';
+    }
+    this.framing = { kind: 'chunked' };
+    return 'transfer-encoding: chunked\r\n';
+  }
+
+  private finish(): void {
+    if (this.ended) return;
+    this.ended = true;
+    if (this.upgraded) {
+      if (this.requestEnded) this.leave(false);
+      else this.codec.endTransport();
+      return;
+    }
+    const short = this.framing.kind === 'length' && this.framing.left > 0;
+    this.leave(this.keepAlive && !short && this.framing.kind !== 'close');
+  }
+
+  /** The other direction of an upgrade ended. */
+  peerEnded(): void {
+    if (this.ended && !this.gone) this.leave(false);
+  }
+
+  private leave(keepAlive: boolean): void {
+    if (this.paused) {
+      this.paused = false;
+      this.codec.resumeReading();
+    }
+    this.gone = true;
+    this.codec.responseEnded(this, keepAlive);
+  }
+}
+
+function withoutForbidden(fields: readonly string[]): string[] {
+  return fields.filter((_, i) => !forbiddenTrailers.has(fields[i - (i % 2)] ?? ''));
+}
+
+export function createHttp1ServerCodec(
+  connection: ByteStream,
+  events: HttpServerEvents,
+  options: HttpCodecOptions = {},
+): HttpServerCodec {
+  return new Http1ServerCodec(connection, events, options);
+}
