@@ -1,6 +1,6 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { Label } from '@weft/api';
-import { isNotFound } from '@weft/kubernetes';
+import { isNotFound, resources } from '@weft/kubernetes';
 import { WeftError, parseDurationMs } from '@weft/telemetry';
 import { accessCluster, type ClusterAccess, type ClusterOptions } from '../cluster-access.ts';
 import { paint, render, table } from '../output.ts';
