@@ -72,6 +72,15 @@ describe('planRootFilesystem', () => {
     expect(binds.map(({ target }) => target)).toContain('etc');
   });
 
+  it('shows what the image consists of also below a volume', () => {
+    const { mounts, binds } = plan([mount('/home')], { binds: ['/home/me/app'] });
+    expect(binds.map(({ target }) => target)).not.toContain('home/me/app');
+    expect(mounts.map(({ target, readOnly, insideMount }) => [target, readOnly, insideMount])).toEqual([
+      ['home', false, false],
+      ['home/me/app', true, true],
+    ]);
+  });
+
   it('opens a host directory for a mount point that it does not have', () => {
     const { links, binds, directories } = plan([mount('/etc/istio/config')]);
     expect(binds).toContainEqual({ source: '/etc', target: '.weft/etc' });

@@ -83,9 +83,12 @@ export function planRootFilesystem(
   root.set('/var/run', { kind: 'link', to: '../run' });
   const top = request.allHostFiles ? host.list('/').map((name) => `/${name}`) : [];
   for (const path of [...SYSTEM_DIRECTORIES, ...top]) if (!NEVER_FROM_HOST.has(path)) root.showHost(path);
-  for (const path of request.binds) root.showHost(path);
+  const isCovered = (path: string): boolean =>
+    request.mounts.some(({ target }) => path.startsWith(`${target}/`));
+  for (const path of request.binds) if (!isCovered(path)) root.showHost(path);
 
-  const mounts = [...request.mounts]
+  // What the image consists of stays visible below a volume, such as a /tmp of the pod's when it lies in /tmp.
+  const mounts = [...request.mounts, ...request.binds.filter(isCovered).map((path) => imageMount(path, host))]
     .sort((a, b) => a.target.split('/').length - b.target.split('/').length)
     .map((mount) => {
       const insideMount = root.placeMount(mount.target, mount.isDirectory);
@@ -93,6 +96,11 @@ export function planRootFilesystem(
     });
   root.ensureDirectory(request.workingDir);
   return { ...root.steps(), mounts };
+}
+
+function imageMount(path: string, host: HostFiles): ContainerMount {
+  const isDirectory = host.kind(path) === 'directory';
+  return { source: path, target: path, isDirectory, readOnly: true, followsHost: false };
 }
 
 /** The container's tree before it exists: what is not in the map is inside a bind or a mount, or not there. */
