@@ -96,8 +96,10 @@ export class DownstreamTls {
     };
     // Before the handshake is done, a server-side TLSSocket tells its errors by this event only.
     tls.once('_tlsError', (error: Error) => fail({ kind: 'handshake', reason: error.message }));
-    tls.on('error', (error: Error) => fail({ kind: 'handshake', reason: error.message }));
-    tls.once('close', () => fail({ kind: 'handshake', reason: 'closed in the handshake' }));
+    const onError = (error: Error): void => fail({ kind: 'handshake', reason: error.message });
+    const onClose = (): void => fail({ kind: 'handshake', reason: 'closed in the handshake' });
+    tls.on('error', onError);
+    tls.once('close', onClose);
     tls.once('secure', () => {
       if (settled) return;
       const certificate = tls.getPeerX509Certificate();
@@ -113,8 +115,7 @@ export class DownstreamTls {
         validated = material.validation?.trustedCaPem !== undefined;
       }
       settled = true;
-      tls.removeAllListeners('error');
-      tls.removeAllListeners('close');
+      tls.off('close', onClose);
       const servername: unknown = Reflect.get(tls, 'servername');
       info.tls = tlsInfo(tls, {
         peerValidated: validated,

@@ -1,0 +1,171 @@
+import { envoy } from '@weft/api/envoy';
+import { typedConfig, TYPE_PREFIX } from '../config/typed-config.ts';
+import type {
+  ByteStream,
+  CompileContext,
+  CompiledNetworkFilter,
+  ListenerScope,
+  NetworkFilter,
+  StreamInfo,
+} from '../engine/types.ts';
+import { durationMs } from '../filters/message.ts';
+import { createTcpStreamInfo } from './connection-info.ts';
+import { DownstreamTls } from './downstream-tls.ts';
+import type { DrainState } from './drain-state.ts';
+import type { ListenerStats } from './listener-stats.ts';
+import type { AcceptedStream } from './socket-stream.ts';
+
+type Terminal = Extract<CompiledNetworkFilter, { kind: 'terminal' }>;
+type NonTerminal = Extract<CompiledNetworkFilter, { kind: 'filter' }>;
+type FilterMessage = envoy.config.listener.v3.Filter.$Properties;
+
+const DOWNSTREAM_TLS = `${TYPE_PREFIX}envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext`;
+const RAW_BUFFER = `${TYPE_PREFIX}envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer`;
+const PLAIN_NAMES = new Set(['envoy.transport_sockets.raw_buffer', 'raw_buffer']);
+
+/** What a connection gets once it was decided where it belongs: TLS, network filters, and the one that serves it. */
+export class FilterChain {
+  readonly name: string;
+  /** Draining since no listener has this chain any more. */
+  readonly drain: DrainState;
+  private readonly tls: DownstreamTls | undefined;
+  /** 0: none. */
+  private readonly handshakeTimeoutMs: number;
+  private readonly filters: readonly NonTerminal[];
+  private readonly terminal: Terminal;
+  private readonly context: CompileContext;
+  private readonly stats: ListenerStats;
+
+  constructor(
+    message: envoy.config.listener.v3.FilterChain.$Properties,
+    context: CompileContext,
+    drain: DrainState,
+    stats: ListenerStats,
+  ) {
+    this.name = message.name ?? '';
+    this.drain = drain;
+    this.context = context;
+    this.stats = stats;
+    const compiled: CompiledNetworkFilter[] = [];
+    try {
+      this.tls = transportSocket(message.transportSocket, context.at('transport_socket'));
+      this.handshakeTimeoutMs = durationMs(message.transportSocketConnectTimeout) ?? 0;
+      (message.filters ?? []).forEach((filter, i) => {
+        compiled.push(networkFilter(filter, context.at(`filters[${i}]`)));
+      });
+      this.filters = compiled.slice(0, -1).map((filter, i) => {
+        if (filter.kind === 'filter') return filter;
+        return context.at(`filters[${i}]`).fail('a terminal filter must be the last one');
+      });
+      const last = compiled.at(-1);
+      this.terminal =
+        last?.kind === 'terminal'
+          ? last
+          : context.at('filters').fail('the last filter must be a terminal one');
+    } catch (error) {
+      this.tls?.close();
+      for (const filter of compiled) filter.close?.();
+      throw error;
+    }
+  }
+
+  /**
+   * Serves a connection; `done` is called once it is closed. Returns what cuts it.
+   *
+   *   accepted ──TLS──► secure ──network filters──► with the terminal filter ──► closed
+   */
+  accept(accepted: AcceptedStream, scope: ListenerScope, done: () => void): () => void {
+    const { tls } = this;
+    if (tls === undefined) {
+      this.serve(accepted, scope, done);
+      return () => accepted.reset();
+    }
+    let cut: () => void;
+    const cancelTimer =
+      this.handshakeTimeoutMs === 0
+        ? (): void => undefined
+        : this.context.engine.clock.schedule(this.handshakeTimeoutMs, () => {
+            cut();
+            finish();
+          });
+    const finish = (): void => {
+      cancelTimer();
+      done();
+    };
+    const cancelHandshake = tls.handshake(accepted, {
+      onSecure: (connection) => {
+        cancelTimer();
+        this.stats.handshakes.add();
+        cut = () => connection.reset();
+        this.serve(connection, scope, done);
+      },
+      onFailure: (failure) => {
+        this.stats.tlsFailure(failure.kind === 'verification' ? failure.stat : 'connection_error');
+        const { logger } = this.context.engine;
+        if (logger.enabled('debug')) {
+          logger.debug('TLS handshake failed', { listener: scope.name, reason: failure.reason });
+        }
+        finish();
+      },
+    });
+    cut = () => {
+      cancelHandshake();
+      finish();
+    };
+    return () => cut();
+  }
+
+  /** Ends what the compiled chain owns. Its connections must be gone. */
+  close(): void {
+    this.tls?.close();
+    for (const filter of this.filters) filter.close?.();
+    this.terminal.close?.();
+  }
+
+  private serve(connection: ByteStream, scope: ListenerScope, done: () => void): void {
+    const info = createTcpStreamInfo(connection.info, scope.trafficDirection);
+    const filters: NetworkFilter[] = [];
+    const complete = (): void => {
+      info.timings.end ??= performance.now();
+      for (const filter of filters) filter.onComplete?.(info);
+      done();
+    };
+    for (const compiled of this.filters) {
+      const filter = compiled.create();
+      filters.push(filter);
+      if (filter.onNewConnection(connection, info) === 'close') return refuse(connection, info, complete);
+    }
+    this.terminal.accept(connection, info, complete);
+  }
+}
+
+/** A network filter said no: the client sees a regular end without a byte. */
+function refuse(connection: ByteStream, info: StreamInfo, complete: () => void): void {
+  info.terminationDetails ??= connection.info.terminationDetails ?? 'closed_by_network_filter';
+  connection.onClose = complete;
+  connection.close();
+}
+
+function transportSocket(
+  socket: envoy.config.core.v3.TransportSocket.$Properties | null | undefined,
+  context: CompileContext,
+): DownstreamTls | undefined {
+  if (!socket) return undefined;
+  const config = typedConfig(socket.typedConfig, context);
+  if (config === undefined && PLAIN_NAMES.has(socket.name ?? '')) return undefined;
+  if (config?.typeUrl === RAW_BUFFER) return undefined;
+  if (config?.typeUrl === DOWNSTREAM_TLS) return new DownstreamTls(config.value, context);
+  return context.fail(`no implementation for ${config?.typeUrl ?? `'${socket.name}'`}`);
+}
+
+function networkFilter(message: FilterMessage, context: CompileContext): CompiledNetworkFilter {
+  const config = typedConfig(message.typedConfig, context.at('typed_config'));
+  if (config === undefined) return context.fail(`filter '${message.name ?? ''}' has no typed_config`);
+  const factory = context.engine.networkFilter(config.typeUrl);
+  if (factory === undefined) {
+    return context.fail(
+      `Didn't find a registered implementation for '${message.name ?? ''}' with type URL: '${config.typeUrl}'`,
+    );
+  }
+  return factory.compile(config.value, context.at('typed_config'), config.typeUrl);
+}
