@@ -7,6 +7,18 @@ import { workspace } from './local-mesh.ts';
 
 const SUBORDINATE_IDS = ['/etc/subuid', '/etc/subgid'] as const;
 
+/** Shows the entries of a folder at another place, whatever the rights of the folder itself; then runs the rest. */
+const SHOW_WORKSPACE = `
+source=$1 place=$2
+shift 2
+mount -t tmpfs -o mode=0755 workspace "$place"
+for entry in "$source"/*; do
+  name=\${entry##*/}
+  if [ -d "$entry" ]; then mkdir "$place/$name"; else : >"$place/$name"; fi
+  mount --bind "$entry" "$place/$name"
+done
+exec "$@"`;
+
 /** A user of this machine without any right, not even subordinate ids. Only root can make one. */
 export class PlainUser {
   readonly name: string;
@@ -46,9 +58,8 @@ export class PlainUser {
     }
     const mountPoint = await mkdtemp('/mnt/weft-');
     try {
-      const script = 'mount --bind "$1" "$2" && shift 2 && exec "$@"';
       return await capture('unshare', [
-        ...['--mount', 'sh', '-c', script, 'sh', workspace, mountPoint],
+        ...['--mount', 'sh', '-euc', SHOW_WORKSPACE, 'sh', workspace, mountPoint],
         ...[...asUser, process.execPath, path.join(mountPoint, program), ...args],
       ]);
     } finally {
