@@ -1,6 +1,6 @@
 import type grpc from '@grpc/grpc-js';
 import type { Node } from '@weft/xds';
-import type { Secret } from './types.ts';
+import type { Secret, WorkloadDirectory } from './types.ts';
 
 /**
  * What the process around the engine supplies instead of servers that the bootstrap would name. The waypoint passes
@@ -11,6 +11,8 @@ export interface Embedding {
   readonly ads?: AdsAccess;
   /** SDS servers inside the process, by the cluster name of the config source (`sds-grpc`). */
   readonly secretServers?: ReadonlyMap<string, SecretServer>;
+  /** Peers' names by address, for metrics. */
+  readonly workloads?: WorkloadDirectory;
 }
 
 export interface AdsAccess {

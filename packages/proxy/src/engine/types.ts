@@ -378,6 +378,25 @@ export interface Engine {
   networkFilter(typeUrl: string): NetworkFilterFactory | undefined;
   /** Feature flags of the bootstrap's layered runtime. */
   runtime(key: string): MetadataValue | undefined;
+  /** Who is behind an address, when the process knows (`Embedding.workloads`). */
+  readonly workloads?: WorkloadDirectory;
+}
+
+/** The workload API, for peers' names in metrics and logs; never for policy. */
+export interface WorkloadDirectory {
+  byAddress(ip: string): WorkloadMetadata | undefined;
+}
+/** What Istio's metrics say of either side; absent fields are printed `unknown` (revision: `latest`). */
+export interface WorkloadMetadata {
+  readonly name?: string;
+  readonly namespace?: string;
+  readonly cluster?: string;
+  readonly canonicalName?: string;
+  readonly canonicalRevision?: string;
+  readonly app?: string;
+  readonly version?: string;
+  /** `spiffe://…` */
+  readonly identity?: string;
 }
 
 export interface NodeInfo {
