@@ -89,9 +89,24 @@ export const envoyEntries = [
   ]),
   'istio/stats.proto',
   'istio/peer_metadata.proto',
-  'google/protobuf/any.proto',
-  'google/protobuf/duration.proto',
-  'google/protobuf/struct.proto',
-  'google/protobuf/timestamp.proto',
-  'google/protobuf/wrappers.proto',
 ];
+
+/** Well-known types by name, since protobufjs brings them without files. */
+export const wellKnownEntries = [
+  'Any',
+  'BoolValue',
+  'BytesValue',
+  'DoubleValue',
+  'Duration',
+  'Empty',
+  'FloatValue',
+  'Int32Value',
+  'Int64Value',
+  'ListValue',
+  'StringValue',
+  'Struct',
+  'Timestamp',
+  'UInt32Value',
+  'UInt64Value',
+  'Value',
+].map((name) => `google.protobuf.${name}`);

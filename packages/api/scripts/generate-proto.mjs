@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { envoyEntries } from './envoy-entries.mjs';
+import { envoyEntries, wellKnownEntries } from './envoy-entries.mjs';
 
 const require = createRequire(import.meta.url);
 const protobuf = require('protobufjs');
@@ -33,7 +33,7 @@ const modules = {
     files: ['envoy/service/discovery/v3/ads.proto'],
     packages: ['envoy.service.discovery.v3'],
   },
-  envoy: { files: envoyEntries },
+  envoy: { files: envoyEntries, types: wellKnownEntries },
 };
 
 function load(files) {
@@ -51,7 +51,7 @@ function load(files) {
 }
 
 /** Marks every type, enum and service reachable from the given packages or, without them, from the given files. */
-function reachable(root, { files, packages }) {
+function reachable(root, { files, packages, types = [] }) {
   const seen = new Set();
   const visit = (o) => {
     if (!o || seen.has(o)) return;
@@ -72,6 +72,7 @@ function reachable(root, { files, packages }) {
       if (n instanceof protobuf.Namespace) walk(n);
     }
   };
+  for (const type of types) visit(root.lookupType(type));
   if (packages) for (const p of packages) walk(root.lookup(p));
   else walkFiles(root, new Set(files), visit);
   return seen;
