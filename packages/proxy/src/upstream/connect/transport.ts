@@ -1,12 +1,12 @@
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Clock } from '@weft/telemetry';
-import type {
-  ByteStream,
+import {
+  type ByteStream,
   FilterState,
-  InternalListeners,
-  Metadata,
-  SocketAddress,
+  type InternalListeners,
+  type Metadata,
+  type SocketAddress,
 } from '../../engine/types.ts';
 import { createConnectionInfo } from '../../network/connection-info.ts';
 import { localAddressOf } from '../../network/socket-address.ts';
@@ -22,8 +22,8 @@ export interface ConnectPlan {
   readonly host: Host;
   /** Undefined: bytes as they are. */
   readonly tls: { readonly context: UpstreamTls; readonly handshake: TlsHandshake } | undefined;
-  /** For hosts that are internal listeners: what travels along. */
-  readonly internal: { readonly filterState: FilterState; readonly metadata: Metadata };
+  /** For hosts that are internal listeners: what travels along, by an internal_upstream socket. */
+  readonly internal: { readonly filterState: FilterState; readonly metadata: Metadata } | undefined;
   readonly timeoutMs: number;
   readonly keepaliveTimeS: number | undefined;
 }
@@ -94,8 +94,8 @@ async function openInternal(
   const stream = environment.internalListeners.connect({
     listener: address.listener,
     endpointId: address.endpointId,
-    filterState: plan.internal.filterState,
-    dynamicMetadata: plan.internal.metadata,
+    filterState: plan.internal?.filterState ?? new FilterState(),
+    dynamicMetadata: plan.internal?.metadata ?? new Map(),
     remoteAddress: INTERNAL_CLIENT,
   });
   if (stream === undefined) {

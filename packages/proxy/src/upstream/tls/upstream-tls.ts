@@ -1,6 +1,6 @@
 import { createSecureContext, type SecureContext } from 'node:tls';
 import { envoy } from '@weft/api/envoy';
-import type { SecretProvider } from '../../engine/types.ts';
+import type { Secret, SecretProvider, SecretReference } from '../../engine/types.ts';
 import {
   type CertificatePair,
   type CertificateValidation,
@@ -40,6 +40,8 @@ export class UpstreamTls {
     readonly config: UpstreamTlsConfig;
     readonly secrets: SecretProvider;
     readonly onReady: () => void;
+    /** A secret did not come in time; it may later. */
+    readonly onMissing?: () => void;
     readonly onBadSecret: (error: unknown) => void;
   }) {
     const { config, secrets } = o;
@@ -55,16 +57,14 @@ export class UpstreamTls {
     this.waitsForValidation = validation?.sds !== undefined;
     if (!this.waitsForCertificate && !this.waitsForValidation) this.material = this.build();
     if (certificate !== undefined && 'sds' in certificate) {
-      const stop = secrets.watch(certificate.sds, (secret) => {
-        if (secret.kind === 'certificate') this.change(() => this.setCertificate(secret));
+      this.watch(secrets, certificate.sds, o.onMissing, (secret) => {
+        if (secret.kind === 'certificate') this.setCertificate(secret);
       });
-      this.subscriptions.push(stop);
     }
     if (validation?.sds !== undefined) {
-      const stop = secrets.watch(validation.sds, (secret) => {
-        if (secret.kind === 'validation') this.change(() => this.setValidation(secret.context));
+      this.watch(secrets, validation.sds, o.onMissing, (secret) => {
+        if (secret.kind === 'validation') this.setValidation(secret.context);
       });
-      this.subscriptions.push(stop);
     }
   }
 
@@ -80,6 +80,15 @@ export class UpstreamTls {
   close(): void {
     for (const stop of this.subscriptions) stop();
     this.subscriptions.length = 0;
+  }
+
+  private watch(
+    secrets: SecretProvider,
+    reference: SecretReference,
+    onMissing: (() => void) | undefined,
+    apply: (secret: Secret) => void,
+  ): void {
+    this.subscriptions.push(secrets.watch(reference, (secret) => this.change(() => apply(secret)), onMissing));
   }
 
   private change(apply: () => void): void {

@@ -1,0 +1,486 @@
+import { describeError } from '@weft/telemetry';
+import type {
+  ByteStream,
+  CircuitBreakers,
+  Cluster,
+  CompileContext,
+  Endpoint,
+  Engine,
+  HttpStream,
+  HttpStreamEvents,
+  Metadata,
+  StatsScope,
+  UpstreamContext,
+  UpstreamFailure,
+  UpstreamInfo,
+} from '../engine/types.ts';
+import { createHttp1ClientCodec } from '../http/http1/client.ts';
+import { createHttp2ClientCodec } from '../http/http2/client.ts';
+import { CircuitBreaker, type RoutingPriority } from './circuit-breaker.ts';
+import { ClusterStats } from './cluster-stats.ts';
+import { type ClusterConfig, compileCluster } from './config/cluster-config.ts';
+import { type Endpoints, noEndpoints } from './config/endpoints.ts';
+import { ConnectError } from './connect/connect-error.ts';
+import { ObservedStream } from './connect/observed-stream.ts';
+import type { TlsHandshake } from './connect/tls-connect.ts';
+import { type ConnectPlan, openTransport } from './connect/transport.ts';
+import type { Discovery } from './discovery/discovery.ts';
+import { discoverByDns, systemResolver } from './discovery/dns.ts';
+import { discoverByEds } from './discovery/eds.ts';
+import { OriginalDstHosts } from './discovery/original-dst.ts';
+import { Host } from './host.ts';
+import { HostSets } from './host-sets.ts';
+import { OutlierDetector } from './outlier-detection.ts';
+import { HttpPool } from './pool/http-pool.ts';
+import { type UpstreamSocket, UpstreamSockets } from './sockets.ts';
+import { handshakeKey, passthroughKey, passthroughMetadata, tlsHandshake } from './transport-options.ts';
+
+export interface ConnectHandlers {
+  onConnected(stream: ByteStream, upstream: UpstreamInfo): void;
+  onFailure(failure: UpstreamFailure): void;
+}
+export interface StreamHandlers {
+  onReady(stream: HttpStream, upstream: UpstreamInfo): HttpStreamEvents;
+  onFailure(failure: UpstreamFailure): void;
+}
+
+/** How connections of one kind reach a host. */
+type Route = Pick<ConnectPlan, 'host' | 'tls' | 'internal'>;
+
+/**
+ * A cluster, not yet in service: it warms by the context's `warmUp`, and then belongs into the `ClusterTable`.
+ *
+ * @throws ConfigError
+ */
+export function createCluster(bytes: Uint8Array, context: CompileContext): UpstreamCluster {
+  return new UpstreamCluster(compileCluster(bytes, context), context);
+}
+
+/**
+ * One version of a cluster: its hosts, limits and pools.
+ *
+ *   warming ──endpoints and secrets have come──► serving ──replaced or removed: drain()──► draining ──► closed
+ */
+export class UpstreamCluster implements Cluster {
+  readonly config: ClusterConfig;
+  readonly stats: StatsScope;
+  readonly breakers: CircuitBreakers;
+  readonly breakersByPriority: Readonly<Record<RoutingPriority, CircuitBreaker>>;
+  private readonly engine: Engine;
+  private readonly counters: ClusterStats;
+  private readonly sockets: UpstreamSockets;
+  private readonly detector: OutlierDetector | undefined;
+  private readonly sets: HostSets;
+  private readonly originalDst: OriginalDstHosts | undefined;
+  private readonly discovery: Discovery | undefined;
+  private readonly pools = new Map<Host, Map<string, HttpPool>>();
+  private readonly drainingPools = new Set<HttpPool>();
+  private dropOverloads: readonly number[] = [];
+  private state: 'open' | 'draining' | 'closed' = 'open';
+
+  constructor(config: ClusterConfig, context: CompileContext) {
+    const { engine } = context;
+    this.config = config;
+    this.engine = engine;
+    this.stats = engine.stats.scope(`cluster.${config.statName}`);
+    this.counters = new ClusterStats(this.stats);
+    this.breakersByPriority = {
+      default: new CircuitBreaker(config.thresholds.default),
+      high: new CircuitBreaker(config.thresholds.high),
+    };
+    this.breakers = {
+      tryRetry: (priority) => {
+        const taken = this.breakersByPriority[priority].retries.tryAcquire();
+        if (!taken) this.counters.rqRetryOverflow.add();
+        return taken;
+      },
+      releaseRetry: (priority) => this.breakersByPriority[priority].retries.release(),
+    };
+    const random = (): number => engine.random();
+    this.detector =
+      config.outlierDetection === undefined
+        ? undefined
+        : new OutlierDetector({
+            config: config.outlierDetection,
+            clock: engine.clock,
+            random,
+            events: {
+              onDetected: (reason, outcome) => this.counters.ejection(reason, outcome),
+              onChange: () => {
+                this.sets.refresh();
+                this.publishMembership();
+              },
+            },
+          });
+    const { policy } = config.balancing;
+    this.sets = new HostSets({
+      policy: policy.kind === 'cluster-provided' ? { kind: 'random' } : policy,
+      random,
+      overprovisioningPercent: noEndpoints.overprovisioningPercent,
+      panicPercent: config.balancing.panicPercent,
+      failTrafficOnPanic: config.balancing.failTrafficOnPanic,
+      localityWeighted: config.balancing.localityWeighted,
+      detector: this.detector,
+    });
+    this.sockets = new UpstreamSockets(config, {
+      secrets: engine.secrets,
+      waitFor: () => context.warmUp('secrets'),
+      onBadSecret: (error) =>
+        engine.logger.warn('secret rejected', { cluster: config.name, error: describeError(error) }),
+    });
+    this.originalDst =
+      config.discovery.kind === 'original-dst'
+        ? new OriginalDstHosts({
+            config: config.discovery.originalDst,
+            clock: engine.clock,
+            isBusy: (host) => host.activeRequests > 0,
+            onRemoved: (host) => this.drainHost(host),
+          })
+        : undefined;
+    this.discovery = this.discover(context);
+  }
+
+  get name(): string {
+    return this.config.name;
+  }
+
+  get statName(): string {
+    return this.config.statName;
+  }
+
+  get metadata(): Metadata {
+    return this.config.metadata;
+  }
+
+  get maxStreamDurationMs(): number {
+    return this.config.http.maxStreamDurationMs;
+  }
+
+  /** For the admin interface. */
+  get hosts(): Iterable<Host> {
+    return (this.originalDst?.hosts ?? this.sets.hosts).values();
+  }
+
+  pick(context: UpstreamContext): Endpoint | undefined {
+    const { random } = this.engine;
+    if (this.dropOverloads.some((share) => random.call(this.engine) < share)) {
+      this.stats.counter('upstream_rq_drop_overload').add();
+      return undefined;
+    }
+    const host = this.originalDst === undefined ? this.pickFromSets(context) : this.originalDst.pick(context);
+    if (host === undefined) this.counters.cxNoneHealthy.add();
+    return host;
+  }
+
+  connect(endpoint: Endpoint, context: UpstreamContext, handlers: ConnectHandlers): { cancel(): void } {
+    const host = ownHost(endpoint);
+    const breaker = this.breakersByPriority[context.priority ?? 'default'];
+    if (!breaker.connections.tryAcquire()) {
+      this.counters.cxOverflow.add();
+      return later(() => handlers.onFailure({ kind: 'overflow' }));
+    }
+    const controller = new AbortController();
+    host.activeRequests++;
+    const release = (): void => {
+      host.activeRequests--;
+      breaker.connections.release();
+    };
+    const socket = this.sockets.forHost(host);
+    const route = this.routeTo(host, socket, context, handshakeFor(socket, undefined, context, []));
+    this.open(route, controller.signal, release).then(
+      (stream) => {
+        if (controller.signal.aborted) stream.close();
+        else handlers.onConnected(stream, this.upstreamInfo(host, stream));
+      },
+      (error: unknown) => {
+        release();
+        if (!controller.signal.aborted) handlers.onFailure(failureOf(error));
+      },
+    );
+    return { cancel: () => controller.abort(new Error('cancelled')) };
+  }
+
+  openStream(endpoint: Endpoint, context: UpstreamContext, handlers: StreamHandlers): { cancel(): void } {
+    const host = ownHost(endpoint);
+    const pool = this.poolFor(host, context);
+    if (pool === undefined) {
+      handlers.onFailure({ kind: 'overflow' });
+      return { cancel: () => undefined };
+    }
+    return pool.request({
+      onReady: (stream, { info }) => {
+        stream.user = handlers.onReady(stream, this.upstreamInfo(host, { info }));
+      },
+      onFailure: (failure) => handlers.onFailure(failure),
+    });
+  }
+
+  /** Serves no new requests; what runs may finish. */
+  drain(): void {
+    if (this.state !== 'open') return;
+    this.state = 'draining';
+    this.stopSources();
+    for (const host of [...this.pools.keys()]) this.drainHost(host);
+  }
+
+  /** Ends everything. */
+  close(): void {
+    if (this.state === 'closed') return;
+    this.state = 'closed';
+    this.stopSources();
+    for (const pools of this.pools.values()) for (const pool of pools.values()) pool.close();
+    for (const pool of this.drainingPools) pool.close();
+    this.pools.clear();
+    this.drainingPools.clear();
+  }
+
+  private stopSources(): void {
+    this.discovery?.close();
+    this.originalDst?.close();
+    this.detector?.close();
+    this.sockets.close();
+  }
+
+  private pickFromSets(context: UpstreamContext): Host | undefined {
+    if (this.sets.panicking) this.counters.healthyPanic.add();
+    const query = { hash: context.hash, metadataMatch: context.metadataMatch };
+    let host = this.sets.pick(query);
+    const { excluded } = context;
+    // As Envoy's host_selection_retry_max_attempts: another try or so, then whoever was picked.
+    for (let left = 1 + (excluded?.size ?? 0); left > 0 && host !== undefined && excluded?.has(host) === true; left--) {
+      host = this.sets.pick(context.hash === undefined ? query : { metadataMatch: context.metadataMatch });
+    }
+    return host;
+  }
+
+  private discover(context: CompileContext): Discovery | undefined {
+    const { discovery } = this.config;
+    const { engine } = this;
+    if (discovery.kind === 'static') {
+      this.setEndpoints(discovery.endpoints);
+      return undefined;
+    }
+    if (discovery.kind === 'original-dst') return undefined;
+    const warm = context.warmUp('endpoints');
+    const sink = {
+      update: (endpoints: Endpoints) => {
+        this.counters.updateSuccess.add();
+        this.setEndpoints(endpoints);
+      },
+      settled: warm,
+      failed: (error: unknown) => {
+        this.counters[discovery.kind === 'eds' ? 'updateRejected' : 'updateFailure'].add();
+        engine.logger.warn('endpoints not updated', { cluster: this.name, error: describeError(error) });
+      },
+    };
+    return discovery.kind === 'eds'
+      ? discoverByEds({ ...discovery, provider: engine.endpoints }, sink)
+      : discoverByDns(discovery, { clock: engine.clock, resolve: systemResolver }, sink);
+  }
+
+  private setEndpoints(endpoints: Endpoints): void {
+    const removed = this.sets.update(endpoints.specs, endpoints.overprovisioningPercent);
+    this.dropOverloads = endpoints.dropOverloads;
+    for (const host of removed) this.drainHost(host);
+    this.counters.membershipChange.add();
+    this.publishMembership();
+  }
+
+  private publishMembership(): void {
+    const hosts = [...this.sets.hosts.values()];
+    this.counters.membershipTotal.set(hosts.length);
+    this.counters.membershipHealthy.set(hosts.filter((host) => host.health === 'healthy').length);
+    this.counters.membershipDegraded.set(hosts.filter((host) => host.health === 'degraded').length);
+    this.counters.ejectionsActive.set(this.detector?.ejectedHosts ?? 0);
+  }
+
+  /** Pools are split by everything that shapes their connections. */
+  private poolFor(host: Host, context: UpstreamContext): HttpPool | undefined {
+    const { config } = this;
+    const socket = this.sockets.forHost(host);
+    const priority = context.priority ?? 'default';
+    const protocol = this.protocolFor(context);
+    const handshake = handshakeFor(socket, config.http, context, alpnOf(protocol));
+    const key = `${priority} ${protocol} ${socket.id} ${socketKey(socket, handshake, context)}`;
+    let pools = this.pools.get(host);
+    if (pools === undefined) {
+      pools = new Map();
+      this.pools.set(host, pools);
+    }
+    let pool = pools.get(key);
+    if (pool !== undefined) return pool;
+    const breaker = this.breakersByPriority[priority];
+    if (!breaker.connectionPools.tryAcquire()) {
+      this.counters.cxPoolOverflow.add();
+      return undefined;
+    }
+    const own = pools;
+    const route = this.routeTo(host, socket, context, handshake);
+    pool = new HttpPool({
+      host,
+      breaker,
+      config: config.http,
+      stats: this.counters,
+      clock: this.engine.clock,
+      expectedStreams: protocol === 'http2' ? (config.http.http2.maxConcurrentStreams ?? 1) : 1,
+      connect: (signal) => this.open(route, signal),
+      createCodec: (stream, events) => {
+        const http2 = protocol === 'http2' || (protocol === 'alpn' && stream.info.tls?.alpn === 'h2');
+        this.counters[http2 ? 'cxHttp2Total' : 'cxHttp1Total'].add();
+        const create = http2 ? createHttp2ClientCodec : createHttp1ClientCodec;
+        const options = http2 ? config.http.http2 : config.http.http1;
+        return create(stream, events, { ...options, bufferLimitBytes: config.bufferLimitBytes });
+      },
+      onIdle: (idle) => {
+        if (own.get(key) === idle) own.delete(key);
+        if (own.size === 0 && this.pools.get(host) === own) this.pools.delete(host);
+        this.drainingPools.delete(idle);
+        breaker.connectionPools.release();
+      },
+    });
+    pools.set(key, pool);
+    return pool;
+  }
+
+  private protocolFor(context: UpstreamContext): 'http1' | 'http2' | 'alpn' {
+    const { protocol } = this.config.http;
+    return protocol === 'downstream' ? (context.downstreamProtocol ?? 'http1') : protocol;
+  }
+
+  private routeTo(
+    host: Host,
+    socket: UpstreamSocket,
+    context: UpstreamContext,
+    handshake: TlsHandshake | undefined,
+  ): Route {
+    const { tls, config } = socket;
+    return {
+      host,
+      tls: tls === undefined || handshake === undefined ? undefined : { context: tls, handshake },
+      internal:
+        config.kind === 'internal'
+          ? {
+              filterState: context.info.filterState,
+              metadata: passthroughMetadata(config.passthrough, host, this.config.metadata, context),
+            }
+          : undefined,
+    };
+  }
+
+  private async open(route: Route, signal: AbortSignal, onFinished?: () => void): Promise<ByteStream> {
+    const { config, counters, engine } = this;
+    const { host, tls, internal } = route;
+    const startMs = performance.now();
+    let inner: ByteStream;
+    try {
+      inner = await openTransport(
+        {
+          host,
+          tls,
+          // Each connection gets objects of its own: listeners add to them.
+          internal:
+            internal === undefined
+              ? undefined
+              : { filterState: internal.filterState.sharedWithUpstream(), metadata: new Map(internal.metadata) },
+          timeoutMs: config.connectTimeoutMs,
+          keepaliveTimeS: config.keepaliveTimeS,
+        },
+        {
+          clock: engine.clock,
+          internalListeners: engine.internalListeners,
+          onTlsFailure: (stat) => counters.tlsFailure(stat),
+          onTlsHandshake: () => counters.sslHandshake.add(),
+        },
+        signal,
+      );
+    } catch (error) {
+      if (error instanceof ConnectError) {
+        host.stats.connectFailures++;
+        counters.cxTotal.add();
+        (error.kind === 'connect-timeout' ? counters.cxConnectTimeout : counters.cxConnectFail).add();
+        host.reportResult({ kind: 'local-origin', success: false });
+      }
+      throw error;
+    }
+    const connectedMs = performance.now();
+    counters.cxConnectMs.record(connectedMs - startMs);
+    counters.cxTotal.add();
+    counters.cxActive.add();
+    host.stats.connectionsTotal++;
+    host.stats.connectionsActive++;
+    host.reportResult({ kind: 'local-origin', success: true });
+    return new ObservedStream(inner, counters, (side) => {
+      counters.cxActive.sub();
+      counters.cxDestroy.add();
+      (side === 'local' ? counters.cxDestroyLocal : counters.cxDestroyRemote).add();
+      counters.cxLengthMs.record(performance.now() - connectedMs);
+      host.stats.connectionsActive--;
+      onFinished?.();
+    });
+  }
+
+  private upstreamInfo(host: Host, { info }: Pick<ByteStream, 'info'>): UpstreamInfo {
+    return {
+      cluster: this,
+      endpoint: host,
+      localAddress: info.localAddress,
+      filterState: info.filterState,
+      ...(info.tls === undefined ? {} : { tls: info.tls }),
+    };
+  }
+
+  private drainHost(host: Host): void {
+    const pools = this.pools.get(host);
+    if (pools === undefined) return;
+    this.pools.delete(host);
+    for (const pool of pools.values()) this.drainingPools.add(pool);
+    for (const pool of pools.values()) pool.drain();
+  }
+}
+
+function ownHost(endpoint: Endpoint): Host {
+  if (!(endpoint instanceof Host)) throw new TypeError('the endpoint is of no cluster');
+  return endpoint;
+}
+
+function handshakeFor(
+  socket: UpstreamSocket,
+  http: ClusterConfig['http'] | undefined,
+  context: UpstreamContext,
+  codecProtocols: readonly string[],
+): TlsHandshake | undefined {
+  return socket.tls === undefined ? undefined : tlsHandshake(socket.tls.config, http, context, codecProtocols);
+}
+
+function socketKey(socket: UpstreamSocket, handshake: TlsHandshake | undefined, context: UpstreamContext): string {
+  const secure = handshake === undefined ? '' : handshakeKey(handshake);
+  if (socket.config.kind !== 'internal') return secure;
+  const shared = context.info.filterState.sharedKey();
+  return `${secure} ${shared} ${passthroughKey(socket.config.passthrough, context)}`;
+}
+
+function alpnOf(protocol: 'http1' | 'http2' | 'alpn'): readonly string[] {
+  if (protocol === 'alpn') return ['h2', 'http/1.1'];
+  return protocol === 'http2' ? ['h2'] : ['http/1.1'];
+}
+
+function later(task: () => void): { cancel(): void } {
+  let cancelled = false;
+  queueMicrotask(() => {
+    if (!cancelled) task();
+  });
+  return {
+    cancel: () => {
+      cancelled = true;
+    },
+  };
+}
+
+function failureOf(error: unknown): UpstreamFailure {
+  if (error instanceof ConnectError) {
+    return error.kind === 'connect-timeout'
+      ? { kind: 'connect-timeout' }
+      : { kind: 'connect-failure', reason: error.reason };
+  }
+  return { kind: 'connect-failure', reason: describeError(error) };
+}
