@@ -13,6 +13,11 @@ export function envoyToJson(typeName: string, bytes: Uint8Array): unknown {
   return protojson.toJson(type, type.decode(bytes));
 }
 
+/** The same for a message that is decoded already, by the generated classes. */
+export function envoyMessageToJson(typeName: string, message: object): unknown {
+  return protojson.toJson(reflection().lookupType(typeName), message);
+}
+
 /**
  * The encoded message of a ProtoJSON value.
  * @throws Error that names the field, for instance `Listener.name: string expected`

@@ -6,6 +6,8 @@ import { checkCommand } from './commands/check.ts';
 import { installCommand, uninstallCommand } from './commands/install.ts';
 import { localCommand } from './commands/local.ts';
 import { passthroughCommand } from './commands/passthrough.ts';
+import { proxyConfigCommand } from './commands/proxy-config.ts';
+import { proxyStatusCommand } from './commands/proxy-status.ts';
 import { clientVersion, versionCommand } from './commands/version.ts';
 import { waypointCommand } from './commands/waypoint.ts';
 import { ztunnelConfigCommand } from './commands/ztunnel-config.ts';
@@ -32,6 +34,8 @@ program
   .addCommand(uninstallCommand(options))
   .addCommand(checkCommand(options))
   .addCommand(waypointCommand(options))
+  .addCommand(proxyStatusCommand(options))
+  .addCommand(proxyConfigCommand(options))
   .addCommand(ztunnelConfigCommand(options))
   .addCommand(versionCommand(options))
   .addCommand(passthroughCommand('kubectl', options))

@@ -1,10 +1,10 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { Label } from '@weft/api';
-import { isNotFound, resources } from '@weft/kubernetes';
+import { isNotFound } from '@weft/kubernetes';
 import { WeftError, parseDurationMs } from '@weft/telemetry';
 import { accessCluster, type ClusterAccess, type ClusterOptions } from '../cluster-access.ts';
 import { paint, render, table } from '../output.ts';
-import { enrollNamespace } from '../waypoint/enroll.ts';
+import { checkEnrolment, enrollNamespace } from '../waypoint/enroll.ts';
 import {
   DEFAULT_WAYPOINT,
   conditionOf,
@@ -112,17 +112,6 @@ async function apply(options: ClusterOptions, flags: ApplyFlags): Promise<void> 
   if (warning !== undefined)
     process.stderr.write(`${paint('yellow', 'Warning:', process.stderr)} ${warning}\n`);
   process.stdout.write(`✅ namespace ${namespace} labeled with "${Label.useWaypoint}: ${name}"\n`);
-}
-
-/** @throws WEFT1908 */
-async function checkEnrolment(
-  client: ClusterAccess['client'],
-  o: { readonly namespace: string; readonly waypoint: string; readonly overwrite: boolean },
-): Promise<void> {
-  const { metadata } = await client.get(resources.namespaces, o.namespace);
-  const current = metadata.labels?.[Label.useWaypoint];
-  if (current === undefined || current === o.waypoint || o.overwrite) return;
-  throw new WeftError('WEFT1908', `namespace ${o.namespace} uses the waypoint "${current}"`);
 }
 
 interface DeleteFlags {

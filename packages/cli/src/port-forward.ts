@@ -1,0 +1,44 @@
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import type { Pod } from '@weft/kubernetes';
+import { WeftError } from '@weft/telemetry';
+import type { ClusterAccess } from './cluster-access.ts';
+import { ensureKubernetesClients } from './kubernetes-clients.ts';
+
+/** Forwards a free local port to a pod's for as long as the work takes. Throws WEFT1904. */
+export async function withPortForward<T>(
+  access: ClusterAccess,
+  pod: Pod,
+  port: number,
+  work: (port: number) => Promise<T>,
+): Promise<T> {
+  const { kubectl } = await ensureKubernetesClients();
+  const args = [
+    'port-forward',
+    '-n',
+    pod.metadata.namespace ?? '',
+    pod.metadata.name ?? '',
+    `:${port}`,
+    '--address',
+    '127.0.0.1',
+  ];
+  if (access.context !== undefined) args.push('--context', access.context);
+  const child = spawn(kubectl, args, { env: access.environment, stdio: ['ignore', 'pipe', 'pipe'] });
+  try {
+    const local = await new Promise<number>((resolve, reject) => {
+      let stderr = '';
+      child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+      createInterface({ input: child.stdout }).on('line', (line) => {
+        const found = /^Forwarding from 127\.0\.0\.1:(\d+)/.exec(line)?.[1];
+        if (found !== undefined) resolve(Number(found));
+      });
+      child.once('error', reject);
+      child.once('close', () =>
+        reject(new WeftError('WEFT1904', `port ${port} of pod ${pod.metadata.name}: ${stderr.trim()}`)),
+      );
+    });
+    return await work(local);
+  } finally {
+    child.kill();
+  }
+}
