@@ -14,6 +14,9 @@ if (missing.length > 0) {
   console.error('kernel and end-to-end tests that need them will be skipped');
 }
 
+/** A run that hangs, on a handle that a test left open, is a failure and not a wait for ever. */
+const MAX_RUN_MS = 15 * 60_000;
+
 const failures = [];
 const totals = { passed: 0, failed: 0, skipped: 0 };
 
@@ -43,7 +46,7 @@ function jest(name, args) {
       '--json',
       `--outputFile=${outputFile}`,
     ],
-    { stdio: ['ignore', 'ignore', 'inherit'] },
+    { stdio: ['ignore', 'ignore', 'inherit'], timeout: MAX_RUN_MS, killSignal: 'SIGKILL' },
   );
   if (!existsSync(outputFile)) {
     totals.failed++;
