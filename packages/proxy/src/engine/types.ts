@@ -6,7 +6,7 @@ import type { HeaderMap } from './header-map.ts';
 export { ConfigError } from './config-error.ts';
 export { FilterState, type FilterStateSharing, type FilterStateValue } from './filter-state.ts';
 export { HeaderMap } from './header-map.ts';
-export type { HttpStream, HttpStreamEvents } from '../http/codec.ts';
+export type { HttpStream, HttpStreamEvents, ResetReason } from '../http/codec.ts';
 
 // ─── Addresses, metadata ────────────────────────────────────────────────────────────────────────────────────────
 

@@ -35,6 +35,8 @@ export class FilterChain {
   private readonly terminal: Terminal;
   private readonly context: CompileContext;
   private readonly stats: ListenerStats;
+  /** How to cut each of its connections. */
+  private readonly connections = new Set<() => void>();
 
   constructor(
     message: envoy.config.listener.v3.FilterChain.$Properties,
@@ -69,35 +71,32 @@ export class FilterChain {
     }
   }
 
+  get activeConnections(): number {
+    return this.connections.size;
+  }
+
   /**
-   * Serves a connection; `done` is called once it is closed. Returns what cuts it.
+   * Serves a connection; `done` is called once it is closed.
    *
    *   accepted ──TLS──► secure ──network filters──► with the terminal filter ──► closed
    */
-  accept(accepted: AcceptedStream, scope: ListenerScope, done: () => void): () => void {
-    const { tls } = this;
-    if (tls === undefined) {
-      this.serve(accepted, scope, done);
-      return () => accepted.reset();
-    }
-    let cut: () => void;
-    const cancelTimer =
-      this.handshakeTimeoutMs === 0
-        ? (): void => undefined
-        : this.context.engine.clock.schedule(this.handshakeTimeoutMs, () => {
-            cut();
-            finish();
-          });
+  accept(accepted: AcceptedStream, scope: ListenerScope, done: () => void): void {
+    let cut = (): void => accepted.reset();
+    let cancelTimer = (): void => undefined;
+    const handle = (): void => cut();
+    this.connections.add(handle);
     const finish = (): void => {
       cancelTimer();
-      done();
+      if (this.connections.delete(handle)) done();
     };
+    const { tls } = this;
+    if (tls === undefined) return this.serve(accepted, scope, finish);
     const cancelHandshake = tls.handshake(accepted, {
       onSecure: (connection) => {
         cancelTimer();
         this.stats.handshakes.add();
         cut = () => connection.reset();
-        this.serve(connection, scope, done);
+        this.serve(connection, scope, finish);
       },
       onFailure: (failure) => {
         this.stats.tlsFailure(failure.kind === 'verification' ? failure.stat : 'connection_error');
@@ -112,11 +111,14 @@ export class FilterChain {
       cancelHandshake();
       finish();
     };
-    return () => cut();
+    if (this.handshakeTimeoutMs > 0) {
+      cancelTimer = this.context.engine.clock.schedule(this.handshakeTimeoutMs, handle);
+    }
   }
 
-  /** Ends what the compiled chain owns. Its connections must be gone. */
+  /** Cuts the connections and ends what the compiled chain owns. */
   close(): void {
+    for (const cut of [...this.connections]) cut();
     this.tls?.close();
     for (const filter of this.filters) filter.close?.();
     this.terminal.close?.();

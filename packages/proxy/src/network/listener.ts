@@ -59,7 +59,12 @@ export class Listener {
   private readonly accessLog: AccessLogger;
   private readonly bufferLimitBytes: number;
   private readonly stats: ListenerStats;
-  private readonly cuts = new Set<() => void>();
+  /** How to give up each connection that listener filters look at. */
+  private readonly inspecting = new Set<() => void>();
+  private next: Listener | 'removed' | undefined;
+  private onClosed: () => void = () => undefined;
+  private cancelRetirement: () => void = () => undefined;
+  private isClosed = false;
 
   constructor(
     message: ListenerMessage,
@@ -114,83 +119,107 @@ export class Listener {
     this.entries = made;
   }
 
+  /** Of all its chains, shared ones included. */
   get activeConnections(): number {
-    return this.cuts.size;
+    return this.entries.reduce((sum, { chain }) => sum + chain.activeConnections, this.inspecting.size);
   }
 
   /** Takes an accepted connection over. */
   accept(connection: AcceptedStream): void {
-    if (this.cuts.size >= MAX_LISTENER_CONNECTIONS) {
+    if (this.isClosed) return connection.reset();
+    if (this.stats.active.value >= MAX_LISTENER_CONNECTIONS) {
       this.stats.overflow.add();
-      connection.reset();
-      return;
+      return connection.reset();
     }
     this.stats.total.add();
     this.stats.active.add();
-    let cut = (): void => connection.reset();
-    const handle = (): void => cut();
-    this.cuts.add(handle);
     const done = (): void => {
-      if (!this.cuts.delete(handle)) return;
       this.stats.active.sub();
       this.stats.destroyed.add();
+      if (this.next !== undefined) this.closeIfIdle();
     };
-    cut = runListenerFilters({
+    let giveUp = (): void => undefined;
+    const cut = (): void => {
+      giveUp();
+      connection.reset();
+      done();
+    };
+    this.inspecting.add(cut);
+    giveUp = runListenerFilters({
       connection,
       filters: this.filters,
       timeoutMs: this.inspectionTimeoutMs,
       clock: this.context.engine.clock,
       done: (outcome) => {
+        this.inspecting.delete(cut);
         if (outcome.kind === 'timeout') this.stats.inspectionTimeout.add();
-        if (outcome.kind === 'passed' || (outcome.kind === 'timeout' && this.continueOnTimeout)) {
-          const other = this.handOver?.(connection.info.localAddress);
-          if (other !== undefined && other !== this) {
-            done();
-            other.accept(connection);
-            return;
-          }
-          cut = this.dispatch(connection, done);
-          return;
-        }
+        const passed = outcome.kind === 'passed' || (outcome.kind === 'timeout' && this.continueOnTimeout);
+        if (passed) return this.dispatch(connection, done);
         connection.close();
         done();
       },
     });
   }
 
-  /** Chains that `next` doesn't have any more drain; with none, all of them. */
-  drainChains(next?: Listener): void {
-    for (const { chain } of this.retired(next)) chain.drain.start();
+  /** All chains: connections are asked to end as soon as they can. */
+  drain(): void {
+    for (const { chain } of this.entries) chain.drain.start();
+  }
+
+  /**
+   * Another version has taken over, or none: chains that it doesn't share drain, and are closed when they are idle or
+   * the time is over.
+   */
+  retire(next: Listener | 'removed', drainTimeMs: number, onClosed: () => void): void {
+    this.next = next;
+    this.onClosed = onClosed;
+    for (const { chain } of this.retired()) chain.drain.start();
+    this.cancelRetirement = this.context.engine.clock.schedule(drainTimeMs, () => this.close());
+    this.closeIfIdle();
   }
 
   /** Cuts the connections and ends what this version owns alone. */
-  close(next?: Listener): void {
-    for (const cut of this.cuts) cut();
-    this.cuts.clear();
-    for (const { chain } of this.retired(next)) chain.close();
-    if (next === undefined) this.stats.remove();
+  close(): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.cancelRetirement();
+    for (const cut of [...this.inspecting]) cut();
+    this.inspecting.clear();
+    for (const { chain } of this.retired()) chain.close();
+    if (typeof this.next !== 'object') this.stats.remove();
+    this.onClosed();
   }
 
-  private retired(next: Listener | undefined): readonly ChainEntry[] {
-    return this.entries.filter((entry) => next?.entries.includes(entry) !== true);
+  private closeIfIdle(): void {
+    const active = this.retired().some(({ chain }) => chain.activeConnections > 0);
+    if (!active && this.inspecting.size === 0) this.close();
   }
 
-  private dispatch(connection: AcceptedStream, done: () => void): () => void {
-    const chain = this.select(connection.info);
-    if (chain === undefined) {
-      this.stats.noFilterChain.add();
-      const info = createTcpStreamInfo(connection.info, this.trafficDirection);
-      info.responseFlags.add('NR');
-      info.responseCodeDetails = 'filter_chain_not_found';
-      info.timings.end = performance.now();
-      this.accessLog.log(info);
-      // As Envoy does for internal connections; at a socket it is a plain close.
-      if (connection.socket === undefined) connection.reset();
-      else connection.close();
+  private retired(): readonly ChainEntry[] {
+    const { next } = this;
+    return typeof next === 'object'
+      ? this.entries.filter((entry) => !next.entries.includes(entry))
+      : this.entries;
+  }
+
+  private dispatch(connection: AcceptedStream, done: () => void): void {
+    const other = this.handOver?.(connection.info.localAddress);
+    if (other !== undefined && other !== this) {
       done();
-      return () => undefined;
+      return other.accept(connection);
     }
-    return chain.accept(connection, this.scope(chain.drain), done);
+    const chain = this.select(connection.info);
+    if (chain !== undefined) return chain.accept(connection, this.scope(chain.drain), done);
+    this.stats.noFilterChain.add();
+    const info = createTcpStreamInfo(connection.info, this.trafficDirection);
+    info.responseFlags.add('NR');
+    info.responseCodeDetails = 'filter_chain_not_found';
+    info.timings.end = performance.now();
+    this.accessLog.log(info);
+    // The client end of an internal connection must see a failure, not an empty answer.
+    if (connection.socket === undefined) connection.reset();
+    else connection.close();
+    done();
   }
 
   private scope(drain: ListenerScope['drain']): ListenerScope {
