@@ -40,6 +40,9 @@ export interface AppOptions {
   readonly quit: () => void;
 }
 
+/** How often a ztunnel without a control plane says that it waits. */
+const WAIT_REMINDER_MS = 5_000;
+
 const Gate = { xds: 'state manager', proxy: 'proxy', zds: 'workload proxy manager' } as const;
 
 /** Runs the proxy until the signal; resolves when it has drained. Rejects when it can't go on. */
@@ -189,6 +192,14 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
   const drained = new AbortController();
   const { address } = config.xds;
   logger.info('waiting for the control plane', { address });
+  const noControlPlane = (sentence: string, reason?: string): void => {
+    count(new WeftError('WEFT1342', address ?? ''));
+    logger.warn(sentence, { address, reason, code: 'WEFT1342' });
+  };
+  const reminder = setInterval(
+    () => noControlPlane('still waiting for the control plane: not ready until it answers'),
+    WAIT_REMINDER_MS,
+  );
   const mesh =
     address === undefined
       ? undefined
@@ -199,13 +210,15 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
           metrics,
           logger: logger.scope('xds'),
           signal: drained.signal,
-          onReady: () => void onSynced().catch(fail),
+          onReady: () => {
+            clearInterval(reminder);
+            void onSynced().catch(fail);
+          },
           onConnection: (connected, reason) => {
             if (connected) return logger.info('connected to the control plane', { address });
             if (drained.signal.aborted) return;
             metrics.xdsTerminations.inc({ reason: 'Reconnect' });
-            count(new WeftError('WEFT1342', address));
-            logger.warn('no connection to the control plane', { address, reason, code: 'WEFT1342' });
+            noControlPlane('no connection to the control plane', reason);
           },
         });
 
@@ -213,6 +226,7 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
     if (end.signal.aborted) resolve();
     else end.signal.addEventListener('abort', () => resolve(), { once: true });
   });
+  clearInterval(reminder);
   if (fatal === undefined)
     await drain(threads, config.drainDeadlineMs, (told) => logger.info(told), connections);
   else logger.error(describeError(fatal));

@@ -27,4 +27,9 @@ export const policyErrors = {
     title: 'An open connection was cut because a policy now denies it',
     next: 'The message names the policy; change it if the connection should be allowed.',
   },
+  WEFT1406: {
+    layer: 'policy',
+    title: 'A connection was denied because it did not come through the waypoint that its service requires',
+    next: 'Address the service by its name from a pod in the mesh; weft.dev/require-waypoint=false on the Service lets other traffic in.',
+  },
 } as const satisfies ErrorCodeTable;

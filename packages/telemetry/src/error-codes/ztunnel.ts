@@ -47,6 +47,11 @@ export const ztunnelErrors = {
     title: 'The tunnel to the destination could not be opened',
     next: 'See the ztunnel log of the destination node, and whether a NetworkPolicy blocks port 15008.',
   },
+  WEFT1317: {
+    layer: 'outbound',
+    title: 'The service may only be reached through its waypoint, which is not there',
+    next: 'See with `weft waypoint status` why the waypoint is not ready; the label weft.dev/require-waypoint=false on the Service lets traffic go without.',
+  },
   WEFT1318: {
     layer: 'identity',
     title: 'The certificate of a workload is not available',

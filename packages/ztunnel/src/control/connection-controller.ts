@@ -231,8 +231,7 @@ export class ConnectionController {
   private refuse(question: Question, error: unknown): Order {
     const { connections, metrics, log } = this.options;
     const failure = WeftError.is(error) ? error : new WeftError('WEFT1325', 'no decision', { cause: error });
-    const isDenied =
-      failure.code === 'WEFT1402' || failure.code === 'WEFT1403' || failure.code === 'WEFT1404';
+    const isDenied = ['WEFT1402', 'WEFT1403', 'WEFT1404', 'WEFT1406'].includes(failure.code);
     const told = {
       code: failure.code,
       message: describeError(failure).replace(/^WEFT\d+ /, ''),

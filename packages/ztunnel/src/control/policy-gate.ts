@@ -33,7 +33,7 @@ export class PolicyGate {
     this.stop = options.state.onChange((change) => this.onChange(change));
   }
 
-  /** Resolves when the connection may go on. @throws WEFT1402, WEFT1403 or WEFT1404 */
+  /** Resolves when the connection may go on. @throws WEFT1402, WEFT1403, WEFT1404 or WEFT1406 */
   async admit(connection: OpenConnection): Promise<void> {
     const { state, connections } = this.options;
     const verdict = this.evaluate(connection);
@@ -102,7 +102,7 @@ export class PolicyGate {
     for (const { policy, action } of dryRun) logger[level]('dry-run policy matched', { policy, action });
     if (verdict.kind === 'deny') {
       const why =
-        verdict.code === 'WEFT1402'
+        verdict.policy !== undefined
           ? `explicitly denied by: ${verdict.policy}`
           : 'allow policies exist, but none allowed';
       logger[level]('policy denied', { why, source: subject.sourceIdentity ?? subject.sourceIp });

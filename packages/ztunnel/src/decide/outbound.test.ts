@@ -119,6 +119,20 @@ describe('decideOutbound', () => {
       'refuse WEFT1313',
     ],
     [
+      'says so when a service that requires its waypoint has none with a pod',
+      [{ ...web, ...behindWaypoint, requiresWaypoint: true }, webPod, waypointService],
+      '10.1.0.1',
+      80,
+      'refuse WEFT1317',
+    ],
+    [
+      'never goes around a required waypoint, even if none was named',
+      [{ ...web, requiresWaypoint: true }, webPod],
+      '10.1.0.1',
+      80,
+      'refuse WEFT1317',
+    ],
+    [
       'goes to the waypoint of a workload that is addressed directly',
       [{ ...server, ...behindWaypoint }, waypointService, waypointPod],
       '10.0.0.2',

@@ -60,7 +60,8 @@ export function decideOutbound(request: OutboundRequest, context: OutboundContex
     if (waypoint !== undefined) {
       const gateway = resolveWaypoint(store, waypoint, source, destination.ip, random);
       if (gateway === undefined) {
-        return refuse('WEFT1313', `waypoint of service ${addressed.key}`, undefined, addressed);
+        const code = addressed.requiresWaypoint ? 'WEFT1317' : 'WEFT1313';
+        return refuse(code, `waypoint of service ${addressed.key}`, undefined, addressed);
       }
       if (gateway.workload.network !== source.network) return refuseOtherNetwork(gateway.workload, addressed);
       return {
@@ -72,6 +73,9 @@ export function decideOutbound(request: OutboundRequest, context: OutboundContex
         service: addressed,
       };
     }
+    // The control plane always names one, be it unresolvable; without a name there is no way around it either.
+    if (addressed.requiresWaypoint)
+      return refuse('WEFT1317', `service ${addressed.key} has none`, undefined, addressed);
   }
   return toUpstream(request, context, addressed);
 }

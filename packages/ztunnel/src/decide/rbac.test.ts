@@ -112,6 +112,11 @@ describe('authorize', () => {
       [allow('n/a'), deny('n/d')],
       'deny WEFT1402 n/d',
     ],
+    [
+      'tells apart who came around a required waypoint',
+      [deny('n/weft_require_waypoint_web')],
+      'deny WEFT1406 n/weft_require_waypoint_web',
+    ],
     ['allows by an ALLOW policy', [allow('n/a'), deny('n/d', none)], 'allow n/a'],
     ['denies when no ALLOW policy matches', [allow('n/a', none)], 'deny WEFT1403 undefined'],
     ['allows when only DENY policies exist and none matches', [deny('n/d', none)], 'allow undefined'],

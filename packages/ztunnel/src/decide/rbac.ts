@@ -1,3 +1,4 @@
+import { DerivedPolicy } from '@weft/api';
 import type { IpAddress } from '../state/ip-address.ts';
 import type { Match, Policy, PolicyKey, Rule, ServiceAccountMatch, StringMatch } from '../state/policy.ts';
 
@@ -12,7 +13,8 @@ export interface PolicySubject {
 
 export type Verdict =
   | { readonly kind: 'allow'; readonly policy: PolicyKey | undefined }
-  | { readonly kind: 'deny'; readonly code: 'WEFT1402'; readonly policy: PolicyKey }
+  /** 1406: by the policy that stands for "only through the waypoint". */
+  | { readonly kind: 'deny'; readonly code: 'WEFT1402' | 'WEFT1406'; readonly policy: PolicyKey }
   /** There are ALLOW policies and none of them matches. */
   | { readonly kind: 'deny'; readonly code: 'WEFT1403'; readonly policy: undefined };
 
@@ -31,8 +33,11 @@ export function authorize(policies: readonly Policy[], subject: PolicySubject): 
     .filter((p) => p.dryRun && matches(p, subject, source))
     .map(({ key, action }) => ({ policy: key, action }));
   const [denied] = matching('Deny', false);
-  if (denied !== undefined)
-    return { verdict: { kind: 'deny', code: 'WEFT1402', policy: denied.key }, dryRun };
+  if (denied !== undefined) {
+    const [, name = ''] = denied.key.split('/');
+    const code = name.startsWith(DerivedPolicy.requireWaypointPrefix) ? 'WEFT1406' : 'WEFT1402';
+    return { verdict: { kind: 'deny', code, policy: denied.key }, dryRun };
+  }
   if (!policies.some((p) => p.action === 'Allow' && !p.dryRun)) {
     return { verdict: { kind: 'allow', policy: undefined }, dryRun };
   }

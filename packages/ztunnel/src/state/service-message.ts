@@ -1,3 +1,4 @@
+import { REQUIRE_WAYPOINT_EXTENSION } from '@weft/api';
 import { istio } from '@weft/api/workload';
 import { WeftError } from '@weft/telemetry';
 import { Interner } from './interner.ts';
@@ -49,6 +50,7 @@ export function serviceFromMessage(message: istio.workload.Service, intern = new
     ipFamilies: ipFamilies(message.ipFamilies, invalid),
     canonical: message.canonical,
     visibility: message.visibility === istio.workload.Visibility.NAMESPACE ? 'Namespace' : 'Public',
+    requiresWaypoint: message.extensions.some(({ name }) => name === REQUIRE_WAYPOINT_EXTENSION),
   };
 }
 

@@ -87,6 +87,8 @@ export interface Service {
   readonly ipFamilies: 'IPv4' | 'IPv6' | 'Dual' | undefined;
   readonly canonical: boolean;
   readonly visibility: 'Public' | 'Namespace';
+  /** Nobody may reach it but through its waypoint, even while there is none. */
+  readonly requiresWaypoint: boolean;
 }
 
 export function serviceKey(namespace: string, hostname: string): ServiceKey {

@@ -68,6 +68,7 @@ export function service(name: string, vip: string | undefined, more: Partial<Ser
     weightedWaypoints: [],
     loadBalancer: undefined,
     ipFamilies: undefined,
+    requiresWaypoint: false,
     canonical: true,
     visibility: 'Public',
     ...more,
