@@ -14,6 +14,7 @@ import type {
   UpstreamFailure,
   UpstreamInfo,
 } from '../engine/types.ts';
+import type { HttpClientCodec, HttpClientEvents } from '../http/codec.ts';
 import { createHttp1ClientCodec } from '../http/http1/client.ts';
 import { createHttp2ClientCodec } from '../http/http2/client.ts';
 import { CircuitBreaker, type RoutingPriority } from './circuit-breaker.ts';
@@ -21,9 +22,7 @@ import { ClusterStats } from './cluster-stats.ts';
 import { type ClusterConfig, compileCluster } from './config/cluster-config.ts';
 import { type Endpoints, noEndpoints } from './config/endpoints.ts';
 import { ConnectError } from './connect/connect-error.ts';
-import { ObservedStream } from './connect/observed-stream.ts';
-import type { TlsHandshake } from './connect/tls-connect.ts';
-import { type ConnectPlan, openTransport } from './connect/transport.ts';
+import { Connector } from './connect/connector.ts';
 import type { Discovery } from './discovery/discovery.ts';
 import { discoverByDns, systemResolver } from './discovery/dns.ts';
 import { discoverByEds } from './discovery/eds.ts';
@@ -32,8 +31,8 @@ import { Host } from './host.ts';
 import { HostSets } from './host-sets.ts';
 import { OutlierDetector } from './outlier-detection.ts';
 import { HttpPool } from './pool/http-pool.ts';
-import { type UpstreamSocket, UpstreamSockets } from './sockets.ts';
-import { handshakeKey, passthroughKey, passthroughMetadata, tlsHandshake } from './transport-options.ts';
+import { PoolTable } from './pool/pool-table.ts';
+import { UpstreamSockets } from './sockets.ts';
 
 export interface ConnectHandlers {
   onConnected(stream: ByteStream, upstream: UpstreamInfo): void;
@@ -44,8 +43,7 @@ export interface StreamHandlers {
   onFailure(failure: UpstreamFailure): void;
 }
 
-/** How connections of one kind reach a host. */
-type Route = Pick<ConnectPlan, 'host' | 'tls' | 'internal'>;
+type Protocol = 'http1' | 'http2' | 'alpn';
 
 /**
  * A cluster, not yet in service: it warms by the context's `warmUp`, and then belongs into the `ClusterTable`.
@@ -73,8 +71,8 @@ export class UpstreamCluster implements Cluster {
   private readonly sets: HostSets;
   private readonly originalDst: OriginalDstHosts | undefined;
   private readonly discovery: Discovery | undefined;
-  private readonly pools = new Map<Host, Map<string, HttpPool>>();
-  private readonly drainingPools = new Set<HttpPool>();
+  private readonly connector: Connector;
+  private readonly pools = new PoolTable();
   private dropOverloads: readonly number[] = [];
   private state: 'open' | 'draining' | 'closed' = 'open';
 
@@ -128,13 +126,14 @@ export class UpstreamCluster implements Cluster {
       onBadSecret: (error) =>
         engine.logger.warn('secret rejected', { cluster: config.name, error: describeError(error) }),
     });
+    this.connector = new Connector({ config, engine, stats: this.counters, sockets: this.sockets });
     this.originalDst =
       config.discovery.kind === 'original-dst'
         ? new OriginalDstHosts({
             config: config.discovery.originalDst,
             clock: engine.clock,
             isBusy: (host) => host.activeRequests > 0,
-            onRemoved: (host) => this.drainHost(host),
+            onRemoved: (host) => this.pools.drainHost(host),
           })
         : undefined;
     this.discovery = this.discover(context);
@@ -185,9 +184,8 @@ export class UpstreamCluster implements Cluster {
       host.activeRequests--;
       breaker.connections.release();
     };
-    const socket = this.sockets.forHost(host);
-    const route = this.routeTo(host, socket, context, handshakeFor(socket, undefined, context, []));
-    this.open(route, controller.signal, release).then(
+    const route = this.connector.plan(host, context, [], undefined).create();
+    this.connector.open(route, controller.signal, release).then(
       (stream) => {
         if (controller.signal.aborted) stream.close();
         else handlers.onConnected(stream, this.upstreamInfo(host, stream));
@@ -220,7 +218,7 @@ export class UpstreamCluster implements Cluster {
     if (this.state !== 'open') return;
     this.state = 'draining';
     this.stopSources();
-    for (const host of [...this.pools.keys()]) this.drainHost(host);
+    this.pools.drain();
   }
 
   /** Ends everything. */
@@ -228,10 +226,7 @@ export class UpstreamCluster implements Cluster {
     if (this.state === 'closed') return;
     this.state = 'closed';
     this.stopSources();
-    for (const pools of this.pools.values()) for (const pool of pools.values()) pool.close();
-    for (const pool of this.drainingPools) pool.close();
-    this.pools.clear();
-    this.drainingPools.clear();
+    this.pools.close();
   }
 
   private stopSources(): void {
@@ -247,7 +242,11 @@ export class UpstreamCluster implements Cluster {
     let host = this.sets.pick(query);
     const { excluded } = context;
     // As Envoy's host_selection_retry_max_attempts: another try or so, then whoever was picked.
-    for (let left = 1 + (excluded?.size ?? 0); left > 0 && host !== undefined && excluded?.has(host) === true; left--) {
+    for (
+      let left = 1 + (excluded?.size ?? 0);
+      left > 0 && host !== undefined && excluded?.has(host) === true;
+      left--
+    ) {
       host = this.sets.pick(context.hash === undefined ? query : { metadataMatch: context.metadataMatch });
     }
     return host;
@@ -281,7 +280,7 @@ export class UpstreamCluster implements Cluster {
   private setEndpoints(endpoints: Endpoints): void {
     const removed = this.sets.update(endpoints.specs, endpoints.overprovisioningPercent);
     this.dropOverloads = endpoints.dropOverloads;
-    for (const host of removed) this.drainHost(host);
+    for (const host of removed) this.pools.drainHost(host);
     this.counters.membershipChange.add();
     this.publishMembership();
   }
@@ -294,129 +293,52 @@ export class UpstreamCluster implements Cluster {
     this.counters.ejectionsActive.set(this.detector?.ejectedHosts ?? 0);
   }
 
-  /** Pools are split by everything that shapes their connections. */
+  /** Pools are split by everything that shapes their connections. Undefined: too many pools. */
   private poolFor(host: Host, context: UpstreamContext): HttpPool | undefined {
-    const { config } = this;
-    const socket = this.sockets.forHost(host);
+    const { http } = this.config;
     const priority = context.priority ?? 'default';
     const protocol = this.protocolFor(context);
-    const handshake = handshakeFor(socket, config.http, context, alpnOf(protocol));
-    const key = `${priority} ${protocol} ${socket.id} ${socketKey(socket, handshake, context)}`;
-    let pools = this.pools.get(host);
-    if (pools === undefined) {
-      pools = new Map();
-      this.pools.set(host, pools);
-    }
-    let pool = pools.get(key);
-    if (pool !== undefined) return pool;
+    const plan = this.connector.plan(host, context, alpnOf(protocol), http);
+    const key = `${priority} ${protocol} ${plan.key}`;
+    const known = this.pools.get(host, key);
+    if (known !== undefined) return known;
     const breaker = this.breakersByPriority[priority];
     if (!breaker.connectionPools.tryAcquire()) {
       this.counters.cxPoolOverflow.add();
       return undefined;
     }
-    const own = pools;
-    const route = this.routeTo(host, socket, context, handshake);
-    pool = new HttpPool({
+    const route = plan.create();
+    const pool = new HttpPool({
       host,
       breaker,
-      config: config.http,
+      config: http,
       stats: this.counters,
       clock: this.engine.clock,
-      expectedStreams: protocol === 'http2' ? (config.http.http2.maxConcurrentStreams ?? 1) : 1,
-      connect: (signal) => this.open(route, signal),
-      createCodec: (stream, events) => {
-        const http2 = protocol === 'http2' || (protocol === 'alpn' && stream.info.tls?.alpn === 'h2');
-        this.counters[http2 ? 'cxHttp2Total' : 'cxHttp1Total'].add();
-        const create = http2 ? createHttp2ClientCodec : createHttp1ClientCodec;
-        const options = http2 ? config.http.http2 : config.http.http1;
-        return create(stream, events, { ...options, bufferLimitBytes: config.bufferLimitBytes });
-      },
+      expectedStreams: protocol === 'http2' ? (http.http2.maxConcurrentStreams ?? 1) : 1,
+      connect: (signal) => this.connector.open(route, signal),
+      createCodec: (stream, events) => this.createCodec(protocol, stream, events),
       onIdle: (idle) => {
-        if (own.get(key) === idle) own.delete(key);
-        if (own.size === 0 && this.pools.get(host) === own) this.pools.delete(host);
-        this.drainingPools.delete(idle);
+        this.pools.forget(host, key, idle);
         breaker.connectionPools.release();
       },
     });
-    pools.set(key, pool);
+    this.pools.add(host, key, pool);
     return pool;
   }
 
-  private protocolFor(context: UpstreamContext): 'http1' | 'http2' | 'alpn' {
+  private createCodec(protocol: Protocol, stream: ByteStream, events: HttpClientEvents): HttpClientCodec {
+    const { http, bufferLimitBytes } = this.config;
+    if (protocol === 'http2' || (protocol === 'alpn' && stream.info.tls?.alpn === 'h2')) {
+      this.counters.cxHttp2Total.add();
+      return createHttp2ClientCodec(stream, events, { ...http.http2, bufferLimitBytes });
+    }
+    this.counters.cxHttp1Total.add();
+    return createHttp1ClientCodec(stream, events, { ...http.http1, bufferLimitBytes });
+  }
+
+  private protocolFor(context: UpstreamContext): Protocol {
     const { protocol } = this.config.http;
     return protocol === 'downstream' ? (context.downstreamProtocol ?? 'http1') : protocol;
-  }
-
-  private routeTo(
-    host: Host,
-    socket: UpstreamSocket,
-    context: UpstreamContext,
-    handshake: TlsHandshake | undefined,
-  ): Route {
-    const { tls, config } = socket;
-    return {
-      host,
-      tls: tls === undefined || handshake === undefined ? undefined : { context: tls, handshake },
-      internal:
-        config.kind === 'internal'
-          ? {
-              filterState: context.info.filterState,
-              metadata: passthroughMetadata(config.passthrough, host, this.config.metadata, context),
-            }
-          : undefined,
-    };
-  }
-
-  private async open(route: Route, signal: AbortSignal, onFinished?: () => void): Promise<ByteStream> {
-    const { config, counters, engine } = this;
-    const { host, tls, internal } = route;
-    const startMs = performance.now();
-    let inner: ByteStream;
-    try {
-      inner = await openTransport(
-        {
-          host,
-          tls,
-          // Each connection gets objects of its own: listeners add to them.
-          internal:
-            internal === undefined
-              ? undefined
-              : { filterState: internal.filterState.sharedWithUpstream(), metadata: new Map(internal.metadata) },
-          timeoutMs: config.connectTimeoutMs,
-          keepaliveTimeS: config.keepaliveTimeS,
-        },
-        {
-          clock: engine.clock,
-          internalListeners: engine.internalListeners,
-          onTlsFailure: (stat) => counters.tlsFailure(stat),
-          onTlsHandshake: () => counters.sslHandshake.add(),
-        },
-        signal,
-      );
-    } catch (error) {
-      if (error instanceof ConnectError) {
-        host.stats.connectFailures++;
-        counters.cxTotal.add();
-        (error.kind === 'connect-timeout' ? counters.cxConnectTimeout : counters.cxConnectFail).add();
-        host.reportResult({ kind: 'local-origin', success: false });
-      }
-      throw error;
-    }
-    const connectedMs = performance.now();
-    counters.cxConnectMs.record(connectedMs - startMs);
-    counters.cxTotal.add();
-    counters.cxActive.add();
-    host.stats.connectionsTotal++;
-    host.stats.connectionsActive++;
-    host.reportResult({ kind: 'local-origin', success: true });
-    return new ObservedStream(inner, counters, (side) => {
-      counters.cxActive.sub();
-      counters.cxDestroy.add();
-      (side === 'local' ? counters.cxDestroyLocal : counters.cxDestroyRemote).add();
-      counters.cxLengthMs.record(performance.now() - connectedMs);
-      host.stats.connectionsActive--;
-      onFinished?.();
-    });
   }
 
   private upstreamInfo(host: Host, { info }: Pick<ByteStream, 'info'>): UpstreamInfo {
@@ -428,14 +350,6 @@ export class UpstreamCluster implements Cluster {
       ...(info.tls === undefined ? {} : { tls: info.tls }),
     };
   }
-
-  private drainHost(host: Host): void {
-    const pools = this.pools.get(host);
-    if (pools === undefined) return;
-    this.pools.delete(host);
-    for (const pool of pools.values()) this.drainingPools.add(pool);
-    for (const pool of pools.values()) pool.drain();
-  }
 }
 
 function ownHost(endpoint: Endpoint): Host {
@@ -443,23 +357,7 @@ function ownHost(endpoint: Endpoint): Host {
   return endpoint;
 }
 
-function handshakeFor(
-  socket: UpstreamSocket,
-  http: ClusterConfig['http'] | undefined,
-  context: UpstreamContext,
-  codecProtocols: readonly string[],
-): TlsHandshake | undefined {
-  return socket.tls === undefined ? undefined : tlsHandshake(socket.tls.config, http, context, codecProtocols);
-}
-
-function socketKey(socket: UpstreamSocket, handshake: TlsHandshake | undefined, context: UpstreamContext): string {
-  const secure = handshake === undefined ? '' : handshakeKey(handshake);
-  if (socket.config.kind !== 'internal') return secure;
-  const shared = context.info.filterState.sharedKey();
-  return `${secure} ${shared} ${passthroughKey(socket.config.passthrough, context)}`;
-}
-
-function alpnOf(protocol: 'http1' | 'http2' | 'alpn'): readonly string[] {
+function alpnOf(protocol: Protocol): readonly string[] {
   if (protocol === 'alpn') return ['h2', 'http/1.1'];
   return protocol === 'http2' ? ['h2'] : ['http/1.1'];
 }

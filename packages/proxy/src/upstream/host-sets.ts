@@ -54,7 +54,10 @@ export class HostSets {
   }
 
   /** Replaces the hosts; the same address stays the same `Host`. Returns what is gone. */
-  update(specs: readonly EndpointSpec[], overprovisioningPercent = this.options.overprovisioningPercent): readonly Host[] {
+  update(
+    specs: readonly EndpointSpec[],
+    overprovisioningPercent = this.options.overprovisioningPercent,
+  ): readonly Host[] {
     const { detector, policy } = this.options;
     const hashByHostname = 'useHostname' in policy && policy.useHostname;
     const next = new Map<string, Host>();
@@ -114,12 +117,14 @@ class Chooser {
   constructor(hosts: readonly Host[], options: HostSetOptions, overprovisioningPercent: number) {
     this.options = options;
     const count = hosts.reduce((most, host) => Math.max(most, host.priority + 1), 0);
-    this.levels = Array.from({ length: count }, (_, priority) =>
-      new Level(
-        hosts.filter((host) => host.priority === priority),
-        options,
-        overprovisioningPercent,
-      ),
+    this.levels = Array.from(
+      { length: count },
+      (_, priority) =>
+        new Level(
+          hosts.filter((host) => host.priority === priority),
+          options,
+          overprovisioningPercent,
+        ),
     );
     this.loads = priorityLoads(this.levels, { overprovisioningPercent, panicPercent: options.panicPercent });
   }
@@ -201,9 +206,11 @@ class LocalityWeighted implements LoadBalancer<Host> {
       const hosts = group.filter(usable);
       const available = Math.min(1, ((hosts.length / group.length) * overprovisioningPercent) / 100);
       const weight = (group[0]?.spec.localityWeight ?? 0) * available;
-      if (weight > 0) this.schedule.add(weight, { weight, balancer: createLoadBalancer(policy, hosts, random) });
+      if (weight > 0)
+        this.schedule.add(weight, { weight, balancer: createLoadBalancer(policy, hosts, random) });
     }
-    for (let skip = Math.floor(random() * this.schedule.size); skip > 0; skip--) this.schedule.pick((l) => l.weight);
+    for (let skip = Math.floor(random() * this.schedule.size); skip > 0; skip--)
+      this.schedule.pick((l) => l.weight);
   }
 
   pick(context: BalanceContext): Host | undefined {

@@ -1,4 +1,10 @@
-import { type Endpoint, type EndpointResult, formatAddress, type Metadata, type SocketAddress } from '../engine/types.ts';
+import {
+  type Endpoint,
+  type EndpointResult,
+  formatAddress,
+  type Metadata,
+  type SocketAddress,
+} from '../engine/types.ts';
 import type { Balanced } from './load-balancer/index.ts';
 import type { OutlierMonitor } from './outlier-detection.ts';
 
@@ -53,7 +59,10 @@ export class Host implements Endpoint, Balanced {
   activeRequests = 0;
   spec: EndpointSpec;
 
-  constructor(spec: EndpointSpec, o: { readonly hashByHostname: boolean; readonly monitor?: OutlierMonitor | undefined }) {
+  constructor(
+    spec: EndpointSpec,
+    o: { readonly hashByHostname: boolean; readonly monitor?: OutlierMonitor | undefined },
+  ) {
     this.spec = spec;
     this.address = spec.address;
     this.key = formatAddress(spec.address);

@@ -110,7 +110,9 @@ export class OutlierDetector {
       const threshold = mean - (Math.sqrt(variance) * config.successRateStdevFactor) / 1000;
       for (const rate of byRate) if (rate.percent < threshold) this.tryEject(rate.monitor, 'success_rate');
     }
-    const byFailure = rates.filter((rate) => rate.total >= Math.max(1, config.failurePercentageRequestVolume));
+    const byFailure = rates.filter(
+      (rate) => rate.total >= Math.max(1, config.failurePercentageRequestVolume),
+    );
     if (byFailure.length > 0 && byFailure.length >= config.failurePercentageMinimumHosts) {
       for (const rate of byFailure) {
         if (100 - rate.percent >= config.failurePercentageThreshold) {
@@ -181,7 +183,7 @@ export class OutlierMonitor {
   }
 
   /** @internal What came since the last call. */
-  takeInterval(): { readonly total: number; /** 0 to 100 */ readonly percent: number } {
+  takeInterval(): { readonly total: number /** 0 to 100 */; readonly percent: number } {
     const { total, successes } = this;
     this.total = 0;
     this.successes = 0;

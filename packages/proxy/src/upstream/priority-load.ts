@@ -33,7 +33,9 @@ export function priorityLoads(
   const total = Math.min(100, sum(healthy) + sum(degraded));
   const panic = levels.map(
     (level) =>
-      total < 100 && level.hosts > 0 && ((level.healthy + level.degraded) / level.hosts) * 100 < o.panicPercent,
+      total < 100 &&
+      level.hosts > 0 &&
+      ((level.healthy + level.degraded) / level.hosts) * 100 < o.panicPercent,
   );
   if (total === 0) return withoutHealth(levels, panic);
   // When every level panics, health means nothing, and load goes by the number of hosts.

@@ -14,7 +14,10 @@ export interface UpstreamSocket {
 
 /** The transport sockets of a cluster, and which of them a host gets. */
 export class UpstreamSockets {
-  private readonly matches: readonly { readonly match: SocketMatch['match']; readonly socket: UpstreamSocket }[];
+  private readonly matches: readonly {
+    readonly match: SocketMatch['match'];
+    readonly socket: UpstreamSocket;
+  }[];
   private readonly fallback: UpstreamSocket;
 
   constructor(
@@ -41,7 +44,10 @@ export class UpstreamSockets {
       return { id, config: socket, tls };
     };
     this.fallback = create(config.socket, 0);
-    this.matches = config.socketMatches.map(({ match, socket }, i) => ({ match, socket: create(socket, i + 1) }));
+    this.matches = config.socketMatches.map(({ match, socket }, i) => ({
+      match,
+      socket: create(socket, i + 1),
+    }));
   }
 
   forHost(host: Host): UpstreamSocket {

@@ -19,7 +19,8 @@ export function tlsHandshake(
 ): TlsHandshake {
   const { filterState } = context.info;
   const names = listOf(filterState, SUBJECT_ALT_NAMES_FILTER_STATE);
-  const autoName = http?.autoSni === true || http?.autoSanValidation === true ? serverNameOf(http, context) : undefined;
+  const autoName =
+    http?.autoSni === true || http?.autoSanValidation === true ? serverNameOf(http, context) : undefined;
   const [override] = listOf(filterState, SERVER_NAME_FILTER_STATE) ?? [];
   const alpn = listOf(filterState, APPLICATION_PROTOCOLS_FILTER_STATE);
   return {

@@ -133,9 +133,17 @@ function discoveryOf(message: ClusterMessage, name: string): DiscoveryConfig {
       if (addresses === 'first' && assigned.specs.length !== 1) {
         invalid('LOGICAL_DNS needs exactly one endpoint', 'load_assignment');
       }
-      const refreshMs = at('dns_refresh_rate', () => durationMs(message.dnsRefreshRate)) || DEFAULT_DNS_REFRESH_MS;
+      const refreshMs =
+        at('dns_refresh_rate', () => durationMs(message.dnsRefreshRate)) || DEFAULT_DNS_REFRESH_MS;
       const failureRefreshMs = durationMs(message.dnsFailureRefreshRate?.baseInterval) || refreshMs;
-      return { kind: 'dns', addresses, endpoints: assigned, refreshMs, failureRefreshMs, family: dnsFamily(message) };
+      return {
+        kind: 'dns',
+        addresses,
+        endpoints: assigned,
+        refreshMs,
+        failureRefreshMs,
+        family: dnsFamily(message),
+      };
     }
     case DiscoveryType.ORIGINAL_DST:
       return { kind: 'original-dst', originalDst: originalDst(message) };
@@ -154,7 +162,10 @@ function originalDst(message: ClusterMessage): OriginalDstConfig {
   return {
     header: config.useHttpHeader === true ? config.httpHeaderName || 'x-envoy-original-dst-host' : undefined,
     metadataKey: metadataKey
-      ? { namespace: metadataKey.key ?? '', path: (metadataKey.path ?? []).map((segment) => segment.key ?? '') }
+      ? {
+          namespace: metadataKey.key ?? '',
+          path: (metadataKey.path ?? []).map((segment) => segment.key ?? ''),
+        }
       : undefined,
     portOverride,
     cleanupIntervalMs:
@@ -186,6 +197,7 @@ function reportIgnored(message: ClusterMessage, context: CompileContext): void {
   if (message.preconnectPolicy) context.ignore('preconnect_policy');
   if (message.respectDnsTtl === true) context.ignore('respect_dns_ttl');
   if (message.roundRobinLbConfig?.slowStartConfig) context.ignore('round_robin_lb_config.slow_start_config');
-  if (message.leastRequestLbConfig?.slowStartConfig) context.ignore('least_request_lb_config.slow_start_config');
+  if (message.leastRequestLbConfig?.slowStartConfig)
+    context.ignore('least_request_lb_config.slow_start_config');
   if (message.commonLbConfig?.zoneAwareLbConfig) context.ignore('common_lb_config.zone_aware_lb_config');
 }

@@ -35,8 +35,11 @@ export type AddressForm = 'ip' | 'name';
 /** @throws InvalidValue with the path in the message */
 export function compileEndpoints(assignment: Assignment, form: AddressForm = 'ip'): Endpoints {
   const localities = assignment.endpoints ?? [];
-  const specs = localities.flatMap((locality, i) => at(`endpoints[${i}]`, () => localityEndpoints(locality, form)));
-  if (specs.length > MAX_ENDPOINTS) invalid(`${specs.length} endpoints, at most ${MAX_ENDPOINTS}`, 'endpoints');
+  const specs = localities.flatMap((locality, i) =>
+    at(`endpoints[${i}]`, () => localityEndpoints(locality, form)),
+  );
+  if (specs.length > MAX_ENDPOINTS)
+    invalid(`${specs.length} endpoints, at most ${MAX_ENDPOINTS}`, 'endpoints');
   const { overprovisioningFactor, dropOverloads } = assignment.policy ?? {};
   return {
     specs,
@@ -56,14 +59,22 @@ function localityEndpoints(group: LocalityEndpoints, form: AddressForm): Endpoin
   const list = group.loadBalancerEndpoints?.lbEndpoints ?? group.lbEndpoints ?? [];
   return list.map((endpoint, i) =>
     at(`lb_endpoints[${i}]`, () =>
-      endpointSpec(endpoint, { locality, localityWeight: group.loadBalancingWeight?.value ?? undefined, priority }, form),
+      endpointSpec(
+        endpoint,
+        { locality, localityWeight: group.loadBalancingWeight?.value ?? undefined, priority },
+        form,
+      ),
     ),
   );
 }
 
 function endpointSpec(
   lb: LbEndpoint,
-  place: { readonly locality: Locality; readonly localityWeight: number | undefined; readonly priority: number },
+  place: {
+    readonly locality: Locality;
+    readonly localityWeight: number | undefined;
+    readonly priority: number;
+  },
   form: AddressForm,
 ): EndpointSpec {
   const weight = lb.loadBalancingWeight?.value ?? 1;
@@ -89,7 +100,8 @@ export function compileAddress(address: Address | null | undefined, form: Addres
       if ((protocol ?? 0) !== 0) invalid('only TCP is supported', 'socket_address.protocol');
       const port = portValue ?? 0;
       if (port > MAX_PORT) invalid(`at most ${MAX_PORT}`, 'socket_address.port_value');
-      if (ip === null || ip === undefined || ip === '') return invalid('is required', 'socket_address.address');
+      if (ip === null || ip === undefined || ip === '')
+        return invalid('is required', 'socket_address.address');
       if (form === 'ip' && isIP(ip) === 0) {
         return invalid(`${JSON.stringify(ip)} is not an IP address`, 'socket_address.address');
       }
@@ -107,7 +119,9 @@ export function compileAddress(address: Address | null | undefined, form: Addres
   }
 }
 
-export function compileMetadata(metadata: envoy.config.core.v3.Metadata.$Properties | null | undefined): Metadata {
+export function compileMetadata(
+  metadata: envoy.config.core.v3.Metadata.$Properties | null | undefined,
+): Metadata {
   const entries = Object.entries(metadata?.filterMetadata ?? {});
   return new Map(entries.map(([namespace, struct]) => [namespace, structToPlain(struct)]));
 }

@@ -37,7 +37,9 @@ export function compileHttpOptions(cluster: ClusterMessage): HttpConfig {
   if (any === undefined) return fromClusterFields(cluster);
   return at(`typed_extension_protocol_options[${EXTENSION}]`, () => {
     if (any.type_url !== TYPE_URL) invalid(`expected ${TYPE_URL}`, 'type_url');
-    return fromExtension(envoy.extensions.upstreams.http.v3.HttpProtocolOptions.decode(any.value ?? new Uint8Array()));
+    return fromExtension(
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions.decode(any.value ?? new Uint8Array()),
+    );
   });
 }
 
@@ -47,17 +49,28 @@ function fromExtension(m: envoy.extensions.upstreams.http.v3.HttpProtocolOptions
   switch (m.upstreamProtocolOptions) {
     case 'explicitHttpConfig': {
       const { protocolConfig, httpProtocolOptions, http2ProtocolOptions } = m.explicitHttpConfig ?? {};
-      if (protocolConfig === 'http3ProtocolOptions') return invalid('HTTP/3 is not supported', 'explicit_http_config');
+      if (protocolConfig === 'http3ProtocolOptions')
+        return invalid('HTTP/3 is not supported', 'explicit_http_config');
       const protocol = protocolConfig === 'http2ProtocolOptions' ? 'http2' : 'http1';
       return { ...common, protocol, http1: http1(httpProtocolOptions), http2: http2(http2ProtocolOptions) };
     }
     case 'useDownstreamProtocolConfig': {
       const { httpProtocolOptions, http2ProtocolOptions } = m.useDownstreamProtocolConfig ?? {};
-      return { ...common, protocol: 'downstream', http1: http1(httpProtocolOptions), http2: http2(http2ProtocolOptions) };
+      return {
+        ...common,
+        protocol: 'downstream',
+        http1: http1(httpProtocolOptions),
+        http2: http2(http2ProtocolOptions),
+      };
     }
     case 'autoConfig': {
       const { httpProtocolOptions, http2ProtocolOptions } = m.autoConfig ?? {};
-      return { ...common, protocol: 'alpn', http1: http1(httpProtocolOptions), http2: http2(http2ProtocolOptions) };
+      return {
+        ...common,
+        protocol: 'alpn',
+        http1: http1(httpProtocolOptions),
+        http2: http2(http2ProtocolOptions),
+      };
     }
     default:
       return invalid('is required', 'upstream_protocol_options');
@@ -71,7 +84,8 @@ function fromClusterFields(cluster: ClusterMessage): HttpConfig {
   const chosen = cluster.http2ProtocolOptions ? 'http2' : 'http1';
   return {
     ...common,
-    maxRequestsPerConnection: common.maxRequestsPerConnection || (cluster.maxRequestsPerConnection?.value ?? 0),
+    maxRequestsPerConnection:
+      common.maxRequestsPerConnection || (cluster.maxRequestsPerConnection?.value ?? 0),
     protocol: cluster.protocolSelection === USE_DOWNSTREAM_PROTOCOL ? 'downstream' : chosen,
     http1: http1(cluster.httpProtocolOptions),
     http2: http2(cluster.http2ProtocolOptions),

@@ -69,7 +69,8 @@ export function compileOutlierDetection(
       at('max_ejection_time', () => durationMs(message.maxEjectionTime)) ??
       Math.max(d.maxEjectionTimeMs, baseEjectionTimeMs),
     maxEjectionTimeJitterMs:
-      at('max_ejection_time_jitter', () => durationMs(message.maxEjectionTimeJitter)) ?? d.maxEjectionTimeJitterMs,
+      at('max_ejection_time_jitter', () => durationMs(message.maxEjectionTimeJitter)) ??
+      d.maxEjectionTimeJitterMs,
     maxEjectionPercent: Math.min(100, message.maxEjectionPercent?.value ?? d.maxEjectionPercent),
     alwaysEjectOneHost: message.alwaysEjectOneHost?.value ?? d.alwaysEjectOneHost,
     successRateMinimumHosts: message.successRateMinimumHosts?.value ?? d.successRateMinimumHosts,

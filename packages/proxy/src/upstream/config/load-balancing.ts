@@ -56,9 +56,10 @@ function policyFromEnum(cluster: ClusterMessage, useHostname: boolean): LoadBala
 }
 
 /** The first policy of the list that is known here, as Envoy does. */
-function policyFromList(
-  list: readonly envoy.config.cluster.v3.LoadBalancingPolicy.Policy.$Properties[],
-): { readonly policy: LoadBalancingConfig['policy']; readonly localityWeighted: boolean } {
+function policyFromList(list: readonly envoy.config.cluster.v3.LoadBalancingPolicy.Policy.$Properties[]): {
+  readonly policy: LoadBalancingConfig['policy'];
+  readonly localityWeighted: boolean;
+} {
   for (const { typedExtensionConfig } of list) {
     const any = typedExtensionConfig?.typedConfig;
     const found = any ? policyFromAny(any) : undefined;
@@ -124,7 +125,10 @@ function ringHash(
   return { kind: 'ring-hash', minimumRingSize, maximumRingSize, useHostname };
 }
 
-function maglev(m: { tableSize?: google.protobuf.UInt64Value.$Properties | null }, useHostname: boolean): BalancePolicy {
+function maglev(
+  m: { tableSize?: google.protobuf.UInt64Value.$Properties | null },
+  useHostname: boolean,
+): BalancePolicy {
   const tableSize = Number(m.tableSize?.value ?? DEFAULT_MAGLEV_TABLE_SIZE);
   if (tableSize > MAXIMUM_MAGLEV_TABLE_SIZE) invalid(`at most ${MAXIMUM_MAGLEV_TABLE_SIZE}`, 'table_size');
   if (!isPrime(tableSize)) invalid('must be prime', 'table_size');

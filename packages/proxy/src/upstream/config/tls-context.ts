@@ -47,7 +47,9 @@ export interface UpstreamTlsConfig {
   /** What is presented when the server asks. */
   readonly certificate: { readonly inline: CertificatePair } | { readonly sds: SecretReference } | undefined;
   /** `base` as bytes: a secret is merged into it. */
-  readonly validation: { readonly base: ValidationMessage | undefined; readonly sds: SecretReference | undefined } | undefined;
+  readonly validation:
+    | { readonly base: ValidationMessage | undefined; readonly sds: SecretReference | undefined }
+    | undefined;
 }
 
 const CLIENT_DEFAULT_VERSION: TlsVersion = 'TLSv1.2';
@@ -63,7 +65,8 @@ export function compileUpstreamTls(bytes: Uint8Array): UpstreamTlsConfig {
       values === null || values === undefined || values.length === 0 ? undefined : values.join(':');
     const minVersion = version(params.tlsMinimumProtocolVersion ?? 0, 'TLSv1.2');
     const maxVersion = version(params.tlsMaximumProtocolVersion ?? 0, CLIENT_DEFAULT_VERSION);
-    if (minVersion > maxVersion) invalid('the minimum is above the maximum (client default TLSv1_2)', 'tls_params');
+    if (minVersion > maxVersion)
+      invalid('the minimum is above the maximum (client default TLSv1_2)', 'tls_params');
     return {
       sni: message.sni ?? '',
       alpnProtocols: common.alpnProtocols ?? [],
@@ -113,7 +116,9 @@ export function mergeValidation(base: ValidationMessage, secret: ValidationMessa
     // The keys of one message type; repeated fields are arrays in both.
     const name = key as keyof ValidationMessage;
     const own = base[name];
-    Object.assign(merged, { [name]: Array.isArray(own) && Array.isArray(value) ? [...own, ...value] : value });
+    Object.assign(merged, {
+      [name]: Array.isArray(own) && Array.isArray(value) ? [...own, ...value] : value,
+    });
   }
   return merged;
 }
@@ -133,7 +138,9 @@ export function dataSourceText(source: DataSource | null | undefined): string | 
       }
     }
     case 'environmentVariable':
-      return process.env[source.environmentVariable ?? ''] ?? invalid(`${source.environmentVariable} is not set`);
+      return (
+        process.env[source.environmentVariable ?? ''] ?? invalid(`${source.environmentVariable} is not set`)
+      );
     default:
       return undefined;
   }
@@ -156,7 +163,11 @@ function certificateOf(common: CommonTlsContext): UpstreamTlsConfig['certificate
 }
 
 function validationOf(common: CommonTlsContext): UpstreamTlsConfig['validation'] {
-  const checked = (message: ValidationMessage, path: string, completedBySecret: boolean): ValidationMessage => {
+  const checked = (
+    message: ValidationMessage,
+    path: string,
+    completedBySecret: boolean,
+  ): ValidationMessage => {
     const { trustedCaPem, sanMatchers } = at(path, () => compileValidation(message));
     if (sanMatchers.length > 0 && trustedCaPem === undefined && !completedBySecret) {
       invalid('SAN matchers need trusted_ca', path);
@@ -195,7 +206,9 @@ function secretReference(
   return { name, sdsConfig: envoy.config.core.v3.ConfigSource.encode(config.sdsConfig).finish() };
 }
 
-function sanMatcher(m: envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher.$Properties): SanMatcher {
+function sanMatcher(
+  m: envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher.$Properties,
+): SanMatcher {
   const matches = at('matcher', () => compileStringMatcher(m.matcher ?? {}));
   switch (m.sanType) {
     case SanType.URI:

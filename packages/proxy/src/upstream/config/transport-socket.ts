@@ -28,7 +28,8 @@ const INTERNAL =
 export function compileTransportSocket(message: Message | null | undefined): TransportSocketConfig {
   const any = message?.typedConfig;
   if (!any) {
-    if (message && message.name !== 'envoy.transport_sockets.raw_buffer') return invalid('is required', 'typed_config');
+    if (message && message.name !== 'envoy.transport_sockets.raw_buffer')
+      return invalid('is required', 'typed_config');
     return { kind: 'raw' };
   }
   const bytes = any.value ?? new Uint8Array();
@@ -41,9 +42,7 @@ export function compileTransportSocket(message: Message | null | undefined): Tra
       case INTERNAL:
         return internalUpstream(bytes);
       default:
-        return invalid(
-          `no transport socket of type ${any.type_url ?? ''} is registered`,
-        );
+        return invalid(`no transport socket of type ${any.type_url ?? ''} is registered`);
     }
   });
 }

@@ -36,7 +36,11 @@ export interface ConnectEnvironment {
 }
 
 /** What an internal listener sees as its peer: nothing on the network. */
-const INTERNAL_CLIENT: SocketAddress = { kind: 'internal', listener: 'internal_client_address', endpointId: '' };
+const INTERNAL_CLIENT: SocketAddress = {
+  kind: 'internal',
+  listener: 'internal_client_address',
+  endpointId: '',
+};
 
 /**
  * One new connection to a host, with everything between the wire and its bytes: TCP or the pipe of an internal
@@ -112,8 +116,12 @@ async function secured(
   environment: ConnectEnvironment,
   signal: AbortSignal,
 ): Promise<ByteStream> {
-  const { socket, info: tlsDetails } = await connectTls(transport, tls.context, tls.handshake, signal, (stat) =>
-    environment.onTlsFailure(stat),
+  const { socket, info: tlsDetails } = await connectTls(
+    transport,
+    tls.context,
+    tls.handshake,
+    signal,
+    (stat) => environment.onTlsFailure(stat),
   );
   environment.onTlsHandshake();
   info.tls = tlsDetails;

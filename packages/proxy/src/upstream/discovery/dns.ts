@@ -35,9 +35,14 @@ export function discoverByDns(
     const { ip: hostname, port } = spec.address;
     let delayMs = config.refreshMs;
     try {
-      const answers = isIP(hostname) === 0 ? await o.resolve(hostname) : [{ address: hostname, family: isIP(hostname) }];
+      const answers =
+        isIP(hostname) === 0 ? await o.resolve(hostname) : [{ address: hostname, family: isIP(hostname) }];
       if (closed) return;
-      const chosen = addressesOf(config.family, answers).map((address) => ({ kind: 'ip' as const, ip: address, port }));
+      const chosen = addressesOf(config.family, answers).map((address) => ({
+        kind: 'ip' as const,
+        ip: address,
+        port,
+      }));
       const [first, ...rest] = chosen;
       if (first !== undefined) {
         const named = { ...spec, hostname: spec.hostname || hostname };
@@ -55,7 +60,10 @@ export function discoverByDns(
       sink.failed(error);
     }
     if (unanswered > 0 && --unanswered === 0) sink.settled();
-    timers.set(spec, o.clock.schedule(delayMs, () => void refresh(spec)));
+    timers.set(
+      spec,
+      o.clock.schedule(delayMs, () => void refresh(spec)),
+    );
   };
 
   if (specs.length === 0) sink.settled();

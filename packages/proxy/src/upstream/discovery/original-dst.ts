@@ -120,7 +120,11 @@ function hostAt(address: SocketAddress): Host {
   );
 }
 
-function metadataAt(metadata: Metadata, namespace: string, path: readonly string[]): MetadataValue | undefined {
+function metadataAt(
+  metadata: Metadata,
+  namespace: string,
+  path: readonly string[],
+): MetadataValue | undefined {
   let value: MetadataValue | undefined = metadata.get(namespace);
   for (const key of path) {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;

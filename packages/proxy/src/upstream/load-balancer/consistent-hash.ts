@@ -41,11 +41,16 @@ interface RingPoint<T> {
   readonly host: T;
 }
 
-function ringPoints<T extends Balanced>(hosts: readonly T[], minimum: number, maximum: number): RingPoint<T>[] {
+function ringPoints<T extends Balanced>(
+  hosts: readonly T[],
+  minimum: number,
+  maximum: number,
+): RingPoint<T>[] {
   const total = hosts.reduce((sum, host) => sum + host.weight, 0);
   if (total === 0) return [];
   // The lightest host gets a whole number of points, so that small weights don't vanish.
-  const lightest = hosts.reduce((least, host) => Math.min(least, host.weight), Number.POSITIVE_INFINITY) / total;
+  const lightest =
+    hosts.reduce((least, host) => Math.min(least, host.weight), Number.POSITIVE_INFINITY) / total;
   const scale = Math.min((Math.ceil(lightest * minimum) || 1) / lightest, maximum);
   const points: RingPoint<T>[] = [];
   let target = 0;

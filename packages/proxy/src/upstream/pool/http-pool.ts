@@ -90,7 +90,8 @@ export class HttpPool {
   /** Finishes what runs and waits, on the connections there are; then the pool is empty. */
   drain(): void {
     this.draining = true;
-    if (this.pending.size === 0) for (const controller of this.connecting) controller.abort(new PoolClosedError());
+    if (this.pending.size === 0)
+      for (const controller of this.connecting) controller.abort(new PoolClosedError());
     for (const connection of [...this.connections]) connection.drain();
     this.reportEmpty();
   }
@@ -252,5 +253,7 @@ function failureOf(error: unknown): PoolFailure {
   if (!(error instanceof ConnectError)) {
     return { kind: 'connect-failure', reason: error instanceof Error ? error.message : String(error) };
   }
-  return error.kind === 'connect-timeout' ? { kind: 'connect-timeout' } : { kind: 'connect-failure', reason: error.reason };
+  return error.kind === 'connect-timeout'
+    ? { kind: 'connect-timeout' }
+    : { kind: 'connect-failure', reason: error.reason };
 }

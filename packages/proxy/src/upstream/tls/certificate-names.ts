@@ -22,7 +22,8 @@ export function certificateNames(certificate: Pick<X509Certificate, 'subjectAltN
   let rest = certificate.subjectAltName ?? '';
   while (rest !== '') {
     const [whole, kind, value] = ENTRY.exec(rest) ?? [];
-    if (whole === undefined || kind === undefined || value === undefined) return { uri: [], dns: [], email: [], ip: [] };
+    if (whole === undefined || kind === undefined || value === undefined)
+      return { uri: [], dns: [], email: [], ip: [] };
     const known = KINDS[kind];
     const text = unquoted(value);
     if (text === undefined) return { uri: [], dns: [], email: [], ip: [] };

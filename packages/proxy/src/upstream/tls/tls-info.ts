@@ -6,7 +6,11 @@ import { certificateNames } from './certificate-names.ts';
 /** What logs and filters may know of a TLS connection after its handshake. */
 export function tlsInfo(
   socket: TLSSocket,
-  o: { readonly peerValidated: boolean; readonly sni: string | undefined; readonly localChainPem: string | undefined },
+  o: {
+    readonly peerValidated: boolean;
+    readonly sni: string | undefined;
+    readonly localChainPem: string | undefined;
+  },
 ): TlsInfo {
   const peer = socket.getPeerX509Certificate();
   const peerNames = peer === undefined ? undefined : certificateNames(peer);

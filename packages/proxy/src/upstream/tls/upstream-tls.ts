@@ -88,7 +88,9 @@ export class UpstreamTls {
     onMissing: (() => void) | undefined,
     apply: (secret: Secret) => void,
   ): void {
-    this.subscriptions.push(secrets.watch(reference, (secret) => this.change(() => apply(secret)), onMissing));
+    this.subscriptions.push(
+      secrets.watch(reference, (secret) => this.change(() => apply(secret)), onMissing),
+    );
   }
 
   private change(apply: () => void): void {

@@ -11,7 +11,15 @@ export interface PeerExpectation {
 
 export type Verdict =
   | { readonly ok: true }
-  | { readonly ok: false; readonly reason: string; readonly stat: 'fail_verify_error' | 'fail_verify_san' | 'fail_verify_cert_hash' | 'fail_verify_no_cert' };
+  | {
+      readonly ok: false;
+      readonly reason: string;
+      readonly stat:
+        | 'fail_verify_error'
+        | 'fail_verify_san'
+        | 'fail_verify_cert_hash'
+        | 'fail_verify_no_cert';
+    };
 
 /**
  * Judges the server's certificate after the handshake. `chainError` is what OpenSSL found wrong with the chain,
@@ -30,12 +38,21 @@ export function verifyPeer(
       ? { ok: false, reason: 'an identity is expected, but no CA is trusted', stat: 'fail_verify_error' }
       : { ok: true };
   }
-  if (certificate === undefined) return { ok: false, reason: 'the server has no certificate', stat: 'fail_verify_no_cert' };
-  if (validation.trustedCaPem !== undefined && chainError !== undefined && !isForgiven(chainError, validation)) {
+  if (certificate === undefined)
+    return { ok: false, reason: 'the server has no certificate', stat: 'fail_verify_no_cert' };
+  if (
+    validation.trustedCaPem !== undefined &&
+    chainError !== undefined &&
+    !isForgiven(chainError, validation)
+  ) {
     return { ok: false, reason: `CERTIFICATE_VERIFY_FAILED: ${chainError}`, stat: 'fail_verify_error' };
   }
   if (hasPins(validation) && !isPinned(certificate, validation)) {
-    return { ok: false, reason: 'CERTIFICATE_VERIFY_FAILED: the hash matches none', stat: 'fail_verify_cert_hash' };
+    return {
+      ok: false,
+      reason: 'CERTIFICATE_VERIFY_FAILED: the hash matches none',
+      stat: 'fail_verify_cert_hash',
+    };
   }
   const names = certificateNames(certificate);
   const all = [...names.uri, ...names.dns, ...names.email, ...names.ip];
@@ -75,7 +92,9 @@ function isPinned(certificate: X509Certificate, validation: CertificateValidatio
 
 function hasExactName(names: CertificateNames, expected: string): boolean {
   return (
-    names.uri.includes(expected) || names.ip.includes(expected) || names.dns.some((name) => coversDns(name, expected))
+    names.uri.includes(expected) ||
+    names.ip.includes(expected) ||
+    names.dns.some((name) => coversDns(name, expected))
   );
 }
 
