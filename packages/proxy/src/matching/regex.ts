@@ -23,10 +23,18 @@ export function compileRegex(source: RegexSource): (text: string) => boolean {
 /** Replaces every match; `\1` in the substitution is a capture, `\0` the whole match, `\\` a backslash. */
 export function compileRegexRewrite(rule: RegexSubstitution): (text: string) => string {
   const pattern = at('pattern', () => compilePattern(rule.pattern ?? {}));
-  const replacement = at('substitution', () =>
-    translateSubstitution(rule.substitution ?? '', pattern.groupCount()),
-  );
-  return (text) => pattern.matcher(text).replaceAll(replacement);
+  const parts = at('substitution', () => parseSubstitution(rule.substitution ?? '', pattern.groupCount()));
+  return (text) => {
+    const matcher = pattern.matcher(text);
+    let out = '';
+    let end = 0;
+    while (matcher.find()) {
+      out += text.slice(end, matcher.start());
+      for (const part of parts) out += typeof part === 'string' ? part : (matcher.group(part) ?? '');
+      end = matcher.end();
+    }
+    return out + text.slice(end);
+  };
 }
 
 function compilePattern(source: RegexSource): RE2JS {
@@ -45,25 +53,18 @@ function compilePattern(source: RegexSource): RE2JS {
   return pattern;
 }
 
-/** RE2's rewrite syntax in re2js's (`$1`, `\` quotes). */
-function translateSubstitution(text: string, groups: number): string {
-  let out = '';
-  for (let i = 0; i < text.length; i++) {
-    const c = text.charAt(i);
-    if (c === '$') out += '\\$';
-    else if (c !== '\\') out += c;
+/** Literal text, and the numbers of groups. */
+function parseSubstitution(text: string, groups: number): readonly (string | number)[] {
+  const parts: (string | number)[] = [];
+  for (const [piece] of text.matchAll(/\\.?|[^\\]+/gs)) {
+    if (!piece.startsWith('\\')) parts.push(piece);
+    else if (piece === '\\\\') parts.push('\\');
+    else if (!/^\\[0-9]$/.test(piece)) invalid('a backslash must be followed by a digit or a backslash');
     else {
-      const next = text.charAt(++i);
-      if (next === '\\') out += '\\\\';
-      else if (!/^[0-9]$/.test(next)) invalid('a backslash must be followed by a digit or a backslash');
-      else if (Number(next) > groups) invalid(`\\${next} is beyond the ${groups} groups of the pattern`);
-      else {
-        // A following literal digit must not become part of the group's number.
-        const after = text.charAt(i + 1);
-        out += /^[0-9]$/.test(after) ? `$${next}\\${after}` : `$${next}`;
-        if (/^[0-9]$/.test(after)) i++;
-      }
+      const group = Number(piece.slice(1));
+      if (group > groups) invalid(`${piece} is beyond the ${groups} groups of the pattern`);
+      parts.push(group);
     }
   }
-  return out;
+  return parts;
 }
