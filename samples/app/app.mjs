@@ -6,11 +6,16 @@ import { hostname } from 'node:os';
 
 const { PORT = '8080', TCP_PORT = '9000', VERSION = 'v1', TARGET = '', INTERVAL_MS = '500', LINGER_MS = '2000' } = process.env;
 
+let flaky = 0;
+
 function serve() {
   createServer((request, response) => {
     response.setHeader('content-type', 'application/json');
     const client = request.socket.remoteAddress?.replace(/^::ffff:/, '');
-    response.end(`${JSON.stringify({ pod: hostname(), version: VERSION, path: request.url, client })}\n`);
+    const { method, url: path, headers } = request;
+    // Something to hide behind retries: every other answer is a failure.
+    if (path.startsWith('/flaky') && ++flaky % 2 === 1) response.statusCode = 503;
+    response.end(`${JSON.stringify({ pod: hostname(), version: VERSION, method, path, headers, client })}\n`);
   }).listen(Number(PORT));
   // One line a second for as long as the client listens: an open connection to try policies on.
   createTcpServer((socket) => {
