@@ -42,6 +42,11 @@ export class ResourceStores {
   };
   private readonly o: ResourceStoresOptions;
   private readonly staticSecrets = new Map<string, Secret>();
+  /** Secrets as they were last given out, by name, for the admin interface. */
+  private readonly givenOut = new Map<
+    string,
+    { readonly secret: Secret; readonly atMs: number; readonly local: boolean }
+  >();
   private readonly files = new Map<
     string,
     { readonly store: WatchedResources; readonly source: FileSource }
@@ -82,6 +87,31 @@ export class ResourceStores {
       this.watchSecret(reference, onChange, onMissing),
   };
 
+  /** Of the bootstrap and of the process itself, as Secret messages. */
+  *localSecrets(): IterableIterator<{
+    readonly name: string;
+    readonly bytes: Uint8Array;
+    readonly lastUpdatedMs: number;
+  }> {
+    for (const [name, { secret, atMs, local }] of this.givenOut) {
+      if (local) yield { name, bytes: secretMessage(name, secret), lastUpdatedMs: atMs };
+    }
+  }
+
+  /** Certificates in use, each with the roots that go by the name of the mesh's. */
+  *certificates(): IterableIterator<{
+    readonly name: string;
+    readonly chainPem: string;
+    readonly caPem?: string;
+  }> {
+    for (const [name, { secret }] of this.givenOut) {
+      if (secret.kind === 'certificate') yield { name, chainPem: secret.chainPem };
+      if (secret.kind !== 'validation') continue;
+      const caPem = dataSourceText(CertificateValidationContext.decode(secret.context).trustedCa);
+      if (caPem !== undefined) yield { name, chainPem: '', caPem };
+    }
+  }
+
   close(): void {
     for (const { source } of this.files.values()) source.close();
     this.files.clear();
@@ -89,10 +119,16 @@ export class ResourceStores {
 
   private watchSecret(
     reference: SecretReference,
-    onChange: (secret: Secret) => void,
+    inform: (secret: Secret) => void,
     onMissing: () => void,
   ): () => void {
     const { name, sdsConfig } = reference;
+    const server = sdsConfig === undefined ? undefined : this.secretServer(sdsConfig);
+    const local = sdsConfig === undefined || server !== undefined;
+    const onChange = (secret: Secret): void => {
+      this.givenOut.set(name, { secret, local, atMs: this.o.clock.now() });
+      inform(secret);
+    };
     if (sdsConfig === undefined) {
       const secret = this.staticSecrets.get(name);
       let wanted = true;
@@ -105,7 +141,6 @@ export class ResourceStores {
         wanted = false;
       };
     }
-    const server = this.secretServer(sdsConfig);
     if (server !== undefined) return server.watch(name, onChange);
     return this.follow(this.ads.secrets, sdsConfig, name, {
       check: (bytes) => void secretOf(bytes, name),
@@ -138,8 +173,8 @@ export class ResourceStores {
       case 'path':
         return this.file(ads.typeUrl, source.path ?? '').watch(name, timeoutMs, watcher);
       case 'pathConfigSource': {
-        const { path = '', watchedDirectory } = source.pathConfigSource ?? {};
-        return this.file(ads.typeUrl, path, watchedDirectory?.path ?? undefined).watch(
+        const { path, watchedDirectory } = source.pathConfigSource ?? {};
+        return this.file(ads.typeUrl, path ?? '', watchedDirectory?.path ?? undefined).watch(
           name,
           timeoutMs,
           watcher,
@@ -201,5 +236,29 @@ function secretOf(bytes: Uint8Array, name: string): Secret {
   } catch (error) {
     if (error instanceof ConfigError) throw error;
     throw new ConfigError(name, '', error instanceof Error ? error.message : String(error), { cause: error });
+  }
+}
+
+function secretMessage(name: string, secret: Secret): Uint8Array {
+  switch (secret.kind) {
+    case 'certificate': {
+      const { chainPem, keyPem } = secret;
+      return SecretMessage.encode({
+        name,
+        type: 'tlsCertificate',
+        tlsCertificate: {
+          certificateChain: { specifier: 'inlineString', inlineString: chainPem },
+          privateKey: { specifier: 'inlineString', inlineString: keyPem },
+        },
+      }).finish();
+    }
+    case 'validation':
+      return SecretMessage.encode({
+        name,
+        type: 'validationContext',
+        validationContext: CertificateValidationContext.decode(secret.context),
+      }).finish();
+    case 'generic':
+      return SecretMessage.encode({ name }).finish();
   }
 }

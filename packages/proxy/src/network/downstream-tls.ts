@@ -54,6 +54,7 @@ export class DownstreamTls {
       config: settings,
       secrets: context.engine.secrets,
       onReady: warm,
+      onMissing: warm,
       onBadSecret: (error) =>
         context.engine.logger.warn('secret rejected', {
           listener: context.resource,

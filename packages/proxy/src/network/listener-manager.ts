@@ -61,6 +61,9 @@ export class ListenerManager {
   private readonly sockets: BoundSockets;
   /** Activations that run now: binding is asynchronous. */
   private readonly activations = new Set<Promise<void>>();
+  private readonly warm = new Set<Slot>();
+  private readonly retired = new Set<Version>();
+  private readonly warmWaiters: (() => void)[] = [];
   private started = false;
   private closed = false;
 
@@ -151,6 +154,14 @@ export class ListenerManager {
     }
   }
 
+  /** Resolves as soon as no listener is warming. */
+  whenWarm(): Promise<void> {
+    return new Promise((resolve) => {
+      this.warmWaiters.push(resolve);
+      this.count();
+    });
+  }
+
   get activeConnections(): number {
     let sum = 0;
     for (const { active } of this.slots.values()) sum += active?.listener.activeConnections ?? 0;
@@ -200,9 +211,6 @@ export class ListenerManager {
       ...(slot.error === undefined ? {} : { error: slot.error }),
     }));
   }
-
-  private readonly warm = new Set<Slot>();
-  private readonly retired = new Set<Version>();
 
   private activateWhenStarted(name: string, slot: Slot): void {
     this.warm.add(slot);
@@ -301,6 +309,7 @@ export class ListenerManager {
     stats.gauge('listener_manager.total_listeners_active').set(active);
     stats.gauge('listener_manager.total_listeners_warming').set(warming);
     stats.gauge('listener_manager.total_listeners_draining').set(draining);
+    if (warming === 0) for (const resolve of this.warmWaiters.splice(0)) resolve();
   }
 }
 

@@ -3,7 +3,6 @@ import { TYPE_PREFIX } from '../../config/typed-config.ts';
 import type {
   ByteStream,
   CompileContext,
-  Endpoint,
   NetworkFilterFactory,
   StatCounter,
   StreamInfo,
@@ -69,7 +68,6 @@ interface SessionOptions {
  */
 class TcpSession {
   private readonly o: SessionOptions;
-  private endpoint: Endpoint | undefined;
   private pending: { cancel(): void } | undefined;
   private cancelDuration: () => void = () => undefined;
   private finished = false;
@@ -114,7 +112,6 @@ class TcpSession {
       return this.fail('no_healthy_upstream');
     }
     info.attemptCount++;
-    this.endpoint = endpoint;
     info.upstream = { cluster, endpoint };
     const tunneled = info.filterState.text(DISABLE_TUNNELING_KEY) !== 'true';
     let called = false;
@@ -179,8 +176,6 @@ class TcpSession {
   private relay(upstreamStream: ByteStream, upstream: UpstreamInfo): void {
     const { config, context, stats, connection, info } = this.o;
     info.upstream = upstream;
-    const { endpoint } = this;
-    if (endpoint !== undefined) endpoint.activeRequests++;
     const override = Number(info.filterState.text(IDLE_TIMEOUT_KEY) ?? Number.NaN);
     relay(connection, upstreamStream, {
       clock: context.engine.clock,
@@ -194,7 +189,6 @@ class TcpSession {
         stats.sent.add(bytes);
       },
       onDone: (end) => {
-        if (endpoint !== undefined) endpoint.activeRequests--;
         if (end.kind === 'failed' && end.side === 'upstream') info.responseFlags.add('UC');
         if (end.kind === 'failed' && end.side === 'downstream') info.responseFlags.add('DC');
         this.finish();
