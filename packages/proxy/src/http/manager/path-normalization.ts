@@ -1,0 +1,66 @@
+/** How `%2F` and `%5C` are treated. */
+export type EscapedSlashes = 'keep' | 'reject' | 'redirect' | 'forward';
+
+export interface PathOptions {
+  readonly normalize: boolean;
+  readonly mergeSlashes: boolean;
+  readonly escapedSlashes: EscapedSlashes;
+  /** Otherwise a fragment is an error. */
+  readonly stripFragment: boolean;
+}
+
+export type NormalizedPath =
+  | { readonly kind: 'path'; readonly path: string }
+  | { readonly kind: 'redirect'; readonly path: string }
+  | { readonly kind: 'reject'; readonly details: string };
+
+/** Brings a request target into the one form that policy, router and upstream all see. The query isn't touched. */
+export function normalizeTarget(target: string, o: PathOptions): NormalizedPath {
+  let whole = target;
+  const fragment = whole.indexOf('#');
+  if (fragment >= 0) {
+    if (!o.stripFragment) return { kind: 'reject', details: 'path_with_fragment_rejected' };
+    whole = whole.slice(0, fragment);
+  }
+  const queryAt = whole.indexOf('?');
+  let path = queryAt < 0 ? whole : whole.slice(0, queryAt);
+  const query = queryAt < 0 ? '' : whole.slice(queryAt);
+  let redirect = false;
+  if (o.escapedSlashes !== 'keep' && /%(?:2f|5c)/i.test(path)) {
+    if (o.escapedSlashes === 'reject') return { kind: 'reject', details: 'path_normalization_failed' };
+    path = path.replace(/%2f/gi, '/').replace(/%5c/gi, '\\');
+    redirect = o.escapedSlashes === 'redirect';
+  }
+  if (o.normalize) {
+    const normalized = normalizePath(path);
+    if (normalized === undefined) return { kind: 'reject', details: 'path_normalization_failed' };
+    path = normalized;
+  }
+  if (o.mergeSlashes) path = path.replace(/\/{2,}/g, '/');
+  return { kind: redirect ? 'redirect' : 'path', path: path + query };
+}
+
+/** RFC 3986 §6.2.2: unreserved characters decoded, dot segments resolved; `\` is taken for `/`. */
+export function normalizePath(path: string): string | undefined {
+  if (!path.startsWith('/') && !path.startsWith('\\')) return undefined;
+  if (/%00/.test(path)) return undefined;
+  const decoded = path
+    .replaceAll('\\', '/')
+    .replace(/%([0-9A-Fa-f]{2})/g, (escape, hex: string) => {
+      const character = String.fromCharCode(Number.parseInt(hex, 16));
+      return /[A-Za-z0-9\-._~]/.test(character) ? character : escape;
+    });
+  if (!decoded.includes('/.')) return decoded;
+  const out: string[] = [];
+  const segments = decoded.split('/').slice(1);
+  for (const [i, segment] of segments.entries()) {
+    const last = i === segments.length - 1;
+    if (segment === '..') {
+      out.pop();
+      if (last) out.push('');
+    } else if (segment === '.') {
+      if (last) out.push('');
+    } else out.push(segment);
+  }
+  return `/${out.join('/')}`;
+}
