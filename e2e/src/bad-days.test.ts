@@ -181,7 +181,8 @@ describe('on a bad day', () => {
     await eventually(30_000, async () => expect(await mesh.pods(SYSTEM, 'app=istiod')).toEqual([]));
     expect((await traffic.stop()).bad).toEqual([]);
     await killContainer(inspector, (await ztunnel('node-1')).metadata.name);
-    await eventually(15_000, async () => {
+    // The kubelet waits before it starts again what died twice.
+    await eventually(30_000, async () => {
       const { metadata } = await ztunnel('node-1');
       const log = await mesh.kubectl('logs', '-n', SYSTEM, metadata.name);
       expect(log).toMatch(/still waiting for the control plane.*WEFT1342/);
@@ -198,13 +199,13 @@ describe('on a bad day', () => {
   });
 
   it('a node loses power: its labelled pods come back in the mesh', async () => {
+    const containerOf = (all: readonly PodView[]): string | undefined =>
+      all.find((p) => p.metadata.name === 'server-1')?.status.containerStatuses?.[0]?.containerID;
     const before = await mesh.pods('inside');
     rebootNode(mesh, 'node-1');
     await eventually(60_000, async () => {
       const after = await mesh.pods('inside');
-      const started = (all: readonly PodView[]) =>
-        all.find((p) => p.metadata.name === 'server-1')?.status.podIP;
-      if (started(after) === started(before)) throw new Error('server-1 has its old sandbox');
+      if (containerOf(after) === containerOf(before)) throw new Error('server-1 has not been restarted');
       pods = await deployed(mesh, 'inside', workloads);
       await reachable('server-2');
       await reachable('server-1', pod('server-2'));

@@ -22,6 +22,7 @@ export interface PodView {
     readonly phase?: string;
     readonly podIP?: string;
     readonly conditions?: readonly { type: string; status: string }[];
+    readonly containerStatuses?: readonly { readonly containerID?: string }[];
   };
 }
 
