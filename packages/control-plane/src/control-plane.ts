@@ -23,6 +23,7 @@ import { DiscoveryServers } from './discovery/discovery-servers.ts';
 import { runGatewayController } from './gateway/gateway-controller.ts';
 import { createGatewayGraph } from './gateway/gateway-graph.ts';
 import { createControlPlaneMetrics, registerSizes } from './metrics.ts';
+import { createNetworkingGraph } from './networking/networking-graph.ts';
 import { reflectCluster } from './sources/reflect.ts';
 import { MESH_KEY, createSources } from './sources/sources.ts';
 import { writePolicyStatuses } from './status/policy-status-writer.ts';
@@ -104,6 +105,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       podsByGateway: ambient.podsByGateway,
       template: { image: config.proxyImage, systemNamespace: namespace, revision, clusterId, clusterDomain },
     });
+    const networking = createNetworkingGraph(graph, sources, ambient, { clusterDomain });
     const meshNow = () => ambient.mesh.get(MESH_KEY) ?? ambient.defaultMesh;
     registerSizes(registry, {
       pilot_services: { help: 'Services known to the mesh', of: ambient.services },
@@ -157,6 +159,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       config,
       graph,
       ambient,
+      networking,
+      pods: sources.pods,
       authenticator,
       certificates,
       certificateService,

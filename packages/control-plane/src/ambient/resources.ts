@@ -44,7 +44,7 @@ export function bareWorkload(address: EncodedResource): EncodedResource | undefi
 const WORKLOAD_TAG = 0x0a;
 const VERSION_HEX_DIGITS = 16;
 
-function encoded(name: string, view: Uint8Array): EncodedResource {
+export function encoded(name: string, view: Uint8Array): EncodedResource {
   const version = createHash('sha256').update(view).digest('hex').slice(0, VERSION_HEX_DIGITS);
   // `finish` returns a view of a block that protobufjs uses again.
   return { name, version, bytes: Buffer.from(view) };

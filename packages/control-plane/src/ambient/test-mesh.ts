@@ -15,6 +15,7 @@ import {
   grpcRouteFacts,
   httpRouteFacts,
 } from '../sources/gateway-objects.ts';
+import { createNetworkingGraph } from '../networking/networking-graph.ts';
 import { policyObject } from '../sources/policy-objects.ts';
 import { MESH_KEY, createSources } from '../sources/sources.ts';
 import { type AmbientOptions, createAmbientGraph } from './ambient-graph.ts';
@@ -32,6 +33,7 @@ export function createMesh(options: Pick<AmbientOptions, 'requireWaypoint'> = {}
     systemNamespace: 'istio-system',
     defaults: { trustDomain: 'cluster.local', rootNamespace: 'istio-system' },
   });
+  const networking = createNetworkingGraph(graph, sources, ambient, { clusterDomain: 'cluster.local' });
   sources.meshConfig.set(MESH_KEY, '');
   graph.build();
   graph.flush();
@@ -82,6 +84,7 @@ export function createMesh(options: Pick<AmbientOptions, 'requireWaypoint'> = {}
     graph,
     sources,
     ambient,
+    networking,
     errors,
     /** Writes the objects, and tells which resources changed in consequence; removals with a minus. */
     apply(...objects: string[]): string[] {

@@ -1,23 +1,17 @@
 import grpc from '@grpc/grpc-js';
-import { TypeUrl } from '@weft/api';
-import type { Graph } from '@weft/collections';
 import { type Logger, type WeftError, describeError } from '@weft/telemetry';
-import { type ConnectionStatus, DeltaServer, type ServedType, deltaServerChannelOptions } from '@weft/xds';
-import type { Ambient } from '../ambient/ambient-graph.ts';
-import { bareWorkload } from '../ambient/resources.ts';
+import { type ConnectionStatus, DeltaServer, deltaServerChannelOptions } from '@weft/xds';
 import { type CertificateService, certificateServiceDefinition } from '../ca/certificate-service.ts';
 import type { ServingCertificates } from '../ca/serving-certificate.ts';
 import type { Caller, TokenAuthenticator } from '../ca/token-authenticator.ts';
 import type { ControlPlaneConfig } from '../config.ts';
 import type { ControlPlaneMetrics } from '../metrics.ts';
-import { CollectionSource } from './collection-source.ts';
 import { Http2Listener } from './http2-listener.ts';
 import { authenticateProxy, checkNode } from './proxy-identity.ts';
+import { ServedTypes, type ServedTypesOptions } from './served-types.ts';
 
-export interface DiscoveryOptions {
+export interface DiscoveryOptions extends ServedTypesOptions {
   readonly config: Pick<ControlPlaneConfig, 'ports' | 'debounce' | 'xds' | 'version'>;
-  readonly graph: Graph;
-  readonly ambient: Ambient;
   readonly authenticator: TokenAuthenticator;
   readonly certificates: ServingCertificates;
   readonly certificateService: CertificateService;
@@ -48,10 +42,10 @@ export class DiscoveryServers {
       'grpc.max_connection_age_ms': maxConnectionAgeMs,
       'grpc.max_connection_age_grace_ms': CONNECTION_AGE_GRACE_MS,
     };
-    const types = servedTypes(options.graph, options.ambient);
+    const served = new ServedTypes(options);
     const authenticated = new DeltaServer<Caller | undefined>({
       ...this.common('tls'),
-      types,
+      types: (node, caller) => served.of(node, caller),
       authenticate: (peer) =>
         authentication ? authenticateProxy(authenticator, peer) : Promise.resolve(undefined),
       authorize: (caller, node) => {
@@ -60,7 +54,7 @@ export class DiscoveryServers {
     });
     const anonymous = new DeltaServer<undefined>({
       ...this.common('plaintext'),
-      types,
+      types: (node) => served.of(node, undefined),
       authenticate: () => Promise.resolve(undefined),
     });
     this.discovery = [authenticated, anonymous];
@@ -126,15 +120,6 @@ export class DiscoveryServers {
       },
     };
   }
-}
-
-/** In the order of a push: a policy comes before the workloads that list it, and goes after them. */
-function servedTypes(graph: Graph, ambient: Ambient): ServedType[] {
-  return [
-    { source: new CollectionSource(TypeUrl.authorization, graph, ambient.authorizations), removals: 'last' },
-    { source: new CollectionSource(TypeUrl.address, graph, ambient.addresses) },
-    { source: new CollectionSource(TypeUrl.workload, graph, ambient.workloads, bareWorkload) },
-  ];
 }
 
 function shortType(typeUrl: string): string {

@@ -25,6 +25,8 @@ export interface Sources {
   readonly grpcRoutes: SourceCollection<GrpcRouteFacts>;
   /** Deployments that the mesh made for Gateways: the value changes with their specification. */
   readonly managedDeployments: SourceCollection<number>;
+  /** Key sets of token issuers, by the URI from which they were fetched. */
+  readonly jwks: SourceCollection<string>;
   /** Key {@link MESH_KEY}: the text of the mesh configuration, empty when there is none. */
   readonly meshConfig: SourceCollection<string>;
 }
@@ -47,6 +49,7 @@ export function createSources(graph: Graph): Sources {
     httpRoutes: graph.source('httpRoutes'),
     grpcRoutes: graph.source('grpcRoutes'),
     managedDeployments: graph.source('managedDeployments'),
+    jwks: graph.source('jwks'),
     meshConfig: graph.source('meshConfig'),
   };
 }

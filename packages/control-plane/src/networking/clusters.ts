@@ -1,0 +1,150 @@
+import { Port } from '@weft/api';
+import { envoy } from '@weft/api/envoy';
+import { any, duration, extension, NO_LIMIT } from './any.ts';
+import { Metadata, Name } from './names.ts';
+import { rawBuffer, tunnelClientTls } from './tls.ts';
+
+type Cluster = envoy.config.cluster.v3.Cluster.$Properties;
+type TransportSocket = envoy.config.core.v3.TransportSocket.$Properties;
+
+const { DiscoveryType, LbPolicy } = envoy.config.cluster.v3.Cluster;
+const { HttpProtocolOptions } = envoy.extensions.upstreams.http.v3;
+const { InternalUpstreamTransport } = envoy.extensions.transport_sockets.internal_upstream.v3;
+
+/** How a Service's port wants to be spoken to. `downstream`: as the client spoke. */
+export type UpstreamProtocol = 'tcp' | 'http1' | 'http2' | 'downstream';
+
+const CONNECT_TIMEOUT_MS = 10_000;
+const TUNNEL_IDLE_TIMEOUT_MS = 3_600_000;
+const CLEANUP_INTERVAL_MS = 60_000;
+/** Envoy's own defaults would reject requests under load that other proxies take. */
+const UNLIMITED = 0xffff_ffff;
+
+export interface ServiceClusterOptions {
+  readonly name: string;
+  readonly protocol: UpstreamProtocol;
+  readonly service: { readonly hostname: string; readonly name: string; readonly namespace: string };
+}
+
+/** One port of a Service. Its endpoints are addresses of the internal listener, or plain ones. */
+export function serviceCluster({ name, protocol, service }: ServiceClusterOptions): Cluster {
+  return {
+    name,
+    altStatName: `${name};`,
+    type: DiscoveryType.EDS,
+    edsClusterConfig: { serviceName: name, edsConfig: adsSource() },
+    connectTimeout: duration(CONNECT_TIMEOUT_MS),
+    lbPolicy: LbPolicy.LEAST_REQUEST,
+    circuitBreakers: unlimited(),
+    transportSocket: internalUpstream([Metadata.originalDestination, Metadata.istio, Metadata.weft]),
+    ...upstreamProtocol(protocol),
+    metadata: { filterMetadata: { [Metadata.istio]: { fields: { services: servicesMetadata(service) } } } },
+  };
+}
+
+/** Clusters that every waypoint has, by name. */
+export function sharedClusters(trustDomain: string): Cluster[] {
+  return [
+    internalCluster(Name.mainInternal, Name.mainInternal),
+    internalCluster(Name.encap, Name.connectOriginate),
+    {
+      name: Name.connectOriginate,
+      type: DiscoveryType.ORIGINAL_DST,
+      lbPolicy: LbPolicy.CLUSTER_PROVIDED,
+      connectTimeout: duration(CONNECT_TIMEOUT_MS),
+      cleanupInterval: duration(CLEANUP_INTERVAL_MS),
+      circuitBreakers: unlimited(),
+      originalDstLbConfig: {
+        upstreamPortOverride: { value: Port.hbone },
+        metadataKey: { key: Metadata.originalDestination, path: [{ key: 'waypoint' }] },
+      },
+      transportSocket: tunnelClientTls(trustDomain),
+      typedExtensionProtocolOptions: {
+        [HTTP_OPTIONS]: any(HttpProtocolOptions, {
+          commonHttpProtocolOptions: { idleTimeout: duration(TUNNEL_IDLE_TIMEOUT_MS) },
+          explicitHttpConfig: { http2ProtocolOptions: { allowConnect: true } },
+        }),
+      },
+    },
+  ];
+}
+
+const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
+
+function upstreamProtocol(protocol: UpstreamProtocol): Pick<Cluster, 'typedExtensionProtocolOptions'> {
+  switch (protocol) {
+    case 'tcp':
+    case 'http1':
+      return {};
+    case 'http2':
+      return {
+        typedExtensionProtocolOptions: {
+          [HTTP_OPTIONS]: any(HttpProtocolOptions, { explicitHttpConfig: { http2ProtocolOptions: {} } }),
+        },
+      };
+    case 'downstream':
+      return {
+        typedExtensionProtocolOptions: {
+          [HTTP_OPTIONS]: any(HttpProtocolOptions, {
+            useDownstreamProtocolConfig: { httpProtocolOptions: {}, http2ProtocolOptions: {} },
+          }),
+        },
+      };
+  }
+}
+
+function internalCluster(name: string, listener: string): Cluster {
+  return {
+    name,
+    type: DiscoveryType.STATIC,
+    connectTimeout: duration(CONNECT_TIMEOUT_MS),
+    circuitBreakers: unlimited(),
+    transportSocket: internalUpstream([]),
+    loadAssignment: {
+      clusterName: name,
+      endpoints: [
+        {
+          lbEndpoints: [
+            { endpoint: { address: { envoyInternalAddress: { serverListenerName: listener } } } },
+          ],
+        },
+      ],
+    },
+    ...upstreamProtocol('downstream'),
+  };
+}
+
+function internalUpstream(passthrough: readonly string[]): TransportSocket {
+  return extension('envoy.transport_sockets.internal_upstream', InternalUpstreamTransport, {
+    passthroughMetadata: passthrough.map((name) => ({ kind: { host: {} }, name })),
+    transportSocket: rawBuffer(),
+  });
+}
+
+function unlimited(): envoy.config.cluster.v3.CircuitBreakers.$Properties {
+  const value = { value: UNLIMITED };
+  return {
+    thresholds: [
+      {
+        maxConnections: value,
+        maxPendingRequests: value,
+        maxRequests: value,
+        maxRetries: value,
+        trackRemaining: true,
+      },
+    ],
+  };
+}
+
+function adsSource(): envoy.config.core.v3.ConfigSource.$Properties {
+  return { ads: {}, initialFetchTimeout: NO_LIMIT, resourceApiVersion: envoy.config.core.v3.ApiVersion.V3 };
+}
+
+function servicesMetadata({ hostname, name, namespace }: ServiceClusterOptions['service']) {
+  const fields = {
+    host: { stringValue: hostname },
+    name: { stringValue: name },
+    namespace: { stringValue: namespace },
+  };
+  return { listValue: { values: [{ structValue: { fields } }] } };
+}

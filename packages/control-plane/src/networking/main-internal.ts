@@ -1,0 +1,124 @@
+import { envoy, google, xds } from '@weft/api/envoy';
+import { any, extension } from './any.ts';
+import { Name } from './names.ts';
+import type { PortConfig, ServiceConfig } from './service-config.ts';
+import { originalDestination } from './shared-listeners.ts';
+
+type Listener = envoy.config.listener.v3.Listener.$Properties;
+type ListenerFilter = envoy.config.listener.v3.ListenerFilter.$Properties;
+type Predicate = envoy.config.listener.v3.ListenerFilterChainMatchPredicate.$Properties;
+type OnMatch = xds.type.matcher.v3.Matcher.OnMatch.$Properties;
+type Matcher = xds.type.matcher.v3.Matcher.$Properties;
+
+const inputs = envoy.extensions.matching.common_inputs.network.v3;
+const { IPMatcher } = xds.type.matcher.v3;
+const listenerFilters = envoy.extensions.filters.listener;
+
+/**
+ * What a tunnel carried, by the address that the client meant: Service address, then port, then protocol. What matches
+ * nothing is closed.
+ */
+export function mainInternal(services: readonly ServiceConfig[]): Listener {
+  const reachable = services.filter(({ addresses, ports }) => addresses.length > 0 && ports.length > 0);
+  return {
+    name: Name.mainInternal,
+    internalListener: {},
+    listenerFilters: listenerFiltersFor(reachable),
+    ...(reachable.length === 0 ? {} : { filterChainMatcher: byAddress(reachable) }),
+    filterChains: reachable.length === 0 ? [emptyChain] : reachable.flatMap(({ chains }) => [...chains]),
+  };
+}
+
+/** A listener must have a chain; connections that come to this one find no cluster and end. */
+const emptyChain: envoy.config.listener.v3.FilterChain.$Properties = {
+  name: 'nothing-is-served',
+  filters: [
+    extension('envoy.filters.network.tcp_proxy', envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, {
+      statPrefix: 'nothing-is-served',
+      cluster: 'BlackHoleCluster',
+    }),
+  ],
+};
+
+function byAddress(services: readonly ServiceConfig[]): Matcher {
+  return {
+    matcherTree: {
+      input: extension('ip', inputs.DestinationIPInput, {}),
+      customMatch: extension('ip', IPMatcher, {
+        rangeMatchers: services.map(({ addresses, ports }) => ({
+          ranges: addresses.map((address) => ({
+            addressPrefix: address,
+            prefixLen: { value: address.includes(':') ? 128 : 32 },
+          })),
+          onMatch: { matcher: byPort(ports) },
+        })),
+      }),
+    },
+  };
+}
+
+function byPort(ports: readonly PortConfig[]): Matcher {
+  return {
+    matcherTree: {
+      input: extension('port', inputs.DestinationPortInput, {}),
+      exactMatchMap: {
+        map: Object.fromEntries(ports.map((port) => [String(port.port), chainOf(port)])),
+      },
+    },
+  };
+}
+
+function chainOf(port: PortConfig): OnMatch {
+  if (port.kind !== 'sniffed') return chain(port.chain);
+  const http = chain(port.httpChain);
+  return {
+    matcher: {
+      matcherTree: {
+        input: extension('application-protocol', inputs.ApplicationProtocolInput, {}),
+        // As Envoy prints the list of protocols: each in quotes.
+        exactMatchMap: { map: { "'http/1.1'": http, "'h2c'": http } },
+      },
+      onNoMatch: chain(port.tcpChain),
+    },
+  };
+}
+
+function chain(name: string): OnMatch {
+  return { action: { name, typedConfig: any(google.protobuf.StringValue, { value: name }) } };
+}
+
+function listenerFiltersFor(services: readonly ServiceConfig[]): ListenerFilter[] {
+  const ports = services.flatMap((service) => service.ports);
+  const declared = new Set<number>();
+  const sniffed = new Set<number>();
+  for (const port of ports) (port.kind === 'sniffed' ? sniffed : declared).add(port.port);
+  const known = [...declared].filter((port) => !sniffed.has(port)).sort((a, b) => a - b);
+  const hasTls = ports.some((port) => port.kind === 'tcp' && port.isTls);
+  return [
+    originalDestination(),
+    ...(sniffed.size === 0
+      ? []
+      : [
+          {
+            name: 'envoy.filters.listener.http_inspector',
+            typedConfig: any(listenerFilters.http_inspector.v3.HttpInspector, {}),
+            // A client that waits for the server to speak first would be kept waiting.
+            ...(known.length === 0 ? {} : { filterDisabled: onPorts(known) }),
+          },
+        ]),
+    ...(hasTls
+      ? [
+          {
+            name: 'envoy.filters.listener.tls_inspector',
+            typedConfig: any(listenerFilters.tls_inspector.v3.TlsInspector, {}),
+          },
+        ]
+      : []),
+  ];
+}
+
+function onPorts(ports: readonly number[]): Predicate {
+  const rules = ports.map((port) => ({ destinationPortRange: { start: port, end: port + 1 } }));
+  const [only] = rules;
+  return rules.length === 1 && only !== undefined ? only : { orMatch: { rules } };
+}

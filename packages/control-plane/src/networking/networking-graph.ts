@@ -1,0 +1,194 @@
+import { Annotation } from '@weft/api';
+import { envoy } from '@weft/api/envoy';
+import type { Collection, Graph } from '@weft/collections';
+import type { Ambient } from '../ambient/ambient-graph.ts';
+import { type EncodedResource, encoded, sameResource } from '../ambient/resources.ts';
+import { serviceHostname } from '../ambient/services.ts';
+import type { ServiceFacts } from '../sources/facts.ts';
+import type { AnyRouteFacts } from '../sources/gateway-objects.ts';
+import { MESH_KEY, type Sources } from '../sources/sources.ts';
+import { sharedClusters } from './clusters.ts';
+import { loadAssignment } from './endpoints.ts';
+import { mainInternal } from './main-internal.ts';
+import { inboundCluster, outboundCluster } from './names.ts';
+import { attachmentKeys, attachmentKeysOf, distinctPolicies } from './policy-attachment.ts';
+import { attachesTo, parentServices } from './route-attachment.ts';
+import type { Backend } from './routes.ts';
+import { type ServiceConfig, serviceConfig, upstreamProtocol } from './service-config.ts';
+import { connectOriginate, connectTerminate } from './shared-listeners.ts';
+
+type Listener = envoy.config.listener.v3.Listener.$Properties;
+type Cluster = envoy.config.cluster.v3.Cluster.$Properties;
+
+/** The resources of one type that one proxy gets, by name. */
+export type ResourceSet = ReadonlyMap<string, EncodedResource>;
+
+/** What waypoints are told. Sets are by `namespace/name` of the Gateway, so a change concerns its waypoint only. */
+export interface Networking {
+  readonly listeners: Collection<ResourceSet>;
+  readonly clusters: Collection<ResourceSet>;
+  /** By cluster name; the same for all who ask. */
+  readonly endpoints: Collection<EncodedResource>;
+}
+
+interface WaypointService {
+  readonly waypoint: string;
+  readonly config: ServiceConfig;
+}
+
+export function createNetworkingGraph(
+  graph: Graph,
+  sources: Sources,
+  ambient: Ambient,
+  options: { readonly clusterDomain: string },
+): Networking {
+  const { clusterDomain } = options;
+  const { mesh, defaultMesh, waypoints, serviceWaypoints, endpointsByService, proxiedServices } = ambient;
+  const hostnameOf = ({ name, namespace }: ServiceFacts): string =>
+    serviceHostname(name, namespace, clusterDomain);
+
+  const httpRoutes = sources.httpRoutes.index('parent', parentServices);
+  const grpcRoutes = sources.grpcRoutes.index('parent', parentServices);
+  const authorization = sources.authorizationPolicies.index('target', attachmentKeys);
+  const authentication = sources.requestAuthentications.index('target', attachmentKeys);
+
+  const configs = graph.map('waypointServices', {
+    from: serviceWaypoints,
+    uses: {
+      mesh,
+      services: sources.services,
+      serviceWaypoints,
+      httpRoutes,
+      grpcRoutes,
+      authorization,
+      authentication,
+      jwks: sources.jwks,
+    },
+    equal: sameConfig,
+    transform: ({ binding }, fetch, key): WaypointService | undefined => {
+      const service = fetch.services.get(key);
+      if (service === undefined || binding.kind !== 'bound') return undefined;
+      const waypoint = `${binding.waypoint.namespace}/${binding.waypoint.name}`;
+      const { rootNamespace } = fetch.mesh.get(MESH_KEY) ?? defaultMesh;
+      const at = attachmentKeysOf({ service: key, waypoint, rootNamespace });
+      const policies = at.flatMap((target) => fetch.authorization.lookup(target));
+      const attached: readonly AnyRouteFacts[] = [
+        ...fetch.httpRoutes.lookup(key),
+        ...fetch.grpcRoutes.lookup(key),
+      ].filter(
+        ({ namespace }) => namespace === service.namespace || namespace === binding.waypoint.namespace,
+      );
+      const config = serviceConfig({
+        namespace: service.namespace,
+        name: service.name,
+        hostname: hostnameOf(service),
+        addresses: service.clusterIps,
+        ports: service.ports,
+        routes: (port) => attached.filter((route) => attachesTo(route, service, port)),
+        backend: (namespace, name, port): Backend | undefined => {
+          const backendKey = `${namespace}/${name}`;
+          const found = fetch.services.get(backendKey);
+          const backendPort = found?.ports.find((declared) => declared.port === port);
+          if (found === undefined || backendPort === undefined) return undefined;
+          const itsBinding = fetch.serviceWaypoints.get(backendKey)?.binding;
+          const protocol = upstreamProtocol(backendPort);
+          return {
+            namespace,
+            name,
+            hostname: hostnameOf(found),
+            port: backendPort.port,
+            protocol,
+            served:
+              protocol !== 'tcp' &&
+              itsBinding?.kind === 'bound' &&
+              `${itsBinding.waypoint.namespace}/${itsBinding.waypoint.name}` === waypoint,
+          };
+        },
+        authorization: distinctPolicies(policies).filter(
+          ({ annotations }) => annotations[Annotation.dryRun] !== 'true',
+        ),
+        authentication: distinctPolicies(at.flatMap((target) => fetch.authentication.lookup(target))),
+        jwks: (uri) => fetch.jwks.get(uri),
+      });
+      return { waypoint, config };
+    },
+  });
+  const configsByWaypoint = configs.index('waypoint', ({ waypoint }) => [waypoint]);
+
+  const listeners = graph.map('waypointListeners', {
+    from: waypoints,
+    uses: { mesh, configsByWaypoint },
+    equal: sameSet,
+    transform: (_waypoint, fetch, key) => {
+      const { trustDomain } = fetch.mesh.get(MESH_KEY) ?? defaultMesh;
+      const services = fetch.configsByWaypoint.lookup(key).map(({ config }) => config);
+      return resourceSet<Listener>(envoy.config.listener.v3.Listener, [
+        connectTerminate(trustDomain),
+        mainInternal(services),
+        connectOriginate(),
+      ]);
+    },
+  });
+  const clusters = graph.map('waypointClusters', {
+    from: waypoints,
+    uses: { mesh, configsByWaypoint },
+    equal: sameSet,
+    transform: (_waypoint, fetch, key) => {
+      const { trustDomain } = fetch.mesh.get(MESH_KEY) ?? defaultMesh;
+      const ofServices = fetch.configsByWaypoint.lookup(key).flatMap(({ config }) => config.clusters);
+      return resourceSet<Cluster>(envoy.config.cluster.v3.Cluster, [
+        ...sharedClusters(trustDomain),
+        ...ofServices,
+      ]);
+    },
+  });
+  const endpoints = graph.flatMap('clusterEndpoints', {
+    from: proxiedServices,
+    uses: { services: sources.services, serviceWaypoints, endpointsByService },
+    equal: sameResource,
+    transform: (_true, fetch, key) => {
+      const service = fetch.services.get(key);
+      if (service === undefined) return [];
+      const hostname = hostnameOf(service);
+      const found = fetch.endpointsByService.lookup(`${service.namespace}/${hostname}`);
+      const isBound = fetch.serviceWaypoints.get(key)?.binding.kind === 'bound';
+      return service.ports.flatMap(({ port }) => {
+        const names = [
+          outboundCluster(port, hostname),
+          ...(isBound ? [inboundCluster(port, 'http', hostname), inboundCluster(port, 'tcp', hostname)] : []),
+        ];
+        return names.map((name) => {
+          const assignment = loadAssignment(name, port, found, {
+            unreadyToo: service.publishNotReadyAddresses,
+          });
+          const bytes = envoy.config.endpoint.v3.ClusterLoadAssignment.encode(assignment).finish();
+          return [name, encoded(name, bytes)] as const;
+        });
+      });
+    },
+  });
+  return { listeners, clusters, endpoints };
+}
+
+function sameConfig(a: WaypointService, b: WaypointService): boolean {
+  return a.waypoint === b.waypoint && a.config.version === b.config.version;
+}
+
+function sameSet(a: ResourceSet, b: ResourceSet): boolean {
+  if (a.size !== b.size) return false;
+  for (const [name, resource] of a) if (b.get(name)?.version !== resource.version) return false;
+  return true;
+}
+
+/** Of equal names the first counts. */
+function resourceSet<T extends { name?: string | null }>(
+  type: { encode(message: T): { finish(): Uint8Array } },
+  messages: readonly T[],
+): ResourceSet {
+  const set = new Map<string, EncodedResource>();
+  for (const message of messages) {
+    const name = message.name ?? '';
+    if (!set.has(name)) set.set(name, encoded(name, type.encode(message).finish()));
+  }
+  return set;
+}

@@ -1,0 +1,141 @@
+import { createHash } from 'node:crypto';
+import { envoy } from '@weft/api/envoy';
+import { istio } from '@weft/api/workload';
+import type { AnyRouteFacts } from '../sources/gateway-objects.ts';
+import type {
+  AuthorizationPolicySpec,
+  PolicyObject,
+  RequestAuthenticationSpec,
+} from '../sources/policy-objects.ts';
+import type { ServicePortFacts } from '../sources/facts.ts';
+import { appProtocol } from '../ambient/services.ts';
+import { type UpstreamProtocol, serviceCluster } from './clusters.ts';
+import { httpChain, tcpChain } from './filter-chains.ts';
+import { type Layer, inboundCluster, outboundCluster } from './names.ts';
+import { type RouteContext, serviceRoutes } from './routes.ts';
+
+type Cluster = envoy.config.cluster.v3.Cluster.$Properties;
+type FilterChain = envoy.config.listener.v3.FilterChain.$Properties;
+const { AppProtocol } = istio.workload;
+
+/** All that decides how a waypoint treats requests to one Service. */
+export interface ServiceInput {
+  readonly namespace: string;
+  readonly name: string;
+  readonly hostname: string;
+  readonly addresses: readonly string[];
+  readonly ports: readonly ServicePortFacts[];
+  /** Routes of a port: those that name it as their parent, and those that name the Service without a port. */
+  readonly routes: (port: number) => readonly AnyRouteFacts[];
+  readonly backend: RouteContext['backend'];
+  readonly authorization: readonly PolicyObject<AuthorizationPolicySpec>[];
+  readonly authentication: readonly PolicyObject<RequestAuthenticationSpec>[];
+  /** Keys of an issuer, by its `jwksUri`. */
+  readonly jwks: (uri: string) => string | undefined;
+}
+
+/** One Service's part of a waypoint's configuration: listeners are put together of these. */
+export interface ServiceConfig {
+  readonly hostname: string;
+  readonly addresses: readonly string[];
+  readonly ports: readonly PortConfig[];
+  readonly chains: readonly FilterChain[];
+  readonly clusters: readonly Cluster[];
+  /** A hash of the content. */
+  readonly version: string;
+}
+
+/** Which chain takes a connection to the port. `sniffed`: by what the client says first. */
+export type PortConfig =
+  | { readonly port: number; readonly kind: Layer; readonly chain: string; readonly isTls: boolean }
+  | {
+      readonly port: number;
+      readonly kind: 'sniffed';
+      readonly httpChain: string;
+      readonly tcpChain: string;
+    };
+
+export function serviceConfig(input: ServiceInput): ServiceConfig {
+  const { hostname, addresses, namespace, name } = input;
+  const others = new Map<string, Cluster>();
+  const backend: RouteContext['backend'] = (...reference) => {
+    const found = input.backend(...reference);
+    if (found !== undefined && !found.served) {
+      const cluster = outboundCluster(found.port, found.hostname);
+      others.set(cluster, serviceCluster({ name: cluster, protocol: found.protocol, service: found }));
+    }
+    return found;
+  };
+  const service = { hostname, name, namespace };
+  const ports: PortConfig[] = [];
+  const chains: FilterChain[] = [];
+  const clusters: Cluster[] = [];
+  const add = (port: number, layer: Layer, protocol: UpstreamProtocol): string => {
+    const cluster = inboundCluster(port, layer, hostname);
+    clusters.push(serviceCluster({ name: cluster, protocol, service }));
+    if (layer === 'tcp') {
+      chains.push(tcpChain({ cluster, authorization: input.authorization }));
+      return cluster;
+    }
+    const context: RouteContext = { hostname, port, ownCluster: cluster, backend };
+    chains.push(
+      httpChain({
+        cluster,
+        port,
+        routes: serviceRoutes(input.routes(port), context),
+        authorization: input.authorization,
+        authentication: input.authentication,
+        jwks: input.jwks,
+      }),
+    );
+    return cluster;
+  };
+  for (const declared of input.ports) {
+    const { port } = declared;
+    const protocol = upstreamProtocol(declared);
+    switch (protocol) {
+      case 'http1':
+      case 'http2':
+        ports.push({ port, kind: 'http', chain: add(port, 'http', protocol), isTls: false });
+        break;
+      case 'tcp': {
+        const isTls = appProtocol(declared) === AppProtocol.TLS;
+        ports.push({ port, kind: 'tcp', chain: add(port, 'tcp', protocol), isTls });
+        break;
+      }
+      case 'downstream':
+        ports.push({
+          port,
+          kind: 'sniffed',
+          httpChain: add(port, 'http', protocol),
+          tcpChain: add(port, 'tcp', 'tcp'),
+        });
+    }
+  }
+  const allClusters = [...clusters, ...others.values()];
+  const version = contentVersion({ addresses, ports }, chains, allClusters);
+  return { hostname, addresses, ports, chains, clusters: allClusters, version };
+}
+
+/** How a port is spoken to; `downstream` where the Service doesn't say what it speaks. */
+export function upstreamProtocol(port: ServicePortFacts): UpstreamProtocol {
+  switch (appProtocol(port)) {
+    case AppProtocol.HTTP11:
+      return 'http1';
+    case AppProtocol.HTTP2:
+    case AppProtocol.GRPC:
+      return 'http2';
+    case AppProtocol.TCP:
+    case AppProtocol.TLS:
+      return 'tcp';
+    default:
+      return 'downstream';
+  }
+}
+
+function contentVersion(rest: unknown, chains: readonly FilterChain[], clusters: readonly Cluster[]): string {
+  const hash = createHash('sha256').update(JSON.stringify(rest));
+  for (const chain of chains) hash.update(envoy.config.listener.v3.FilterChain.encode(chain).finish());
+  for (const cluster of clusters) hash.update(envoy.config.cluster.v3.Cluster.encode(cluster).finish());
+  return hash.digest('hex');
+}
