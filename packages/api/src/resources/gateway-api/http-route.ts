@@ -76,6 +76,12 @@ export const httpRoute = defineResource({
             { maxItems: 64, listType: 'atomic', default: [{ path: { type: 'PathPrefix', value: '/' } }] },
           ),
           name: sectionName,
+          // Of the experimental channel: without it there is no way to ask for retries.
+          retry: object({
+            attempts: integer(),
+            backoff: gatewayDuration,
+            codes: list(integer({ minimum: 400, maximum: 599 }), { listType: 'atomic' }),
+          }),
           timeouts: object({
             backendRequest: gatewayDuration,
             request: gatewayDuration,
