@@ -17,18 +17,23 @@ export class ClusterTable implements ClusterManager {
   put(cluster: UpstreamCluster): void {
     const before = this.clusters.get(cluster.name);
     this.clusters.set(cluster.name, cluster);
-    if (before !== cluster) before?.drain();
+    if (before !== cluster) retire(before);
   }
 
   remove(name: string): void {
     const cluster = this.clusters.get(name);
     this.clusters.delete(name);
-    cluster?.drain();
-    cluster?.stats.remove?.();
+    retire(cluster);
   }
 
   close(): void {
     for (const cluster of this.clusters.values()) cluster.close();
     this.clusters.clear();
   }
+}
+
+/** Statistics that the next version uses too stay. */
+function retire(cluster: UpstreamCluster | undefined): void {
+  cluster?.drain();
+  cluster?.stats.remove?.();
 }

@@ -51,6 +51,8 @@ export class Http1Parser {
     | 'complete' = 'head';
   private input: Buffer[] = [];
   private inputBytes = 0;
+  /** Of the current chunk, what the sink is being told about: read, though still counted. */
+  private delivering = 0;
   private left = 0;
   private paused = false;
   private running = false;
@@ -66,7 +68,7 @@ export class Http1Parser {
 
   /** Bytes that were received and not yet read. */
   get heldBytes(): number {
-    return this.inputBytes;
+    return this.inputBytes - this.delivering;
   }
 
   /** Whether a message has begun and isn't complete. */
@@ -118,6 +120,7 @@ export class Http1Parser {
         const chunk = this.input[0];
         if (chunk === undefined) return;
         const used = this.consume(chunk);
+        this.delivering = 0;
         this.inputBytes -= used;
         if (used === chunk.length) this.input.shift();
         else this.input[0] = chunk.subarray(used);
@@ -147,6 +150,7 @@ export class Http1Parser {
           this.state = 'chunk-end';
           this.left = 2;
         }
+        this.delivering = piece.length;
         this.sink.onBody(piece, last);
         return piece.length;
       }
@@ -189,6 +193,7 @@ export class Http1Parser {
       }
       const text = this.line.toString('latin1', 0, this.lineBytes);
       this.lineBytes = 0;
+      this.delivering = at;
       if (this.state === 'head') this.head(text);
       else this.trailers(text);
       return at;

@@ -37,6 +37,7 @@ export class PooledConnection implements HttpClientEvents {
   private requests = 0;
   private draining = false;
   private isClosed = false;
+  private lostStreams = false;
   private idleSince: number;
   private cancelIdle: (() => void) | undefined;
   private cancelAge: (() => void) | undefined;
@@ -76,6 +77,7 @@ export class PooledConnection implements HttpClientEvents {
     if (!this.canOpen) return undefined;
     const pooled = new PooledStream((end) => {
       this.streams.delete(pooled);
+      if (end === 'connection-lost') this.lostStreams = true;
       if (this.streams.size === 0) this.becameIdle();
       onOver(end);
     });
@@ -120,8 +122,8 @@ export class PooledConnection implements HttpClientEvents {
     this.cancelIdle?.();
     this.cancelAge?.();
     if (end.protocolError !== undefined) this.stats.cxProtocolError.add();
-    if (this.streams.size > 0) this.stats.cxDestroyWithActiveRq.add();
     for (const stream of [...this.streams]) stream.abandon();
+    if (this.lostStreams) this.stats.cxDestroyWithActiveRq.add();
     this.owner.onClosed(this);
   }
 

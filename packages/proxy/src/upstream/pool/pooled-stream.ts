@@ -2,7 +2,7 @@ import type { HeaderMap } from '../../engine/types.ts';
 import type { HttpStream, HttpStreamEvents, ResetReason } from '../../http/codec.ts';
 
 /** How an exchange on a pooled connection ended. */
-export type ExchangeEnd = 'complete' | 'local-reset' | 'remote-reset';
+export type ExchangeEnd = 'complete' | 'local-reset' | 'remote-reset' | 'connection-lost';
 
 /**
  * A request on a pooled connection: hands everything through, and notices when the exchange is over, which is what
@@ -82,7 +82,7 @@ export class PooledStream implements HttpStream, HttpStreamEvents {
   }
 
   onReset(reason: ResetReason, details?: string): void {
-    this.finish('remote-reset');
+    this.finish(reason === 'connection-termination' ? 'connection-lost' : 'remote-reset');
     this.user?.onReset(reason, details);
   }
 
@@ -92,7 +92,7 @@ export class PooledStream implements HttpStream, HttpStreamEvents {
 
   /** The connection is gone, whatever the codec said of this stream. */
   abandon(): void {
-    this.finish('remote-reset');
+    this.finish('connection-lost');
   }
 
   private requestEnded(): void {
