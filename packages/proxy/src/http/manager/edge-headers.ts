@@ -2,7 +2,12 @@ import { randomUUID } from 'node:crypto';
 import type { HeaderMap, SocketAddress, StreamInfo, TlsInfo } from '../../engine/types.ts';
 import { addressBytes } from '../../matching/index.ts';
 
-export type ClientCertMode = 'sanitize' | 'forward-only' | 'append-forward' | 'sanitize-set' | 'always-forward-only';
+export type ClientCertMode =
+  | 'sanitize'
+  | 'forward-only'
+  | 'append-forward'
+  | 'sanitize-set'
+  | 'always-forward-only';
 
 export interface EdgeOptions {
   readonly useRemoteAddress: boolean;
@@ -63,12 +68,19 @@ export function applyEdgeHeaders(headers: HeaderMap, info: StreamInfo, o: EdgeOp
     // Only entries that trusted hops appended count, so the peer is added after the client was read.
     if (!o.skipXffAppend && peer.kind === 'ip') {
       const before = headers.joined('x-forwarded-for');
-      headers.set('x-forwarded-for', before === undefined || before === '' ? peer.ip : `${before},${peer.ip}`);
+      headers.set(
+        'x-forwarded-for',
+        before === undefined || before === '' ? peer.ip : `${before},${peer.ip}`,
+      );
     }
     if (o.trustedHops === 0 || !headers.has('x-forwarded-proto')) {
       headers.set('x-forwarded-proto', secure ? 'https' : 'http');
     }
-    if (o.appendForwardedPort && !headers.has('x-forwarded-port') && info.connection.localAddress.kind === 'ip') {
+    if (
+      o.appendForwardedPort &&
+      !headers.has('x-forwarded-port') &&
+      info.connection.localAddress.kind === 'ip'
+    ) {
       headers.set('x-forwarded-port', String(info.connection.localAddress.port));
     }
   } else client = entryAddress(entries, o.trustedHops + 1) ?? peer;
@@ -157,4 +169,3 @@ function appendList(headers: HeaderMap, name: string, value: string): void {
 export function newStreamId(): string {
   return randomUUID();
 }
-

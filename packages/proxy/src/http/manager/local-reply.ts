@@ -53,7 +53,9 @@ function compileBodyFormat(config: FormatConfig): (reply: Reply, info: StreamInf
   const contentType = config.contentType || (json ? 'application/json' : 'text/plain');
   const text = config.format === 'textFormat' ? (config.textFormat ?? '') : undefined;
   // %LOCAL_REPLY_BODY% is known here only.
-  const parts = text?.split('%LOCAL_REPLY_BODY%').map((textFormat) => substitution({ ...config, textFormat }));
+  const parts = text
+    ?.split('%LOCAL_REPLY_BODY%')
+    .map((textFormat) => substitution({ ...config, textFormat }));
   const whole = parts === undefined ? substitution(config) : undefined;
   return (reply, info) => {
     reply.body =

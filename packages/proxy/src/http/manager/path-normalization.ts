@@ -44,12 +44,10 @@ export function normalizeTarget(target: string, o: PathOptions): NormalizedPath 
 export function normalizePath(path: string): string | undefined {
   if (!path.startsWith('/') && !path.startsWith('\\')) return undefined;
   if (/%00/.test(path)) return undefined;
-  const decoded = path
-    .replaceAll('\\', '/')
-    .replace(/%([0-9A-Fa-f]{2})/g, (escape, hex: string) => {
-      const character = String.fromCharCode(Number.parseInt(hex, 16));
-      return /[A-Za-z0-9\-._~]/.test(character) ? character : escape;
-    });
+  const decoded = path.replaceAll('\\', '/').replace(/%([0-9A-Fa-f]{2})/g, (escape, hex: string) => {
+    const character = String.fromCharCode(Number.parseInt(hex, 16));
+    return /[A-Za-z0-9\-._~]/.test(character) ? character : escape;
+  });
   if (!decoded.includes('/.')) return decoded;
   const out: string[] = [];
   const segments = decoded.split('/').slice(1);

@@ -68,7 +68,10 @@ function resetReply(reason: string, flag: ResponseFlag, retried: boolean): Local
 }
 
 /** Flag and details of a response that broke off. */
-export function brokenResponse(reason: ResetReason): { readonly flag: ResponseFlag; readonly details: string } {
+export function brokenResponse(reason: ResetReason): {
+  readonly flag: ResponseFlag;
+  readonly details: string;
+} {
   const { reply } = replyOfReset(reason, true, false);
   const text = reply.details.replace(/^.*\{/, '').replace(/\}$/, '');
   return { flag: reply.flag ?? 'UR', details: `upstream_reset_after_response_started{${text}}` };

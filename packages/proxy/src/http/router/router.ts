@@ -91,6 +91,8 @@ export class Router {
   private body: Buffer[] = [];
   private bodyBytes = 0;
   private keepBody = false;
+  /** Some of it was sent and isn't here any more: no other attempt can be made. */
+  private bodyLost = false;
   private requestEnded = false;
   private trailers: HeaderMap | undefined;
   private responding = false;
@@ -141,7 +143,9 @@ export class Router {
       this.bodyBytes += chunk.length;
       this.boundBody(stream !== undefined);
     }
-    if (stream !== undefined && !stream.sendData(chunk, end)) this.hold();
+    if (stream === undefined) return;
+    if (!this.keepBody && chunk.length > 0) this.bodyLost = true;
+    if (!stream.sendData(chunk, end)) this.hold();
   }
 
   onTrailers(trailers: HeaderMap): void {
@@ -517,7 +521,7 @@ export class Router {
     if (retry === undefined || cluster === undefined || action === undefined || this.responding) return false;
     this.releaseRetry();
     const stats = routerStats(cluster);
-    if (!this.keepBody && this.bodyWasSent()) return false;
+    if (this.bodyLost) return false;
     if (this.retriesLeft <= 0) {
       if (retry.retries > 0) {
         host.info.responseFlags.add('URX');
@@ -542,12 +546,6 @@ export class Router {
     this.cancelBackOff = host.engine.clock.schedule(delay, () => this.startAttempt());
     return true;
   }
-
-  /** Without the kept body an attempt can only be repeated when nothing of it was sent. */
-  private bodyWasSent(): boolean {
-    return this.bodyDropped;
-  }
-  private bodyDropped = false;
 
   private requestComplete(): void {
     if (this.requestEnded) return;
@@ -612,7 +610,7 @@ export class Router {
   }
 
   private dropBody(): void {
-    if (this.body.length > 0) this.bodyDropped = true;
+    if (this.body.length > 0) this.bodyLost = true;
     this.body = [];
     this.bodyBytes = 0;
   }
@@ -666,7 +664,8 @@ function retryPolicyOf(headers: HeaderMap, policy: RetryPolicy | undefined): Ret
   const on = headers.get('x-envoy-retry-on');
   const grpcOn = headers.get('x-envoy-retry-grpc-on');
   const max = headers.get('x-envoy-max-retries');
-  for (const name of ['x-envoy-retry-on', 'x-envoy-retry-grpc-on', 'x-envoy-max-retries']) headers.delete(name);
+  for (const name of ['x-envoy-retry-on', 'x-envoy-retry-grpc-on', 'x-envoy-max-retries'])
+    headers.delete(name);
   const wanted = policy?.retriableRequestHeaders?.(headers) === false ? undefined : policy;
   if (on === undefined && grpcOn === undefined) return wanted;
   const asked = parseRetryOn(`${on ?? ''},${grpcOn ?? ''}`);
