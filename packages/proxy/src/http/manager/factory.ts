@@ -42,7 +42,7 @@ class RouterFilter implements CompiledHttpFilter {
   }
 }
 
-export const routerFactory: HttpFilterFactory = {
+export const router: HttpFilterFactory = {
   name: 'envoy.filters.http.router',
   typeUrls: [ROUTER_TYPE],
   compile: (bytes, context) =>
@@ -54,7 +54,7 @@ export const routerFactory: HttpFilterFactory = {
     ),
 };
 
-export const httpConnectionManagerFactory: NetworkFilterFactory = {
+export const httpConnectionManager: NetworkFilterFactory = {
   name: 'envoy.filters.network.http_connection_manager',
   typeUrls: [
     'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
@@ -145,7 +145,7 @@ function compileFilters(
     const config = typedConfig(entry.typedConfig, place);
     if (config === undefined) return place.fail('typed_config is required');
     const factory =
-      config.typeUrl === ROUTER_TYPE ? routerFactory : context.engine.httpFilter(config.typeUrl);
+      config.typeUrl === ROUTER_TYPE ? router : context.engine.httpFilter(config.typeUrl);
     if (factory === undefined) {
       if (entry.isOptional === true) continue;
       return place.fail(
