@@ -121,6 +121,7 @@ export class Proxy {
       runtime: staticRuntime(bootstrap),
       filters: new FilterRegistry().addHttp(router).addNetwork(httpConnectionManager).addNetwork(tcpProxy),
       ...(options.random === undefined ? {} : { random: options.random }),
+      ...(embedding.workloads === undefined ? {} : { workloads: embedding.workloads }),
     });
     const reported = new Set<string>();
     const onIgnored = (resource: string, field: string): void => {

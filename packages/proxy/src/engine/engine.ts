@@ -13,6 +13,7 @@ import type {
   RouteProvider,
   SecretProvider,
   StatsScope,
+  WorkloadDirectory,
 } from './types.ts';
 
 export interface EngineParts {
@@ -29,6 +30,7 @@ export interface EngineParts {
   /** What a resource may name; anything else is refused. */
   readonly filters: FilterRegistry;
   readonly random?: () => number;
+  readonly workloads?: WorkloadDirectory;
 }
 
 /** What everything compiled may use, put together. */
@@ -42,6 +44,7 @@ export class ProxyEngine implements Engine {
   readonly endpoints: EndpointProvider;
   readonly internalListeners: InternalListeners;
   readonly node: NodeInfo;
+  readonly workloads?: WorkloadDirectory;
   readonly drain = new DrainState();
   private readonly filters: FilterRegistry;
   private readonly runtimeValues: ReadonlyMap<string, unknown>;
@@ -58,6 +61,7 @@ export class ProxyEngine implements Engine {
     this.endpoints = parts.endpoints;
     this.internalListeners = parts.internalListeners;
     this.node = parts.node;
+    if (parts.workloads !== undefined) this.workloads = parts.workloads;
     this.runtimeValues = parts.runtime;
     this.randomSource = parts.random ?? Math.random;
   }
