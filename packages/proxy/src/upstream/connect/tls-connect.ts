@@ -40,6 +40,8 @@ export function connectTls(
       ...(handshake.alpnProtocols.length === 0 ? {} : { ALPNProtocols: [...handshake.alpnProtocols] }),
       // The chain's verdict is read below, where the validation context's exceptions are known.
       rejectUnauthorized: false,
+      // Names are verified below too: by the context, not by the host that was dialled.
+      checkServerIdentity: () => undefined,
     });
     const settle = (): void => {
       signal.removeEventListener('abort', onAbort);
@@ -66,8 +68,9 @@ export function connectTls(
     tls.once('close', onClose);
     signal.addEventListener('abort', onAbort, { once: true });
     tls.once('secureConnect', () => {
+      const peerCertificate = tls.getPeerX509Certificate();
       const verdict = verifyPeer(
-        tls.getPeerX509Certificate(),
+        peerCertificate,
         tls.authorized ? undefined : chainErrorOf(tls),
         material.validation,
         handshake.expectation,
@@ -79,9 +82,11 @@ export function connectTls(
       }
       settle();
       const info = tlsInfo(tls, {
-        peerValidated: tls.authorized,
+        // Without a CA of our own, Node's verdict is about its built-in ones.
+        peerValidated: material.validation?.trustedCaPem !== undefined,
         sni: handshake.sni,
         localChainPem: material.certificate?.chainPem,
+        peerCertificate,
       });
       resolve({ socket: tls, info });
     });

@@ -10,9 +10,11 @@ export function tlsInfo(
     readonly peerValidated: boolean;
     readonly sni: string | undefined;
     readonly localChainPem: string | undefined;
+    /** Where it was read already: Node tells a client's socket for it only once. */
+    readonly peerCertificate?: X509Certificate | undefined;
   },
 ): TlsInfo {
-  const peer = socket.getPeerX509Certificate();
+  const peer = o.peerCertificate ?? socket.getPeerX509Certificate();
   const peerNames = peer === undefined ? undefined : certificateNames(peer);
   const local = o.localChainPem === undefined ? undefined : new X509Certificate(o.localChainPem);
   const localNames = local === undefined ? undefined : certificateNames(local);
