@@ -1,6 +1,12 @@
 import type grpc from '@grpc/grpc-js';
 import { WeftError, type Clock, type Logger } from '@weft/telemetry';
-import { writeDeltaResponse, writeResource, type DeltaRequest, type Node } from './delta-message.ts';
+import {
+  DeltaDiscoveryRequest,
+  writeDeltaResponse,
+  writeResource,
+  type DeltaRequest,
+  type Node,
+} from './delta-message.ts';
 import type { ResourceSource, ServedType } from './resource-source.ts';
 import type { VersionedResource } from './resource.ts';
 import { TimeSlice } from './time-slice.ts';
@@ -19,10 +25,21 @@ export interface ConnectionStatus {
   readonly types: readonly TypeStatus[];
 }
 
+/** The server's side of one stream, whichever wire it speaks. */
+export interface ServerConnection {
+  readonly node: Node | undefined;
+  readonly status: ConnectionStatus;
+  /** @throws WEFT1505 when the request breaks the protocol */
+  receive(request: Buffer): void;
+  changed(changes: ChangedNames, changedAt: number): void;
+  /** Nothing is written any more. The stream itself is the server's to end. */
+  close(): void;
+}
+
 export interface ConnectionOptions {
   readonly id: string;
   readonly call: DeltaCall;
-  /** What this client is offered, once it has said who it is. */
+  /** What this client is offered, once it has said who it is. Throws WEFT1504 for a node that it may not be. */
   readonly typesFor: (node: Node) => readonly ServedType[];
   /** Says which state of the sources a push shows, for people. */
   readonly systemVersion: () => string;
@@ -50,7 +67,7 @@ export const MAX_NAMES = 100_000;
  *
  * Answers to requests go before pushes.
  */
-export class Connection {
+export class Connection implements ServerConnection {
   node: Node | undefined;
   private readonly options: ConnectionOptions;
   private readonly connectedAt: Date;
@@ -67,14 +84,14 @@ export class Connection {
     this.connectedAt = new Date(options.clock.now());
   }
 
-  /** @throws WEFT1505 when the request breaks the protocol */
-  receive(request: DeltaRequest): void {
+  receive(bytes: Buffer): void {
+    const request = decodeRequest(bytes);
     if (this.node === undefined) {
       if (request.node === null || request.node === undefined) {
         throw new WeftError('WEFT1505', 'the first request carries no node');
       }
-      this.node = request.node;
       this.types = this.options.typesFor(request.node);
+      this.node = request.node;
     }
     const { typeUrl } = request;
     const known = this.subscriptions.get(typeUrl);
@@ -287,7 +304,7 @@ function follows(subscription: TypeSubscription, { name, aliases = [] }: Version
 }
 
 /** grpc-js accepts messages without limit after `write()` said false, so the writer has to wait by itself. */
-function drained(call: DeltaCall): Promise<void> {
+export function drained(call: DeltaCall): Promise<void> {
   return new Promise((resolve) => {
     const events = ['drain', 'close', 'cancelled', 'error', 'finish'];
     const done = (): void => {
@@ -297,4 +314,13 @@ function drained(call: DeltaCall): Promise<void> {
     for (const event of events) call.on(event, done);
     if (call.cancelled || call.destroyed) done();
   });
+}
+
+/** @throws WEFT1505 */
+function decodeRequest(bytes: Buffer): DeltaRequest {
+  try {
+    return DeltaDiscoveryRequest.decode(bytes);
+  } catch (error) {
+    throw new WeftError('WEFT1505', 'the request cannot be read', { cause: error });
+  }
 }

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { PeerCertificate } from 'node:tls';
 import grpc from '@grpc/grpc-js';
-import { DELTA_ADS_METHOD } from '@weft/api';
+import { ADS_METHOD, DELTA_ADS_METHOD } from '@weft/api';
 import {
   WeftError,
   describeError,
@@ -10,10 +10,11 @@ import {
   type Clock,
   type Logger,
 } from '@weft/telemetry';
-import { Connection, type ConnectionStatus, type DeltaCall } from './connection.ts';
+import { Connection, type ConnectionStatus, type DeltaCall, type ServerConnection } from './connection.ts';
 import { Debounce } from './debounce.ts';
-import { DeltaDiscoveryRequest, type Node } from './delta-message.ts';
+import type { Node } from './delta-message.ts';
 import type { ResourceSource, ServedType } from './resource-source.ts';
+import { SotwConnection } from './sotw-connection.ts';
 import { SourceSubscriptions } from './source-subscriptions.ts';
 
 /** What a client shows of itself before its first request. */
@@ -69,7 +70,7 @@ export const deltaServerChannelOptions = {
 } as const satisfies grpc.ServerOptions;
 
 /**
- * The control plane's side of delta ADS, for any number of resource types. Changes of all sources are gathered until
+ * The control plane's side of ADS, delta and state of the world, for any number of resource types. Changes of all sources are gathered until
  * they pause for 100 ms, then every connection gets what it follows of them, in the order of the types.
  */
 export class DeltaServer<I> {
@@ -78,7 +79,7 @@ export class DeltaServer<I> {
   private readonly logger: Logger;
   private readonly debounce: Debounce;
   private readonly sources: SourceSubscriptions;
-  private readonly open = new Map<Connection, DeltaCall>();
+  private readonly open = new Map<ServerConnection, DeltaCall>();
   private changes = new Map<ResourceSource, Map<string, number>>();
   private sequence = 0;
   /** The first of `changes`. */
@@ -112,21 +113,12 @@ export class DeltaServer<I> {
   }
 
   addTo(server: grpc.Server): void {
-    const keep = (bytes: Buffer): Buffer => bytes;
     server.addService(
+      { deltaAggregatedResources: method(DELTA_ADS_METHOD), streamAggregatedResources: method(ADS_METHOD) },
       {
-        deltaAggregatedResources: {
-          path: DELTA_ADS_METHOD,
-          requestStream: true,
-          responseStream: true,
-          // Requests are decoded by us, so that a malformed one is counted; responses are encoded already.
-          requestSerialize: keep,
-          requestDeserialize: keep,
-          responseSerialize: keep,
-          responseDeserialize: keep,
-        },
+        deltaAggregatedResources: (call: DeltaCall) => void this.serve(call, Connection),
+        streamAggregatedResources: (call: DeltaCall) => void this.serve(call, SotwConnection),
       },
-      { deltaAggregatedResources: (call: DeltaCall) => void this.serve(call) },
     );
   }
 
@@ -154,7 +146,7 @@ export class DeltaServer<I> {
     for (const connection of this.open.keys()) connection.changed(changes, changedAt);
   }
 
-  private async serve(call: DeltaCall): Promise<void> {
+  private async serve(call: DeltaCall, wire: typeof Connection | typeof SotwConnection): Promise<void> {
     // Without a listener an error of the transport would end the process.
     call.on('error', () => undefined);
     const { authenticate, maxConnections = MAX_CONNECTIONS } = this.options;
@@ -173,16 +165,17 @@ export class DeltaServer<I> {
       return;
     }
     if (call.cancelled) return;
-    this.connect(call, identity);
+    this.connect(call, identity, wire);
   }
 
-  private connect(call: DeltaCall, identity: I): void {
+  private connect(call: DeltaCall, identity: I, Wire: typeof Connection | typeof SotwConnection): void {
     const { types, authorize, observer } = this.options;
     let release = (): void => undefined;
-    const connection = new Connection({
+    const connection = new Wire({
       id: `${this.instance}-${++this.connectionCount}`,
       call,
       typesFor: (node) => {
+        authorizeNode(authorize, identity, node);
         const offered = typeof types === 'function' ? types(node, identity) : types;
         release = this.sources.use(offered);
         return offered;
@@ -219,9 +212,7 @@ export class DeltaServer<I> {
     call.on('data', (bytes: Buffer) => {
       if (!this.open.has(connection)) return;
       try {
-        const request = decodeRequest(bytes);
-        if (connection.node === undefined && request.node) authorizeNode(authorize, identity, request.node);
-        connection.receive(request);
+        connection.receive(bytes);
       } catch (error) {
         disconnect();
         this.refuse(
@@ -258,11 +249,16 @@ function authorizeNode<I>(authorize: DeltaServerOptions<I>['authorize'], identit
   }
 }
 
-/** @throws WEFT1505 */
-function decodeRequest(bytes: Buffer): ReturnType<typeof DeltaDiscoveryRequest.decode> {
-  try {
-    return DeltaDiscoveryRequest.decode(bytes);
-  } catch (error) {
-    throw new WeftError('WEFT1505', 'the request cannot be read', { cause: error });
-  }
+/** Requests are decoded by us, so that a malformed one is counted; responses are encoded already. */
+function method(path: string): grpc.MethodDefinition<Buffer, Buffer> {
+  const keep = (bytes: Buffer): Buffer => bytes;
+  return {
+    path,
+    requestStream: true,
+    responseStream: true,
+    requestSerialize: keep,
+    requestDeserialize: keep,
+    responseSerialize: keep,
+    responseDeserialize: keep,
+  };
 }

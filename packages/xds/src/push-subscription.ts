@@ -68,15 +68,20 @@ export class PushSubscription implements AnySubscription {
     state: { readonly version: string; readonly resources: readonly Uint8Array[] },
     signal: AbortSignal,
   ): Promise<readonly Rejection[]> {
-    const resources = state.resources.map((bytes) => ({
-      name: firstString(bytes),
-      version: state.version,
-      bytes,
-    }));
+    const resources: PushedResource[] = [];
+    const unreadable: Rejection[] = [];
+    for (const bytes of state.resources) {
+      try {
+        resources.push({ name: firstString(bytes), version: state.version, bytes });
+      } catch (error) {
+        unreadable.push({ name: '(unreadable)', reason: describeError(error) });
+      }
+    }
     const present = new Set(resources.map((r) => r.name));
-    const removed =
-      this.names === undefined ? [...this.known.keys()].filter((name) => !present.has(name)) : [];
-    return this.hand({ version: state.version, resources, removed }, [], signal);
+    // What can't be read may be any of them.
+    const isComplete = this.names === undefined && unreadable.length === 0;
+    const removed = isComplete ? [...this.known.keys()].filter((name) => !present.has(name)) : [];
+    return this.hand({ version: state.version, resources, removed }, unreadable, signal);
   }
 
   private async hand(

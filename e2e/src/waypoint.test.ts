@@ -1,0 +1,344 @@
+import { generateKeyPairSync, sign } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { eventually } from './kit/eventually.ts';
+import { ask, sampleAnswer, type HttpAnswer } from './kit/http.ts';
+import { LocalMesh } from './kit/local-mesh.ts';
+import { Traffic, deploy, type Deployed } from './kit/workloads.ts';
+
+const ambient = { 'istio.io/dataplane-mode': 'ambient' };
+/** A step of a user's day; each has its own, shorter deadlines inside. */
+const SCENARIO_MS = 90_000;
+const SERVICE = 'http://server.shop/';
+
+jest.setTimeout(SCENARIO_MS);
+
+/** One cluster, one installation; the scenarios follow each other as a user's day would. */
+describe('waypoint', () => {
+  let mesh: LocalMesh;
+  let client: Deployed;
+  let stranger: Deployed;
+  let uncaptured: Deployed;
+  let servers: ReadonlyMap<string, Deployed>;
+
+  const viaWaypoint = (answer: HttpAnswer): boolean => answer.headers['server'] === 'istio-envoy';
+  const statuses = (answers: readonly HttpAnswer[]): readonly number[] => [
+    ...new Set(answers.map(({ status }) => status)),
+  ];
+  const apply = (apiVersion: string, kind: string, name: string, spec: object): Promise<string> =>
+    mesh.apply(JSON.stringify({ apiVersion, kind, metadata: { name, namespace: 'shop' }, spec }));
+  const security = (kind: string, name: string, spec: object): Promise<string> =>
+    apply('security.istio.io/v1', kind, name, {
+      targetRefs: [{ group: '', kind: 'Service', name: 'server' }],
+      ...spec,
+    });
+  const route = (rules: readonly object[]): Promise<string> =>
+    apply('gateway.networking.k8s.io/v1', 'HTTPRoute', 'server', {
+      parentRefs: [{ group: '', kind: 'Service', name: 'server', port: 80 }],
+      rules,
+    });
+  const remove = (...what: readonly string[]): Promise<string> =>
+    mesh.kubectl('delete', '-n', 'shop', ...what, '--ignore-not-found');
+
+  beforeAll(async () => {
+    mesh = await LocalMesh.start({ name: 'waypoint' });
+    await mesh.weft('install', '--timeout', '90s', '--set', 'base.gatewayAPICRDs=true');
+    const workloads = (namespace: string, names: readonly string[]) =>
+      names.map((name, i) => ({ namespace, name, node: `node-${(i % 2) + 1}` }));
+    servers = await deploy(mesh, 'shop', ambient, workloads('shop', ['client', 'server-1', 'server-2']));
+    const others = await deploy(mesh, 'other', ambient, workloads('other', ['client']));
+    const plain = await deploy(mesh, 'plain', {}, workloads('plain', ['client']));
+    const found = [servers.get('client'), others.get('client'), plain.get('client')];
+    if (found.some((pod) => pod === undefined)) throw new Error('a client is missing');
+    [client, stranger, uncaptured] = found as [Deployed, Deployed, Deployed]; // checked above
+    for (const name of ['server-1', 'server-2']) {
+      await apply('v1', 'Service', name, {
+        selector: { app: name },
+        ports: [{ name: 'http', port: 80, targetPort: 8080 }],
+      });
+    }
+    await mesh.untilRedirected('shop', true);
+    await mesh.untilRedirected('other', true);
+  }, 240_000);
+  afterAll(() => mesh?.stop(), 60_000);
+
+  it('is made, programmed and used by one command', async () => {
+    const output = await mesh.weft('waypoint', 'apply', '-n', 'shop', '--enroll-namespace', '--wait');
+    expect(output).toContain('waypoint shop/waypoint is ready!');
+    expect(await mesh.weft('waypoint', 'list', '-n', 'shop')).toMatch(/waypoint +default +service +True/);
+    expect(await mesh.weft('waypoint', 'status', '-n', 'shop')).toMatch(/waypoint +True +Programmed/);
+    await eventually(20_000, async () => {
+      const [answer] = await ask(mesh, client, { url: SERVICE });
+      expect(answer).toMatchObject({ status: 200 });
+      expect(answer && viaWaypoint(answer)).toBe(true);
+    });
+  });
+
+  it('stands between captured clients of any namespace and the service, on both nodes', async () => {
+    for (const from of [client, stranger]) {
+      const answers = await ask(mesh, from, { url: SERVICE }, 20);
+      expect(statuses(answers)).toEqual([200]);
+      expect(answers.every(viaWaypoint)).toBe(true);
+      const pods = new Set(answers.map((answer) => sampleAnswer(answer).pod));
+      expect([...pods].sort()).toEqual(['server-1', 'server-2']);
+    }
+  });
+
+  it('leaves alone what addresses a pod, as it is a waypoint of services', async () => {
+    const address = servers.get('server-1')?.ip;
+    const [answer] = await ask(mesh, client, { url: `http://${address}:8080/` });
+    expect(answer?.status).toBe(200);
+    expect(answer && viaWaypoint(answer)).toBe(false);
+  });
+
+  it('carries TCP through, too', async () => {
+    const script = `const s=require('net').connect(9000,'server.shop');s.once('data',(d)=>{console.log(String(d));process.exit()});s.on('error',(e)=>{console.log(e.code);process.exit()})`;
+    expect(await mesh.exec('shop', 'client', process.execPath, '-e', script)).toMatch(
+      /tick \d+ from server-/,
+    );
+  });
+
+  it('splits 90 to 10', async () => {
+    const backend = (name: string, weight: number): object => ({ name, port: 80, weight });
+    await route([{ backendRefs: [backend('server-1', 90), backend('server-2', 10)] }]);
+    await eventually(30_000, async () => {
+      const answers = await ask(mesh, client, { url: SERVICE }, 200);
+      expect(statuses(answers)).toEqual([200]);
+      const second = answers.filter((answer) => sampleAnswer(answer).pod === 'server-2').length;
+      // Five standard deviations of 200 draws around 20.
+      expect(second).toBeGreaterThanOrEqual(1);
+      expect(second).toBeLessThanOrEqual(41);
+    });
+  });
+
+  it('changes headers and paths, redirects', async () => {
+    await route([
+      {
+        matches: [{ path: { type: 'PathPrefix', value: '/old' } }],
+        filters: [
+          {
+            type: 'RequestRedirect',
+            requestRedirect: {
+              path: { type: 'ReplacePrefixMatch', replacePrefixMatch: '/new' },
+              statusCode: 301,
+            },
+          },
+        ],
+      },
+      {
+        matches: [{ path: { type: 'PathPrefix', value: '/api' } }],
+        filters: [
+          {
+            type: 'URLRewrite',
+            urlRewrite: { path: { type: 'ReplacePrefixMatch', replacePrefixMatch: '/v1' } },
+          },
+          {
+            type: 'RequestHeaderModifier',
+            requestHeaderModifier: { set: [{ name: 'x-set', value: 'yes' }], remove: ['x-gone'] },
+          },
+          {
+            type: 'ResponseHeaderModifier',
+            responseHeaderModifier: { add: [{ name: 'x-answer', value: 'there' }] },
+          },
+        ],
+        backendRefs: [{ name: 'server', port: 80 }],
+      },
+      { backendRefs: [{ name: 'server', port: 80 }] },
+    ]);
+    await eventually(30_000, async () => {
+      const [answer] = await ask(mesh, client, { url: `${SERVICE}api/books`, headers: { 'x-gone': '1' } });
+      if (answer === undefined) throw new Error('no answer');
+      expect(answer.headers['x-answer']).toBe('there');
+      const { path, headers } = sampleAnswer(answer);
+      expect(path).toBe('/v1/books');
+      expect(headers).toMatchObject({ 'x-set': 'yes' });
+      expect(headers).not.toHaveProperty('x-gone');
+      const [redirect] = await ask(mesh, client, { url: `${SERVICE}old/x?y=1` });
+      expect(redirect).toMatchObject({ status: 301, headers: { location: 'http://server.shop/new/x?y=1' } });
+    });
+  });
+
+  it('hides a flaky backend behind retries', async () => {
+    await route([{ backendRefs: [{ name: 'server', port: 80 }] }]);
+    await eventually(30_000, async () => {
+      const answers = await ask(mesh, client, { url: `${SERVICE}flaky` }, 20);
+      expect(answers.some(({ status }) => status === 503)).toBe(true);
+    });
+    await route([
+      { backendRefs: [{ name: 'server', port: 80 }], retry: { codes: [503], attempts: 5, backoff: '10ms' } },
+    ]);
+    await eventually(30_000, async () => {
+      expect(statuses(await ask(mesh, client, { url: `${SERVICE}flaky` }, 40))).toEqual([200]);
+    });
+    await remove('httproute', 'server');
+  });
+
+  describe('policies', () => {
+    it('GET is allowed and POST is not, by whatever spelling of the path', async () => {
+      await security('AuthorizationPolicy', 'read-only', {
+        rules: [{ to: [{ operation: { methods: ['GET'] } }] }],
+      });
+      await eventually(30_000, async () => {
+        const [denied] = await ask(mesh, client, { url: SERVICE, method: 'POST' });
+        expect(denied).toMatchObject({ status: 403, body: 'RBAC: access denied' });
+      });
+      expect(statuses(await ask(mesh, client, { url: SERVICE }, 5))).toEqual([200]);
+      for (const path of ['/%2e/', '//', '/a/../'])
+        expect(
+          statuses(await ask(mesh, client, { url: `http://server.shop${path}`, method: 'POST' })),
+        ).toEqual([403]);
+    });
+
+    it('tell clients apart by their certificates, which the waypoint passes on to nobody', async () => {
+      await security('AuthorizationPolicy', 'read-only', {
+        rules: [{ from: [{ source: { principals: ['cluster.local/ns/shop/sa/client'] } }] }],
+      });
+      await eventually(30_000, async () => {
+        expect(statuses(await ask(mesh, stranger, { url: SERVICE }))).toEqual([403]);
+      });
+      expect(statuses(await ask(mesh, client, { url: SERVICE }))).toEqual([200]);
+      await security('AuthorizationPolicy', 'read-only', {
+        rules: [{ from: [{ source: { notNamespaces: ['shop'] } }] }],
+      });
+      await eventually(30_000, async () => {
+        expect(statuses(await ask(mesh, client, { url: SERVICE }))).toEqual([403]);
+      });
+      expect(statuses(await ask(mesh, stranger, { url: SERVICE }))).toEqual([200]);
+      await remove('authorizationpolicy', 'read-only');
+    });
+
+    it('a path needs a token', async () => {
+      const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+      const jwk = { ...publicKey.export({ format: 'jwk' }), kid: 'k', alg: 'RS256', use: 'sig' };
+      const token = (claims: object): string => {
+        const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+        const signed = `${part({ alg: 'RS256', typ: 'JWT', kid: 'k' })}.${part(claims)}`;
+        return `${signed}.${sign('sha256', Buffer.from(signed), privateKey).toString('base64url')}`;
+      };
+      const good = { iss: 'me', sub: 'ann', exp: Math.floor(Date.now() / 1000) + 600 };
+      await security('RequestAuthentication', 'tokens', {
+        jwtRules: [{ issuer: 'me', jwks: JSON.stringify({ keys: [jwk] }) }],
+      });
+      await security('AuthorizationPolicy', 'needs-token', {
+        action: 'DENY',
+        rules: [
+          {
+            from: [{ source: { notRequestPrincipals: ['me/*'] } }],
+            to: [{ operation: { paths: ['/private*'] } }],
+          },
+        ],
+      });
+      const get = async (path: string, bearer?: string): Promise<number | undefined> => {
+        const headers = bearer === undefined ? {} : { authorization: `Bearer ${bearer}` };
+        return (await ask(mesh, client, { url: `http://server.shop${path}`, headers }))[0]?.status;
+      };
+      await eventually(30_000, async () => {
+        expect(await get('/private/x')).toBe(403);
+        expect(await get('/private/x', token({ ...good, exp: 1 }))).toBe(401);
+      });
+      expect(await get('/private/x', token(good))).toBe(200);
+      expect(await get('/private/x', token({ ...good, iss: 'you' }))).toBe(401);
+      expect(await get('/public')).toBe(200);
+      await remove('authorizationpolicy', 'needs-token');
+      await remove('requestauthentication', 'tokens');
+    });
+  });
+
+  it('counts requests as Istio does, by source, destination and code', async () => {
+    const [pod] = await mesh.pods('shop', 'gateway.networking.k8s.io/gateway-name=waypoint');
+    const script = `fetch('http://${pod?.status.podIP}:15020/stats/prometheus').then(r=>r.text()).then(console.log)`;
+    const metrics = await mesh.exec('plain', 'client', process.execPath, '-e', script);
+    const lines = metrics.split('\n').filter((line) => line.startsWith('istio_requests_total{'));
+    const found = (...labels: readonly string[]): boolean =>
+      lines.some((line) => labels.every((label) => line.includes(label)));
+    expect(
+      found(
+        'reporter="waypoint"',
+        'source_principal="spiffe://cluster.local/ns/shop/sa/client"',
+        'destination_service="server.shop.svc.cluster.local"',
+        'response_code="200"',
+      ),
+    ).toBe(true);
+    expect(found('response_code="403"')).toBe(true);
+    expect(metrics).toContain('istio_request_duration_milliseconds_bucket');
+  });
+
+  it('can be looked into: proxy-status and proxy-config', async () => {
+    expect(await mesh.weft('proxy-status')).toMatch(/waypoint-\S+\.shop +waypoint +\S+ +SYNCED/);
+    const of = (what: string): Promise<string> => mesh.weft('pc', what, 'deployment/waypoint.shop');
+    expect(await of('listener')).toContain('main_internal');
+    expect(await of('cluster')).toMatch(/server\.shop\.svc\.cluster\.local +80 .*inbound-vip/);
+    expect(await of('endpoint')).toContain(`${servers.get('server-1')?.ip}:8080`);
+    expect(await of('secret')).toMatch(/default +Cert Chain +ACTIVE +true/);
+  });
+
+  describe('on bad days', () => {
+    it('a restart and a scaling under load lose no request', async () => {
+      const traffic = new Traffic(mesh, client, SERVICE);
+      try {
+        await mesh.kubectl('scale', '-n', 'shop', 'deployment/waypoint', '--replicas=2');
+        await mesh.rollout('shop', 'deployment/waypoint');
+        await mesh.kubectl('rollout', 'restart', '-n', 'shop', 'deployment/waypoint');
+        await mesh.rollout('shop', 'deployment/waypoint');
+        await mesh.kubectl('scale', '-n', 'shop', 'deployment/waypoint', '--replicas=1');
+        await mesh.rollout('shop', 'deployment/waypoint');
+      } finally {
+        const { good, bad } = await traffic.stop();
+        expect(bad).toEqual([]);
+        expect(good).toBeGreaterThan(20);
+      }
+    });
+
+    it('serves on without the control plane', async () => {
+      await mesh.kubectl('scale', '-n', 'istio-system', 'deployment/istiod', '--replicas=0');
+      await eventually(30_000, async () => {
+        expect(await mesh.pods('istio-system', 'app=istiod')).toEqual([]);
+      });
+      const answers = await ask(mesh, client, { url: SERVICE }, 5);
+      expect(statuses(answers)).toEqual([200]);
+      expect(answers.every(viaWaypoint)).toBe(true);
+      await mesh.kubectl('scale', '-n', 'istio-system', 'deployment/istiod', '--replicas=1');
+      await mesh.rollout('istio-system', 'deployment/istiod');
+    });
+
+    it('nobody gets around a waypoint whose policy counts, there or not', async () => {
+      await security('AuthorizationPolicy', 'read-only', {
+        rules: [{ to: [{ operation: { methods: ['GET'] } }] }],
+      });
+      const address = `http://${servers.get('server-1')?.ip}:8080/`;
+      await eventually(30_000, async () => {
+        for (const from of [client, uncaptured]) {
+          expect(statuses(await ask(mesh, from, { url: address }))).toEqual([0]);
+        }
+        expect(statuses(await ask(mesh, uncaptured, { url: SERVICE }))).toEqual([0]);
+      });
+      expect(statuses(await ask(mesh, client, { url: SERVICE }))).toEqual([200]);
+      await mesh.kubectl('scale', '-n', 'shop', 'deployment/waypoint', '--replicas=0');
+      await eventually(30_000, async () => {
+        expect(statuses(await ask(mesh, client, { url: SERVICE }))).toEqual([0]);
+      });
+      for (const method of ['GET', 'POST'])
+        expect(statuses(await ask(mesh, client, { url: SERVICE, method }, 10))).toEqual([0]);
+      const ztunnels = await mesh.pods('istio-system', 'app=ztunnel');
+      const name = ztunnels.find((p) => p.spec.nodeName === client.node)?.metadata.name ?? '';
+      const log = await mesh.kubectl('logs', '-n', 'istio-system', name, '--tail=50');
+      expect(log).toContain('WEFT1317');
+      await mesh.kubectl('scale', '-n', 'shop', 'deployment/waypoint', '--replicas=1');
+      await mesh.rollout('shop', 'deployment/waypoint');
+      await eventually(30_000, async () => {
+        expect(statuses(await ask(mesh, client, { url: SERVICE }))).toEqual([200]);
+      });
+      await remove('authorizationpolicy', 'read-only');
+    });
+  });
+
+  it('is gone with a command, and traffic goes on without', async () => {
+    await mesh.kubectl('label', 'namespace', 'shop', 'istio.io/use-waypoint-');
+    await mesh.weft('waypoint', 'delete', 'waypoint', '-n', 'shop');
+    await eventually(30_000, async () => {
+      const [answer] = await ask(mesh, client, { url: SERVICE });
+      expect(answer?.status).toBe(200);
+      expect(answer && viaWaypoint(answer)).toBe(false);
+      expect(await mesh.pods('shop', 'gateway.networking.k8s.io/gateway-name=waypoint')).toEqual([]);
+    });
+  });
+});

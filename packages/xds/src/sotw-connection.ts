@@ -1,0 +1,198 @@
+import { createHash } from 'node:crypto';
+import { envoy } from '@weft/api/discovery';
+import { WeftError } from '@weft/telemetry';
+import {
+  MAX_NAMES,
+  drained,
+  type ChangedNames,
+  type ConnectionOptions,
+  type ConnectionStatus,
+  type ServerConnection,
+} from './connection.ts';
+import { DeltaDiscoveryRequest, type DeltaRequest, type Node } from './delta-message.ts';
+import type { ServedType } from './resource-source.ts';
+import type { VersionedResource } from './resource.ts';
+import { TypeSubscription } from './type-subscription.ts';
+
+const { DiscoveryRequest, DiscoveryResponse } = envoy.service.discovery.v3;
+type Request = envoy.service.discovery.v3.DiscoveryRequest;
+
+/** What is to be sent of one type: everything that is followed, or only what changed of the names. */
+type Due = 'all' | Set<string>;
+
+/**
+ * The server's side of one state-of-the-world stream, for clients that don't speak delta. A type that is followed as
+ * a whole is always sent as a whole; of those followed by name, what changed. Work waits as names, as in
+ * `Connection`.
+ */
+export class SotwConnection implements ServerConnection {
+  node: Node | undefined;
+  private readonly options: ConnectionOptions;
+  private readonly connectedAt: Date;
+  private types: readonly ServedType[] = [];
+  private readonly subscriptions = new Map<string, TypeSubscription>();
+  /** Of the last response, by type. */
+  private readonly nonces = new Map<TypeSubscription, string>();
+  private due = new Map<TypeSubscription, Due>();
+  private dueSince: number | undefined;
+  private writing = false;
+  private closed = false;
+
+  constructor(options: ConnectionOptions) {
+    this.options = options;
+    this.connectedAt = new Date(options.clock.now());
+  }
+
+  /** @throws WEFT1505 when the request breaks the protocol */
+  receive(bytes: Buffer): void {
+    const request = decodeRequest(bytes);
+    if (this.node === undefined) {
+      if (request.node === null || request.node === undefined) {
+        throw new WeftError('WEFT1505', 'the first request carries no node');
+      }
+      this.types = this.options.typesFor(request.node);
+      this.node = request.node;
+    }
+    const { typeUrl } = request;
+    const known = this.subscriptions.get(typeUrl);
+    if (known !== undefined) return this.update(known, request);
+    const type = this.types.find((t) => t.source.typeUrl === typeUrl);
+    if (type === undefined) {
+      this.options.logger.warn('request for a type that is not served', { node: this.node.id, typeUrl });
+      return;
+    }
+    const subscription = new TypeSubscription(type, this.options.id);
+    this.subscriptions.set(typeUrl, subscription);
+    subscription.begin(asDelta(request, new Set()));
+    this.checkNames(subscription);
+    this.send(subscription, 'all');
+  }
+
+  changed(changes: ChangedNames, changedAt: number): void {
+    for (const [source, names] of changes) {
+      const subscription = this.subscriptions.get(source.typeUrl);
+      if (subscription?.type.source !== source) continue;
+      if (subscription.wildcard) this.due.set(subscription, 'all');
+      else {
+        const waiting = this.due.get(subscription) ?? new Set<string>();
+        if (waiting === 'all') continue;
+        for (const name of names.keys()) if (subscription.names.has(name)) waiting.add(name);
+        if (waiting.size === 0) continue;
+        this.due.set(subscription, waiting);
+      }
+      this.dueSince ??= changedAt;
+    }
+    if (this.due.size > 0) this.startWriting();
+  }
+
+  close(): void {
+    this.closed = true;
+    this.due.clear();
+  }
+
+  get status(): ConnectionStatus {
+    const { options, node, connectedAt } = this;
+    const types = this.types.flatMap(({ source }) => this.subscriptions.get(source.typeUrl)?.status ?? []);
+    return { id: options.id, address: options.call.getPeer(), node, connectedAt, types };
+  }
+
+  private update(subscription: TypeSubscription, request: Request): void {
+    // About something older than what was sent last: its names may be outdated.
+    if (request.responseNonce !== (this.nonces.get(subscription) ?? '')) return;
+    const before = new Set(subscription.names);
+    const { rejected } = subscription.update(asDelta(request, before), new Date(this.options.clock.now()));
+    if (rejected !== undefined) this.options.onRejection(subscription.typeUrl, rejected);
+    this.checkNames(subscription);
+    if ([...subscription.names].some((name) => !before.has(name))) this.send(subscription, 'all');
+  }
+
+  private checkNames({ names, typeUrl }: TypeSubscription): void {
+    if (names.size > MAX_NAMES) throw new WeftError('WEFT1505', `more than ${MAX_NAMES} names of ${typeUrl}`);
+  }
+
+  private send(subscription: TypeSubscription, what: Due): void {
+    this.due.set(subscription, what);
+    this.startWriting();
+  }
+
+  private startWriting(): void {
+    if (!this.writing && !this.closed) void this.write();
+  }
+
+  private async write(): Promise<void> {
+    this.writing = true;
+    try {
+      while (this.due.size > 0 && !this.closed) {
+        const due = this.due;
+        const since = this.dueSince;
+        this.due = new Map();
+        this.dueSince = undefined;
+        for (const { source } of this.types) {
+          const subscription = this.subscriptions.get(source.typeUrl);
+          const what = subscription === undefined ? undefined : due.get(subscription);
+          if (subscription !== undefined && what !== undefined) await this.respond(subscription, what);
+        }
+        if (since !== undefined) this.options.onConverged(this.options.clock.now() - since);
+      }
+    } finally {
+      this.writing = false;
+    }
+  }
+
+  private async respond(subscription: TypeSubscription, what: Due): Promise<void> {
+    if (this.closed) return;
+    const { typeUrl, type } = subscription;
+    const resources = this.select(subscription, what);
+    const nonce = subscription.nextNonce(new Date(this.options.clock.now()));
+    this.nonces.set(subscription, nonce);
+    // A view of a pooled block: copied, as the call may keep it.
+    const message = Buffer.from(
+      DiscoveryResponse.encode({
+        versionInfo: versionOf([...type.source.list()]),
+        resources: resources.map(({ bytes }) => ({ type_url: typeUrl, value: bytes })),
+        typeUrl,
+        nonce,
+      }).finish(),
+    );
+    this.options.onPush(typeUrl, resources.length, 0, message.length);
+    if (!this.options.call.write(message)) await drained(this.options.call);
+  }
+
+  private select(subscription: TypeSubscription, what: Due): readonly VersionedResource[] {
+    const { source } = subscription.type;
+    if (subscription.wildcard) return [...source.list()];
+    const names = what === 'all' ? subscription.names : what;
+    return [...names].flatMap((name) => source.get(name) ?? []);
+  }
+}
+
+/** The same difference of names, in delta's words. */
+function asDelta(request: Request, known: ReadonlySet<string>): DeltaRequest {
+  const wanted = new Set(request.resourceNames);
+  return DeltaDiscoveryRequest.create({
+    typeUrl: request.typeUrl,
+    responseNonce: request.responseNonce,
+    errorDetail: request.errorDetail ?? null,
+    resourceNamesSubscribe: [...wanted].filter((name) => !known.has(name)),
+    resourceNamesUnsubscribe: [...known].filter((name) => !wanted.has(name)),
+  });
+}
+
+/** The same on every replica for the same resources. */
+function versionOf(resources: readonly VersionedResource[]): string {
+  const hash = createHash('sha256');
+  const lines = resources.map(({ name, version }) => `${name} ${version}\n`).sort();
+  for (const line of lines) hash.update(line);
+  return hash.digest('hex').slice(0, VERSION_HEX_DIGITS);
+}
+
+const VERSION_HEX_DIGITS = 16;
+
+/** @throws WEFT1505 */
+function decodeRequest(bytes: Buffer): Request {
+  try {
+    return DiscoveryRequest.decode(bytes);
+  } catch (error) {
+    throw new WeftError('WEFT1505', 'the request cannot be read', { cause: error });
+  }
+}
