@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { Label, ROOT_CERT_CONFIGMAP } from '@weft/api';
+import { Annotation, Label, ROOT_CERT_CONFIGMAP } from '@weft/api';
 import { isNotFound, resources, type KubernetesClient } from '@weft/kubernetes';
 import { withUmbrellaChart } from '../charts.ts';
 import { accessCluster, type ClusterOptions } from '../cluster-access.ts';
@@ -8,10 +8,14 @@ import { paint } from '../output.ts';
 import { passThrough } from '../run-program.ts';
 
 const RELEASE = 'weft';
+/** Made by the control plane; see its ca/load-authority.ts. */
+const CA_SECRET = 'istio-ca-secret';
+const PROTECTED_NAMESPACES: readonly string[] = ['default', 'kube-system', 'kube-public', 'kube-node-lease'];
 
 interface InstallFlags {
   readonly set: readonly string[];
   readonly values: readonly string[];
+  readonly reuseValues?: boolean;
   readonly wait: boolean;
   readonly timeout: string;
   readonly dryRun?: boolean;
@@ -30,6 +34,7 @@ export function installCommand(options: () => ClusterOptions): Command {
       [],
     )
     .option('-f, --values <file>', 'a file of chart values; may be repeated', collect, [])
+    .option('--reuse-values', 'keep the values of the installation that is there, except those given now')
     .option('--no-wait', 'do not wait until everything is ready')
     .option('--timeout <duration>', 'how long to wait', '5m')
     .option('--dry-run', 'print the manifests and change nothing')
@@ -41,10 +46,8 @@ export function installCommand(options: () => ClusterOptions): Command {
           helm,
           [
             ...['upgrade', '--install', RELEASE, chart, '--namespace', istioNamespace, '--create-namespace'],
-            ...[
-              '--set',
-              `base.global.istioNamespace=${istioNamespace},ztunnel.istioNamespace=${istioNamespace}`,
-            ],
+            // Without it an upgrade starts from the charts' own values, whatever an earlier one was told.
+            ...(flags.reuseValues === true ? ['--reset-then-reuse-values'] : ['--reset-values']),
             ...flags.set.flatMap((s) => ['--set', s]),
             ...flags.values.flatMap((f) => ['--values', f]),
             ...(flags.wait ? ['--wait', '--timeout', flags.timeout] : []),
@@ -61,10 +64,10 @@ export function installCommand(options: () => ClusterOptions): Command {
 /** `weft uninstall`: the release, and what the control plane made beside it. */
 export function uninstallCommand(options: () => ClusterOptions): Command {
   return new Command('uninstall')
-    .description('remove the mesh; custom resources stay unless --purge')
+    .description('remove the mesh; its definitions and its root certificate stay unless --purge')
     .option(
       '--purge',
-      'also remove the custom resource definitions, with every object of them, and the namespace',
+      'also remove its custom resource definitions, with every object of them, its root certificate, and its namespace unless something else runs there',
     )
     .option('--timeout <duration>', 'how long to wait', '5m')
     .action(async ({ purge, timeout }: { purge?: boolean; timeout: string }) => {
@@ -90,10 +93,15 @@ export function uninstallCommand(options: () => ClusterOptions): Command {
       process.exitCode = status;
       if (status !== 0) return;
       await removeRootCertificates(client);
-      if (purge === true) await removeDefinitions(client, istioNamespace);
-      process.stdout.write(
-        `${paint('green', '✓')} the mesh is removed${purge === true ? ', with its definitions' : ''}\n`,
-      );
+      await removeRedirectionMarks(client);
+      let what = 'its definitions and its root certificate stay; --purge removes them';
+      if (purge === true) {
+        await removeDefinitions(client);
+        what = (await removeNamespace(client, istioNamespace))
+          ? 'with its definitions and its namespace'
+          : `with its definitions; something else is in namespace ${istioNamespace}, which stays`;
+      }
+      process.stdout.write(`${paint('green', '✓')} the mesh is removed, ${what}\n`);
     });
 }
 
@@ -106,14 +114,43 @@ async function removeRootCertificates(client: KubernetesClient): Promise<void> {
   }
 }
 
-async function removeDefinitions(client: KubernetesClient, istioNamespace: string): Promise<void> {
+/**
+ * Agents take their marks back while they still may, which ends when helm removes their account. A mark that stays
+ * would have the next control plane send tunnels to a pod before anybody listens there.
+ */
+async function removeRedirectionMarks(client: KubernetesClient): Promise<void> {
+  const { items } = await client.list(resources.pods);
+  for (const { metadata } of items) {
+    if (metadata.annotations?.[Annotation.redirection] === undefined) continue;
+    const body = { metadata: { uid: metadata.uid, annotations: { [Annotation.redirection]: null } } };
+    await ignoreMissing(
+      client.patch(resources.pods, metadata.name ?? '', metadata.namespace ?? '', body, 'merge'),
+    );
+  }
+}
+
+async function removeDefinitions(client: KubernetesClient): Promise<void> {
   const { items } = await client.list(resources.customResourceDefinitions);
   for (const { metadata } of items) {
     const owner = metadata.annotations?.['meta.helm.sh/release-name'];
     if (owner !== RELEASE) continue;
     await ignoreMissing(client.delete(resources.customResourceDefinitions, metadata.name ?? ''));
   }
-  await ignoreMissing(client.delete(resources.namespaces, istioNamespace));
+}
+
+/** The namespace of the mesh goes if nothing but what the mesh left is in it. */
+async function removeNamespace(client: KubernetesClient, namespace: string): Promise<boolean> {
+  await ignoreMissing(client.delete(resources.secrets, CA_SECRET, namespace));
+  const [pods, secrets] = await Promise.all([
+    client.list(resources.pods, { namespace }),
+    client.list(resources.secrets, { namespace }),
+  ]);
+  const isInUse =
+    PROTECTED_NAMESPACES.includes(namespace) ||
+    pods.items.some((pod) => pod.metadata.deletionTimestamp === undefined) ||
+    secrets.items.some((secret) => secret.metadata.name?.startsWith('sh.helm.release.') === true);
+  if (!isInUse) await ignoreMissing(client.delete(resources.namespaces, namespace));
+  return !isInUse;
 }
 
 async function ignoreMissing(deletion: Promise<unknown>): Promise<void> {
