@@ -1,8 +1,9 @@
 import { Command, Option } from 'commander';
 import { SYSTEM_NAMESPACE } from '@weft/api';
-import { WeftError, describeError } from '@weft/telemetry';
+import { WeftError, describeError, systemErrorCode } from '@weft/telemetry';
 import type { ClusterOptions } from './cluster-access.ts';
 import { checkCommand } from './commands/check.ts';
+import { completionCommand } from './commands/completion.ts';
 import { installCommand, uninstallCommand } from './commands/install.ts';
 import { localCommand } from './commands/local.ts';
 import { passthroughCommand } from './commands/passthrough.ts';
@@ -38,10 +39,14 @@ program
   .addCommand(proxyConfigCommand(options))
   .addCommand(ztunnelConfigCommand(options))
   .addCommand(versionCommand(options))
+  .addCommand(completionCommand(options))
   .addCommand(passthroughCommand('kubectl', options))
   .addCommand(passthroughCommand('helm', options));
 
 acceptEverywhere(program);
+
+// Whoever reads us may stop reading, as `| head` does.
+process.stdout.on('error', (error) => process.exit(systemErrorCode(error) === 'EPIPE' ? 0 : 1));
 
 try {
   await program.parseAsync();

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { constants } from 'node:os';
 import { WeftError } from '@weft/telemetry';
 
 export interface ProgramOptions {
@@ -31,18 +32,33 @@ export async function capture(
   return stdout;
 }
 
+/** A terminal sends these to both of us; whoever sends them to us alone means the program. */
+const passedOn = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
 /** Gives the terminal to a program; resolves to its exit status. */
-export function passThrough(
+export async function passThrough(
   program: string,
   args: readonly string[],
   env: NodeJS.ProcessEnv,
 ): Promise<number> {
-  return exitOf(spawn(program, args, { env, stdio: 'inherit' }));
+  const child = spawn(program, args, { env, stdio: 'inherit' });
+  const passOn = (signal: NodeJS.Signals): void => {
+    // Ctrl-C has reached the program already; a second one would have it give up what it is about to finish.
+    if (signal !== 'SIGINT' || !process.stdin.isTTY) child.kill(signal);
+  };
+  for (const signal of passedOn) process.on(signal, passOn);
+  try {
+    return await exitOf(child);
+  } finally {
+    for (const signal of passedOn) process.off(signal, passOn);
+  }
 }
 
 function exitOf(child: ReturnType<typeof spawn>): Promise<number> {
   return new Promise((resolve, reject) => {
     child.once('error', reject);
-    child.once('close', (code, signal) => resolve(code ?? (signal === null ? 1 : 130)));
+    child.once('close', (code, signal) =>
+      resolve(code ?? (signal === null ? 1 : 128 + constants.signals[signal])),
+    );
   });
 }

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { clusterStatus, defaultStateDirectory, startCluster, stopCluster } from '@weft/local-cluster';
 import { WeftError } from '@weft/telemetry';
 import { meshImages } from '../mesh-images.ts';
@@ -36,8 +36,12 @@ export function localCommand(): Command {
         ...(port === undefined ? {} : { port }),
         onProgress: (sentence) => process.stderr.write(`${paint('dim', sentence, process.stderr)}\n`),
       });
+      const count = cluster.nodes.length;
+      const steps = ['weft kubectl get nodes', 'weft install'];
+      // Commands find the default cluster by themselves; any other has to be named.
+      if (name !== 'default') steps.unshift(`export KUBECONFIG=${cluster.kubeconfigPath}`);
       process.stdout.write(
-        `${paint('green', '✓')} ${cluster.nodes.length} nodes are ready. Try:\n  weft kubectl get nodes\n  weft install\n`,
+        `${paint('green', '✓')} ${count === 1 ? '1 node is' : `${count} nodes are`} ready. Try:\n${steps.map((s) => `  ${s}\n`).join('')}`,
       );
     });
   local
@@ -55,7 +59,11 @@ export function localCommand(): Command {
     .command('status')
     .description('tell whether the cluster runs')
     .option('--name <name>', 'name of the cluster', 'default')
-    .option('-o, --output <format>', 'short, json or yaml', 'short')
+    .addOption(
+      new Option('-o, --output <format>', 'output format')
+        .choices(['short', 'json', 'yaml'])
+        .default('short'),
+    )
     .action(async ({ name, output }: { name: string; output: OutputFormat }) => {
       const status = await clusterStatus({ name });
       if (output !== 'short') process.stdout.write(render(status, output));

@@ -1,8 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { accessCluster, type ClusterOptions } from '../cluster-access.ts';
-import { render, type OutputFormat } from '../output.ts';
-import { defaultAdminPort, fetchConfigDump, type ConfigDump } from '../ztunnel/config-dump.ts';
+import { paint, render, type OutputFormat } from '../output.ts';
+import {
+  defaultAdminPort,
+  fetchConfigDump,
+  parseConfigDump,
+  type ConfigDump,
+} from '../ztunnel/config-dump.ts';
 import {
   certificateTable,
   connectionTable,
@@ -157,14 +162,24 @@ function view<F extends CommonFlags>(
     .option('-f, --file <file>', 'a saved /config_dump instead of a cluster')
     .option('--proxy-admin-port <port>', 'administration port of ztunnel', portNumber, defaultAdminPort)
     .action(async (workload: string | undefined, flags: F) => {
-      const dump =
+      const { dump, pod } =
         flags.file === undefined
           ? await fetchConfigDump(await accessCluster(options()), {
               adminPort: flags.proxyAdminPort,
               ...(workload === undefined ? {} : { workload }),
               ...(flags.node === undefined ? {} : { node: flags.node }),
             })
-          : (JSON.parse(await readFile(flags.file, 'utf8')) as ConfigDump); // the user says that it is one
+          : { dump: parseConfigDump(await readFile(flags.file, 'utf8'), flags.file), pod: undefined };
+      // What a ztunnel knows is the same everywhere, what it does is not: say whose this is when nobody asked.
+      if (
+        pod !== undefined &&
+        workload === undefined &&
+        flags.node === undefined &&
+        flags.output === 'short'
+      ) {
+        const whose = `${pod.metadata.name} on ${pod.spec?.nodeName}; --node or the name of a pod asks another`;
+        process.stderr.write(`${paint('dim', whose, process.stderr)}\n`);
+      }
       process.stdout.write(
         flags.output === 'short' ? table(dump, flags) : render(select(dump, flags), flags.output),
       );

@@ -69,15 +69,42 @@ export interface ZtunnelTarget {
   readonly adminPort: number;
 }
 
-/** The dump of the ztunnel that the target names; without one, of the first that is ready. */
-export async function fetchConfigDump(access: ClusterAccess, target: ZtunnelTarget): Promise<ConfigDump> {
+/** A dump of a node with a thousand pods takes a second. */
+const DUMP_TIMEOUT_MS = 30_000;
+
+/** The dump of the ztunnel that the target names; without one, of the first that is ready. Throws WEFT1903, WEFT1904, WEFT1910. */
+export async function fetchConfigDump(
+  access: ClusterAccess,
+  target: ZtunnelTarget,
+): Promise<{ readonly dump: ConfigDump; readonly pod: Pod }> {
   const pod = await findZtunnel(access, target);
-  return withPortForward(access, pod, target.adminPort, async (port) => {
-    const response = await fetch(`http://127.0.0.1:${port}/config_dump`);
-    if (!response.ok)
-      throw new WeftError('WEFT1904', `/config_dump of ${pod.metadata.name} answered ${response.status}`);
-    return (await response.json()) as ConfigDump; // our own ztunnel's or the Rust one's; the tables tolerate gaps
+  const dump = await withPortForward(access, pod, target.adminPort, async (port) => {
+    const what = `/config_dump of ${pod.metadata.name}`;
+    try {
+      const signal = AbortSignal.timeout(DUMP_TIMEOUT_MS);
+      const response = await fetch(`http://127.0.0.1:${port}/config_dump`, { signal });
+      if (!response.ok) throw new WeftError('WEFT1904', `${what} answered ${response.status}`);
+      return parseConfigDump(await response.text(), what);
+    } catch (error) {
+      throw WeftError.is(error) ? error : new WeftError('WEFT1904', what, { cause: error });
+    }
   });
+  return { dump, pod };
+}
+
+/** Our own ztunnel's or the Rust one's. Throws WEFT1910 with the source's name when it is neither. */
+export function parseConfigDump(text: string, source: string): ConfigDump {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new WeftError('WEFT1910', `${source} is no ztunnel's /config_dump`, { cause: error });
+  }
+  const has = (part: string): boolean =>
+    typeof value === 'object' && value !== null && typeof Reflect.get(value, part) === 'object';
+  if (!['workloads', 'services', 'policies', 'certificates', 'workloadState'].every(has))
+    throw new WeftError('WEFT1910', `${source} is no ztunnel's /config_dump`);
+  return value as ConfigDump; // its parts are there; the tables tolerate gaps in them
 }
 
 async function findZtunnel(access: ClusterAccess, target: ZtunnelTarget): Promise<Pod> {

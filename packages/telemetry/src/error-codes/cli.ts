@@ -47,4 +47,9 @@ export const cliErrors = {
     title: 'The flags of the command do not fit together',
     next: 'Read `weft <command> --help`.',
   },
+  WEFT1910: {
+    layer: 'cli',
+    title: 'A file is not what the command reads',
+    next: 'Save it again, such as with: weft ztunnel-config all -o json.',
+  },
 } as const satisfies ErrorCodeTable;
