@@ -114,7 +114,7 @@ export function substitution(
 ): LineFormatter {
   if (!config) return compileFormat(DEFAULT_FORMAT);
   const omitEmptyValues = config.omitEmptyValues === true;
-  switch (config.format) {
+  switch (config.format ?? memberOf(config)) {
     case 'textFormat':
       return at('text_format', () => compileFormat(config.textFormat ?? '', { omitEmptyValues }));
     case 'jsonFormat':
@@ -128,6 +128,12 @@ export function substitution(
     default:
       return invalid('format is required');
   }
+}
+
+/** Which format a plain object has; the discriminator is a getter of decoded messages, which copying loses. */
+function memberOf(config: envoy.config.core.v3.SubstitutionFormatString.$Properties): typeof config.format {
+  const members = ['textFormat', 'jsonFormat', 'textFormatSource'] as const;
+  return members.find((member) => Object.hasOwn(config, member) && config[member] !== null);
 }
 
 function jsonLines(struct: google.protobuf.Struct.$Properties, omitEmptyValues: boolean): LineFormatter {
