@@ -32,7 +32,7 @@ export class LocalMesh {
   readonly environment: NodeJS.ProcessEnv;
   private readonly dir: string;
   private readonly kubectlPath: string;
-  private readonly helmPath: string;
+  readonly helmPath: string;
 
   private constructor(cluster: RunningCluster, dir: string, clients: { kubectl: string; helm: string }) {
     this.cluster = cluster;
