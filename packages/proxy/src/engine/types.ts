@@ -559,7 +559,7 @@ export interface Cluster {
   /**
    * A request stream from the pools. Exactly one handler is called, perhaps before this returns, and none after
    * `cancel`; `onReady` returns who gets the stream's events. The pool counts the request until the stream ends;
-   * outcomes go to `endpoint.reportResult`.
+   * its outcome goes to `endpoint.reportResult`, except that a connection failed, which the cluster reports itself.
    */
   openStream(
     endpoint: Endpoint,

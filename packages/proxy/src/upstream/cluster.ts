@@ -161,8 +161,8 @@ export class UpstreamCluster implements Cluster {
   }
 
   pick(context: UpstreamContext): Endpoint | undefined {
-    const { random } = this.engine;
-    if (this.dropOverloads.some((share) => random.call(this.engine) < share)) {
+    const { engine } = this;
+    if (this.dropOverloads.some((share) => engine.random() < share)) {
       this.stats.counter('upstream_rq_drop_overload').add();
       return undefined;
     }
@@ -187,12 +187,18 @@ export class UpstreamCluster implements Cluster {
     const route = this.connector.plan(host, context, [], undefined).create();
     this.connector.open(route, controller.signal, release).then(
       (stream) => {
-        if (controller.signal.aborted) stream.close();
-        else handlers.onConnected(stream, this.upstreamInfo(host, stream));
+        if (controller.signal.aborted) {
+          stream.close();
+          return;
+        }
+        host.reportResult({ kind: 'local-origin', success: true });
+        handlers.onConnected(stream, this.upstreamInfo(host, stream));
       },
       (error: unknown) => {
         release();
-        if (!controller.signal.aborted) handlers.onFailure(failureOf(error));
+        if (controller.signal.aborted) return;
+        host.reportResult({ kind: 'local-origin', success: false });
+        handlers.onFailure(failureOf(error));
       },
     );
     return { cancel: () => controller.abort(new Error('cancelled')) };
@@ -207,9 +213,13 @@ export class UpstreamCluster implements Cluster {
     }
     return pool.request({
       onReady: (stream, { info }) => {
+        host.reportResult({ kind: 'local-origin', success: true });
         stream.user = handlers.onReady(stream, this.upstreamInfo(host, { info }));
       },
-      onFailure: (failure) => handlers.onFailure(failure),
+      onFailure: (failure) => {
+        if (failure.kind !== 'overflow') host.reportResult({ kind: 'local-origin', success: false });
+        handlers.onFailure(failure);
+      },
     });
   }
 

@@ -82,7 +82,7 @@ function metadataOf(
 function listOf(filterState: FilterState, key: string): readonly string[] | undefined {
   const value = filterState.get(key);
   if (value === undefined) return undefined;
-  const parts: unknown[] = Array.isArray(value) ? value : String(value).split(',');
+  const parts: unknown[] = Array.isArray(value) ? value : (filterState.text(key) ?? '').split(',');
   const texts = parts.map((part) => String(part).trim()).filter((part) => part !== '');
   return texts.length === 0 ? undefined : texts;
 }

@@ -482,9 +482,6 @@ export class Router {
   }
 
   private connectFailed(attempt: Attempt, failure: UpstreamFailure): void {
-    if (failure.kind === 'connect-failure' || failure.kind === 'connect-timeout') {
-      attempt.endpoint.reportResult({ kind: 'local-origin', success: false });
-    }
     const { upstream } = this.host.info;
     if (upstream !== undefined && failure.kind === 'connect-failure' && failure.reason !== '') {
       upstream.transportFailureReason = failure.reason;

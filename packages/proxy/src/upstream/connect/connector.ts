@@ -77,7 +77,6 @@ export class Connector {
     stats.cxActive.add();
     host.stats.connectionsTotal++;
     host.stats.connectionsActive++;
-    host.reportResult({ kind: 'local-origin', success: true });
     return new ObservedStream(stream, stats, (side) => {
       stats.cxActive.sub();
       stats.cxDestroy.add();
@@ -136,7 +135,6 @@ export class Connector {
     host.stats.connectFailures++;
     stats.cxTotal.add();
     (error.kind === 'connect-timeout' ? stats.cxConnectTimeout : stats.cxConnectFail).add();
-    host.reportResult({ kind: 'local-origin', success: false });
   }
 }
 
