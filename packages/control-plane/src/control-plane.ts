@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import { Graph } from '@weft/collections';
-import { type KubernetesClient, LeaseElection } from '@weft/kubernetes';
+import { type KubernetesClient, LeaseElection, resources } from '@weft/kubernetes';
 import {
   AdminServer,
   type Clock,
@@ -22,11 +22,13 @@ import { debugRoutes, readyRoutes } from './debug/routes.ts';
 import { DiscoveryServers } from './discovery/discovery-servers.ts';
 import { runGatewayController } from './gateway/gateway-controller.ts';
 import { createGatewayGraph } from './gateway/gateway-graph.ts';
+import { fetchKeySets } from './jwks/key-set-fetcher.ts';
 import { createControlPlaneMetrics, registerSizes } from './metrics.ts';
 import { createNetworkingGraph } from './networking/networking-graph.ts';
 import { reflectCluster } from './sources/reflect.ts';
 import { MESH_KEY, createSources } from './sources/sources.ts';
 import { writePolicyStatuses } from './status/policy-status-writer.ts';
+import { writeRouteStatuses } from './status/route-status-writer.ts';
 import { writeServiceStatuses } from './status/service-status-writer.ts';
 import { admit } from './webhooks/admission.ts';
 import { maintainWebhookConfiguration, webhookConfigurationName } from './webhooks/webhook-configuration.ts';
@@ -103,6 +105,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       mesh: ambient.mesh,
       defaultMesh: ambient.defaultMesh,
       podsByGateway: ambient.podsByGateway,
+      serviceWaypoints: ambient.serviceWaypoints,
       template: { image: config.proxyImage, systemNamespace: namespace, revision, clusterId, clusterDomain },
     });
     const networking = createNetworkingGraph(graph, sources, ambient, { clusterDomain });
@@ -197,6 +200,14 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     });
     const webhookPort = await webhooks.listen(ports.webhooks);
     closers.push(() => webhooks.close());
+    fetchKeySets({
+      graph,
+      authentications: sources.requestAuthentications,
+      keySets: sources.jwks,
+      clock,
+      logger: logger.scope('jwks'),
+      signal,
+    });
     const bound = await discovery.listen();
     readiness.open('listeners');
     logger.info('ready', { workloads: ambient.workloads.size, services: ambient.services.size });
@@ -224,6 +235,14 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
           ...common,
           services: sources.services,
           serviceWaypoints: ambient.serviceWaypoints,
+          logger: logger.scope('status'),
+        });
+        writeRouteStatuses({
+          ...common,
+          kinds: [
+            { type: resources.httpRoutes, routes: sources.httpRoutes, parents: gateways.httpRouteParents },
+            { type: resources.grpcRoutes, routes: sources.grpcRoutes, parents: gateways.grpcRouteParents },
+          ],
           logger: logger.scope('status'),
         });
         runGatewayController({ ...common, sources, gateways, logger: logger.scope('gateway') });

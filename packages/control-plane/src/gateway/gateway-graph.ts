@@ -3,15 +3,19 @@ import type { Collection, Graph, Index } from '@weft/collections';
 import type { Mesh } from '../ambient/mesh.ts';
 import { isManaged, waypointResourceName } from '../ambient/waypoints.ts';
 import type { PodFacts } from '../sources/facts.ts';
-import type { GatewayFacts } from '../sources/gateway-objects.ts';
+import type { ServiceWaypoint } from '../ambient/service-waypoint.ts';
+import type { AnyRouteFacts, GatewayFacts } from '../sources/gateway-objects.ts';
 import { MESH_KEY, type Sources } from '../sources/sources.ts';
 import { type WantedGatewayStatus, waypointStatus } from './gateway-status.ts';
+import { type WantedRouteParent, routeParents } from './route-status.ts';
 import { type DesiredObject, type WaypointTemplate, waypointObjects } from './waypoint-deployment.ts';
 
 /** What the leader writes for waypoint Gateways, by the Gateways' keys. */
 export interface GatewayGraph {
   readonly statuses: Collection<WantedGatewayStatus>;
   readonly deployments: Collection<readonly DesiredObject[]>;
+  readonly httpRouteParents: Collection<readonly WantedRouteParent[]>;
+  readonly grpcRouteParents: Collection<readonly WantedRouteParent[]>;
 }
 
 export function createGatewayGraph(
@@ -21,10 +25,11 @@ export function createGatewayGraph(
     readonly mesh: Collection<Mesh>;
     readonly defaultMesh: Mesh;
     readonly podsByGateway: Index<PodFacts>;
+    readonly serviceWaypoints: Collection<ServiceWaypoint>;
     readonly template: Omit<WaypointTemplate, 'network' | 'trustDomain'>;
   },
 ): GatewayGraph {
-  const { mesh, defaultMesh, podsByGateway, template } = options;
+  const { mesh, defaultMesh, podsByGateway, serviceWaypoints, template } = options;
   const { clusterDomain } = template;
   const waypointGateways = graph.map('waypointGateways', {
     from: sources.gateways,
@@ -59,7 +64,22 @@ export function createGatewayGraph(
       return waypointObjects(gateway, { ...template, network, trustDomain });
     },
   });
-  return { statuses, deployments };
+  const parentsOf = (name: string, routes: Collection<AnyRouteFacts>) =>
+    graph.map(name, {
+      from: routes,
+      uses: { services: sources.services, serviceWaypoints },
+      transform: (route, fetch) =>
+        routeParents(route, {
+          service: (at) => fetch.services.get(at),
+          waypoint: (at) => fetch.serviceWaypoints.get(at),
+        }),
+    });
+  return {
+    statuses,
+    deployments,
+    httpRouteParents: parentsOf('httpRouteParents', sources.httpRoutes),
+    grpcRouteParents: parentsOf('grpcRouteParents', sources.grpcRoutes),
+  };
 }
 
 /** Another revision's Gateways are deployed, and reported on, by that revision. */

@@ -1,5 +1,6 @@
 import { envoy } from '@weft/api/envoy';
 import type { JwtRule, PolicyObject, RequestAuthenticationSpec } from '../sources/policy-objects.ts';
+import { usableKeySet } from '../jwks/key-set.ts';
 import { extension } from './any.ts';
 import { JWT_PAYLOAD } from './rbac-principals.ts';
 
@@ -68,7 +69,11 @@ function requirement(names: readonly string[]): JwtRequirement {
 
 function provider(rule: JwtRule, jwks: (uri: string) => string | undefined): JwtProvider {
   const { issuer = '', audiences = [], fromHeaders = [], fromParams = [], fromCookies = [] } = rule;
-  const keys = rule.jwks || (rule.jwksUri === undefined ? undefined : jwks(rule.jwksUri));
+  const keys = rule.jwks
+    ? usableKeySet(rule.jwks)
+    : rule.jwksUri === undefined
+      ? undefined
+      : jwks(rule.jwksUri);
   return {
     issuer,
     audiences: [...audiences],

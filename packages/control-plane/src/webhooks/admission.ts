@@ -3,12 +3,17 @@ import type { KubernetesObject, UntypedObject } from '@weft/kubernetes';
 import {
   type AuthorizationPolicySpec,
   type PeerAuthenticationSpec,
+  type RequestAuthenticationSpec,
   policyObject,
 } from '../sources/policy-objects.ts';
+import { gatewayFacts, grpcRouteFacts, httpRouteFacts } from '../sources/gateway-objects.ts';
 import type { Verdict } from './field-errors.ts';
 import { type KnownAccounts, unknownAccountWarnings } from './unknown-accounts.ts';
 import { validateAuthorizationPolicy } from './validate-authorization-policy.ts';
+import { validateGateway } from './validate-gateway.ts';
 import { validatePeerAuthentication } from './validate-peer-authentication.ts';
+import { validateRequestAuthentication } from './validate-request-authentication.ts';
+import { validateRoute } from './validate-route.ts';
 
 /** admission.k8s.io/v1, the fields we read. */
 export interface AdmissionRequest {
@@ -86,6 +91,14 @@ function verdict(
     }
     case 'PeerAuthentication':
       return validatePeerAuthentication(policyObject<PeerAuthenticationSpec>(object), rootNamespace);
+    case 'RequestAuthentication':
+      return validateRequestAuthentication(policyObject<RequestAuthenticationSpec>(object), rootNamespace);
+    case 'Gateway':
+      return validateGateway(gatewayFacts(object));
+    case 'HTTPRoute':
+      return validateRoute(httpRouteFacts(object));
+    case 'GRPCRoute':
+      return validateRoute(grpcRouteFacts(object));
     default:
       return { errors: [], warnings: [] };
   }

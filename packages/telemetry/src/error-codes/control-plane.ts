@@ -87,6 +87,11 @@ export const controlPlaneErrors = {
     title: 'The GatewayClass of waypoints could not be created',
     next: 'Check that the Gateway API CRDs are installed (chart base) and that istiod may create gatewayclasses.',
   },
+  WEFT1850: {
+    layer: 'jwt',
+    title: 'The keys of a token issuer could not be fetched; tokens are refused, or checked by the keys fetched before',
+    next: 'Check that istiod reaches the jwksUri of the RequestAuthentication; it is tried again.',
+  },
   WEFT1840: {
     layer: 'status',
     title: 'A status condition could not be written',

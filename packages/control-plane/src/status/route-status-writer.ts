@@ -1,0 +1,110 @@
+import { isDeepStrictEqual } from 'node:util';
+import { GatewayController } from '@weft/api';
+import type { ChangeSet, Collection, Graph } from '@weft/collections';
+import {
+  type KubernetesClient,
+  type ResourceType,
+  type UntypedObject,
+  isNotFound,
+  resources,
+} from '@weft/kubernetes';
+import { type Clock, type Logger, WeftError, describeError } from '@weft/telemetry';
+import { sameConditions, stampConditions } from '../gateway/gateway-status.ts';
+import type { WantedRouteParent } from '../gateway/route-status.ts';
+import { KeyedReconciler } from '../reconcile/keyed-reconciler.ts';
+import {
+  type AnyRouteFacts,
+  type RouteParentStatus,
+  grpcRouteFacts,
+  httpRouteFacts,
+} from '../sources/gateway-objects.ts';
+
+export interface RouteStatusOptions {
+  readonly client: Pick<KubernetesClient, 'get' | 'replaceStatus'>;
+  readonly graph: Graph;
+  readonly kinds: readonly RouteKind[];
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Ends with leadership. */
+  readonly signal: AbortSignal;
+}
+
+export interface RouteKind {
+  readonly type: ResourceType<UntypedObject>;
+  readonly routes: Collection<AnyRouteFacts>;
+  readonly parents: Collection<readonly WantedRouteParent[]>;
+}
+
+/**
+ * Keeps our entries of `status.parents` true. The list belongs to several controllers at once and has no keys, so it is
+ * read, changed and written whole; a conflict is tried again.
+ */
+export function writeRouteStatuses({
+  client,
+  graph,
+  kinds,
+  clock,
+  logger,
+  signal,
+}: RouteStatusOptions): void {
+  for (const { type, routes, parents } of kinds) {
+    const reconciler = new KeyedReconciler({
+      clock,
+      signal,
+      reconcile: async (key) => {
+        const known = routes.get(key);
+        const wanted = parents.get(key);
+        if (known === undefined || wanted === undefined || isWritten(known, wanted)) return;
+        try {
+          const object = await client.get(type, known.name, known.namespace, { signal });
+          const route = type === resources.httpRoutes ? httpRouteFacts(object) : grpcRouteFacts(object);
+          // What is wanted is of the version that we know; when there is a newer one, it brings us back.
+          if (route.generation !== known.generation) return;
+          const others = route.parents.filter((parent) => !isOurs(parent));
+          const ours = wanted.map((parent) => ({
+            ...parent,
+            conditions: stampConditions(parent.conditions, written(route, parent), {
+              generation: route.generation,
+              now: clock.now(),
+            }),
+          }));
+          await client.replaceStatus(
+            type,
+            { ...object, status: { parents: [...others, ...ours] } },
+            { signal },
+          );
+        } catch (error) {
+          if (isNotFound(error)) return; // deleted meanwhile
+          throw new WeftError('WEFT1840', `${type.kind} ${key}`, { cause: error });
+        }
+      },
+      onError: (_key, error) => logger.warn('cannot write status', { error: describeError(error) }),
+    });
+    const unsubscribe = graph.subscribe((changes: ChangeSet) => {
+      for (const key of changes.of(routes).keys()) reconciler.enqueue(key);
+      for (const key of changes.of(parents).keys()) reconciler.enqueue(key);
+    });
+    signal.addEventListener('abort', unsubscribe, { once: true });
+    for (const [key] of parents.entries()) reconciler.enqueue(key);
+  }
+}
+
+function isWritten(route: AnyRouteFacts, wanted: readonly WantedRouteParent[]): boolean {
+  const ours = route.parents.filter(isOurs);
+  return (
+    ours.length === wanted.length &&
+    wanted.every((parent) => sameConditions(written(route, parent), parent.conditions, route.generation))
+  );
+}
+
+/** Parents are Services: a Gateway's entry under the same controller name is somebody else's part. */
+function isOurs({ controllerName, parentRef }: RouteParentStatus): boolean {
+  return controllerName === GatewayController.gateway && parentRef.kind === 'Service';
+}
+
+function written(route: AnyRouteFacts, { parentRef }: WantedRouteParent): RouteParentStatus['conditions'] {
+  const found = route.parents.find(
+    (parent) => isOurs(parent) && isDeepStrictEqual(parent.parentRef, parentRef),
+  );
+  return found?.conditions ?? [];
+}
