@@ -118,7 +118,14 @@ function wideTable(replicas: readonly Replica[], now: Date): string {
 
 function rowsOf(replicas: readonly Replica[]): readonly (SyncedProxy & { readonly istiod: string })[] {
   return replicas
-    .flatMap(({ istiod, proxies }) => proxies.map((proxy) => ({ ...proxy, istiod })))
+    .flatMap(({ istiod, proxies }) => {
+      // A proxy may have several streams: a waypoint has one for what it serves and one for names.
+      const merged = new Map<string, SyncedProxy>();
+      for (const { proxy, types } of proxies) {
+        merged.set(proxy, { proxy, types: { ...merged.get(proxy)?.types, ...types } });
+      }
+      return [...merged.values()].map((proxy) => ({ ...proxy, istiod }));
+    })
     .sort((a, b) => proxyName(a.proxy).localeCompare(proxyName(b.proxy)));
 }
 
