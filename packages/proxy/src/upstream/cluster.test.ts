@@ -343,6 +343,34 @@ describe('an HTTP/2 cluster', () => {
     expect(stat(test, 'upstream_cx_destroy_with_active_rq')).toBe(1);
   });
 
+  it('uses a connection for so many requests as allowed, each of them whole', async () => {
+    const test = createTestEngine();
+    const server = await serve(createHttp2Server((_, response) => response.end('two')));
+    const cluster = staticCluster(test, [server.port], { ...http2, maxRequestsPerConnection: { value: 2 } });
+    for (let i = 0; i < 4; i++) {
+      expect(await request(cluster, requestContext())).toMatchObject({ status: 200, body: 'two' });
+    }
+    expect(server.accepted).toBe(2);
+    const many = await Promise.all(Array.from({ length: 8 }, () => request(cluster, requestContext())));
+    for (const result of many) expect(result).toMatchObject({ status: 200, body: 'two' });
+    await expectNothingLeft(test, cluster);
+  });
+
+  it('holds the requests to a peer that stopped reading within the request limit', async () => {
+    const test = createTestEngine();
+    const stalled = await serve(createTcpServer((socket) => socket.pause()));
+    const cluster = staticCluster(test, [stalled.port], {
+      ...http2,
+      ...limits({ maxRequests: { value: 5 } }),
+    });
+    const exchanges = Array.from({ length: 8 }, () => startRequest(cluster, requestContext()));
+    const refused = await Promise.all(exchanges.slice(5).map((exchange) => exchange.done));
+    expect(refused).toEqual([{ kind: 'overflow' }, { kind: 'overflow' }, { kind: 'overflow' }]);
+    for (const { stream } of exchanges) stream?.reset('local-reset');
+    cluster.close();
+    await expectNothingLeft(test, cluster);
+  });
+
   it('refuses requests beyond the request limit', async () => {
     const test = createTestEngine();
     const server = await serve(createHttp2Server());

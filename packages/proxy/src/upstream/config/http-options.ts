@@ -34,13 +34,18 @@ export interface HttpConfig {
 
 export function compileHttpOptions(cluster: ClusterMessage): HttpConfig {
   const any = cluster.typedExtensionProtocolOptions?.[EXTENSION];
-  if (any === undefined) return fromClusterFields(cluster);
-  return at(`typed_extension_protocol_options[${EXTENSION}]`, () => {
-    if (any.type_url !== TYPE_URL) invalid(`expected ${TYPE_URL}`, 'type_url');
-    return fromExtension(
-      envoy.extensions.upstreams.http.v3.HttpProtocolOptions.decode(any.value ?? new Uint8Array()),
-    );
-  });
+  const config =
+    any === undefined
+      ? fromClusterFields(cluster)
+      : at(`typed_extension_protocol_options[${EXTENSION}]`, () => {
+          if (any.type_url !== TYPE_URL) invalid(`expected ${TYPE_URL}`, 'type_url');
+          const bytes = any.value ?? new Uint8Array();
+          return fromExtension(envoy.extensions.upstreams.http.v3.HttpProtocolOptions.decode(bytes));
+        });
+  // The older field counts wherever the newer one is silent.
+  const maxRequestsPerConnection =
+    config.maxRequestsPerConnection || (cluster.maxRequestsPerConnection?.value ?? 0);
+  return { ...config, maxRequestsPerConnection };
 }
 
 function fromExtension(m: envoy.extensions.upstreams.http.v3.HttpProtocolOptions.$Properties): HttpConfig {
@@ -84,8 +89,6 @@ function fromClusterFields(cluster: ClusterMessage): HttpConfig {
   const chosen = cluster.http2ProtocolOptions ? 'http2' : 'http1';
   return {
     ...common,
-    maxRequestsPerConnection:
-      common.maxRequestsPerConnection || (cluster.maxRequestsPerConnection?.value ?? 0),
     protocol: cluster.protocolSelection === USE_DOWNSTREAM_PROTOCOL ? 'downstream' : chosen,
     http1: http1(cluster.httpProtocolOptions),
     http2: http2(cluster.http2ProtocolOptions),

@@ -97,8 +97,8 @@ export class PooledConnection implements HttpClientEvents {
   drain(): void {
     if (this.draining || this.isClosed) return;
     this.draining = true;
-    if (this.streams.size === 0) this.codec.close();
-    else this.codec.drain();
+    // The codec learns of it after the last stream: it may not have seen the newest one's head yet.
+    if (this.streams.size === 0) this.codec.drain();
   }
 
   close(): void {
