@@ -288,9 +288,9 @@ export class UpstreamCluster implements Cluster {
   }
 
   private setEndpoints(endpoints: Endpoints): void {
-    const removed = this.sets.update(endpoints.specs, endpoints.overprovisioningPercent);
+    const outdated = this.sets.update(endpoints.specs, endpoints.overprovisioningPercent);
     this.dropOverloads = endpoints.dropOverloads;
-    for (const host of removed) this.pools.drainHost(host);
+    for (const host of outdated) this.pools.drainHost(host);
     this.counters.membershipChange.add();
     this.publishMembership();
   }

@@ -57,6 +57,16 @@ describe('host sets', () => {
     expect(removed.map((host) => host.key)).toEqual(['10.0.0.2:80']);
   });
 
+  it('tell when an address got other metadata, for its connections lead to somebody else', () => {
+    const sets = hostSets();
+    const workload = (name: string): EndpointSpec =>
+      spec('10.0.0.1', { metadata: new Map([['istio', { workload: name }]]) });
+    sets.update([workload('a')]);
+    expect(sets.update([workload('a')])).toEqual([]);
+    expect(sets.update([workload('b')]).map((host) => host.key)).toEqual(['10.0.0.1:80']);
+    expect(sets.hosts.size).toBe(1);
+  });
+
   it('send nothing to hosts that are unhealthy or draining', () => {
     const sets = hostSets();
     sets.update([

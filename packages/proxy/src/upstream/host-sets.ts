@@ -53,7 +53,7 @@ export class HostSets {
     return this.all.loads.some((load) => load.panic);
   }
 
-  /** Replaces the hosts; the same address stays the same `Host`. Returns what is gone. */
+  /** Replaces the hosts; the same address stays the same `Host`. Returns those whose connections are of no more use. */
   update(
     specs: readonly EndpointSpec[],
     overprovisioningPercent = this.options.overprovisioningPercent,
@@ -61,6 +61,7 @@ export class HostSets {
     const { detector, policy } = this.options;
     const hashByHostname = 'useHostname' in policy && policy.useHostname;
     const next = new Map<string, Host>();
+    const outdated: Host[] = [];
     for (const spec of specs) {
       const key = formatAddress(spec.address);
       if (next.has(key)) continue;
@@ -68,16 +69,18 @@ export class HostSets {
       if (known === undefined || (hashByHostname && known.hostname !== spec.hostname)) {
         next.set(key, new Host(spec, { hashByHostname, monitor: detector?.createMonitor() }));
       } else {
+        // Metadata choose the transport socket and travel with connections: it may be another workload's address now.
+        if (!sameMetadata(known.spec, spec)) outdated.push(known);
         known.spec = spec;
         next.set(key, known);
       }
     }
-    const removed = [...this.hostsByKey.values()].filter((host) => next.get(host.key) !== host);
+    for (const host of this.hostsByKey.values()) if (next.get(host.key) !== host) outdated.push(host);
     this.hostsByKey = next;
     this.overprovisioningPercent = overprovisioningPercent;
     detector?.setMonitors([...next.values()].flatMap((host) => host.monitor ?? []));
     this.refresh();
-    return removed;
+    return outdated;
   }
 
   /** The health of hosts changed. */
@@ -228,6 +231,10 @@ function groupByLocality(hosts: readonly Host[]): ReadonlyMap<string, Host[]> {
     else group.push(host);
   }
   return groups;
+}
+
+function sameMetadata(a: EndpointSpec, b: EndpointSpec): boolean {
+  return JSON.stringify([...a.metadata]) === JSON.stringify([...b.metadata]);
 }
 
 function sameValue(a: MetadataValue | undefined, b: MetadataValue): boolean {

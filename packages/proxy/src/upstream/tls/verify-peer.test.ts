@@ -35,6 +35,8 @@ describe('the verification of a server', () => {
     const expectation = { ...nobody, names: ['spiffe://td/ns/a/sa/b'] };
     expect(verifyPeer(certificate, undefined, undefined, expectation)).toMatchObject({ ok: false });
     const noCa = validation({ trustedCaPem: undefined });
+    const matcher = { type: 'uri', matches: () => true } as const;
+    expect(verifyPeer(certificate, undefined, { ...noCa, sanMatchers: [matcher] }, nobody).ok).toBe(false);
     expect(verifyPeer(certificate, undefined, noCa, expectation)).toMatchObject({ ok: false });
   });
 

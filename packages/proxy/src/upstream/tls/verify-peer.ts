@@ -31,7 +31,10 @@ export function verifyPeer(
   validation: CertificateValidation | undefined,
   expectation: PeerExpectation,
 ): Verdict {
-  const demandsName = expectation.names !== undefined || expectation.serverName !== undefined;
+  const demandsName =
+    expectation.names !== undefined ||
+    expectation.serverName !== undefined ||
+    (validation?.sanMatchers.length ?? 0) > 0;
   if (validation === undefined || (validation.trustedCaPem === undefined && !hasPins(validation))) {
     // A name in a certificate that anybody may have made proves nothing.
     return demandsName
