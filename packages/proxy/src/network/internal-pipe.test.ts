@@ -68,6 +68,16 @@ describe('an internal connection', () => {
     expect(serverLog).toEqual(['close internal connection reset by its other end']);
   });
 
+  it('tells of a reset that came before anybody listened', async () => {
+    const { client, server } = createPipe(info(), info());
+    server.reset();
+    await settle();
+    expect(record(client)).toEqual([]);
+    const log = record(client);
+    await settle();
+    expect(log).toEqual(['close internal connection reset by its other end']);
+  });
+
   it('delivers what was written before a graceful close', async () => {
     const { client, server, serverLog, clientLog } = pipe();
     client.write(Buffer.from('last words'));

@@ -27,7 +27,9 @@ export class PipeEnd implements AcceptedStream {
   onData: (chunk: Buffer) => void = nothing;
   onDrain: () => void = nothing;
   onEnd: () => void = nothing;
-  onClose: (error?: Error) => void = nothing;
+  private closeHandler: ((error?: Error) => void) | undefined;
+  private closeError: Error | undefined;
+  private closeDelivered = false;
   /** Set once, by `createPipe`. */
   private other: PipeEnd | undefined;
   private readonly capacityBytes: number;
@@ -57,6 +59,15 @@ export class PipeEnd implements AcceptedStream {
 
   get closed(): boolean {
     return this.isClosed;
+  }
+
+  /** A close that came before anybody listened is told to whoever does first. */
+  set onClose(handler: (error?: Error) => void) {
+    this.closeHandler = handler;
+    if (this.isClosed) this.deliverClose();
+  }
+  get onClose(): (error?: Error) => void {
+    return this.closeHandler ?? nothing;
   }
 
   get writableLength(): number {
@@ -170,7 +181,16 @@ export class PipeEnd implements AcceptedStream {
     if (this.isClosed) return;
     this.isClosed = true;
     clearTimeout(this.linger);
-    queueMicrotask(() => this.onClose(error));
+    this.closeError = error;
+    this.deliverClose();
+  }
+
+  private deliverClose(): void {
+    queueMicrotask(() => {
+      if (this.closeDelivered || this.closeHandler === undefined) return;
+      this.closeDelivered = true;
+      this.closeHandler(this.closeError);
+    });
   }
 }
 
