@@ -116,6 +116,8 @@ class Http1ClientCodec implements HttpClientCodec, ParserSink {
     this.head = { headers, keepAlive };
     if (tunnel) {
       stream.tunnel = true;
+      // Its bytes ended before the answer came.
+      if (stream.requestEnded) this.endTransport();
       return { kind: 'close' };
     }
     // RFC 9112 §6.3

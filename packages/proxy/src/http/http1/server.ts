@@ -133,6 +133,7 @@ class Http1ServerCodec implements HttpServerCodec, ParserSink {
     this.events.onActiveStreams(1);
     if (request.headers.authority === undefined) {
       const details = 'missing_host_header';
+      this.draining = true;
       this.events.onBadRequest(stream, { status: 400, details, headers: request.headers });
       return;
     }

@@ -29,6 +29,8 @@ export class MessageStream implements HttpServerStream, StreamEvents, DataSource
   /** `:protocol` of an extended CONNECT. */
   upgrade: string | undefined;
   size = 0;
+  /** A CONNECT that was accepted: its directions end one by one. */
+  tunnel = false;
   private readonly host: MessageHost;
   private readonly role: 'client' | 'server';
   private receiver: HttpStreamEvents | undefined;
@@ -68,8 +70,12 @@ export class MessageStream implements HttpServerStream, StreamEvents, DataSource
   sendHeaders(headers: HeaderMap, endStream: boolean): void {
     if (this.gone || this.sendEnded) return;
     if (endStream) this.sendEnded = true;
-    if (this.role === 'client') this.host.openStream(this, headers, endStream);
-    else this.host.sendHeaders(this, responseFields(headers), endStream);
+    if (this.role === 'client') {
+      this.host.openStream(this, headers, endStream);
+      return;
+    }
+    this.tunnel = this.codec?.phase === 'connected' && (headers.status ?? 0) < 300;
+    this.host.sendHeaders(this, responseFields(headers), endStream);
   }
 
   sendInformational(headers: HeaderMap): void {

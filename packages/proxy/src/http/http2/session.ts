@@ -132,12 +132,14 @@ export class Http2Session implements ConnectionEvents, MessageHost {
   sendFrom(stream: MessageStream): void {
     if (stream.codec === undefined) return;
     this.connection.sendFrom(stream.codec, stream);
+    this.stopUpload(stream);
     this.flushSoon();
   }
 
   sendHeaders(stream: MessageStream, fields: FlatFields, endStream: boolean): void {
     if (stream.codec === undefined) return;
     this.connection.sendHeaders(stream.codec, fields, endStream);
+    this.stopUpload(stream);
     this.flushSoon();
   }
 
@@ -281,7 +283,15 @@ export class Http2Session implements ConnectionEvents, MessageHost {
       if (sent > 0 && stream.size > 0) ready.push(stream);
       else stream.scheduled = false;
       stream.sent();
+      this.stopUpload(stream);
     }
+  }
+
+  /** The answer is complete, the request isn't: nobody wants the rest (RFC 9113 §8.1). */
+  private stopUpload(stream: MessageStream): void {
+    const { codec } = stream;
+    if (this.role !== 'server' || stream.tunnel || codec?.state !== 'half-closed-local') return;
+    this.connection.resetStream(codec, ErrorCode.NO_ERROR);
   }
 
   private finishIfDrained(): void {

@@ -144,8 +144,7 @@ function compileFilters(
     const place = { ...context.at(`http_filters[${i}]`), filterName: name, ...statPrefixOf(context) };
     const config = typedConfig(entry.typedConfig, place);
     if (config === undefined) return place.fail('typed_config is required');
-    const factory =
-      config.typeUrl === ROUTER_TYPE ? router : context.engine.httpFilter(config.typeUrl);
+    const factory = config.typeUrl === ROUTER_TYPE ? router : context.engine.httpFilter(config.typeUrl);
     if (factory === undefined) {
       if (entry.isOptional === true) continue;
       return place.fail(

@@ -100,6 +100,7 @@ export class Router {
   private holding = false;
   private cancelGlobalTimer: () => void = () => undefined;
   private cancelBackOff: () => void = () => undefined;
+  private cancelDurationTimer: () => void = () => undefined;
 
   constructor(host: RouterHost, options: RouterOptions) {
     this.host = host;
@@ -207,6 +208,10 @@ export class Router {
     });
     this.rewrite(headers, route, action);
     this.startMirrors(headers, action, end, tunnel);
+    if (cluster.maxStreamDurationMs > 0) {
+      const ms = cluster.maxStreamDurationMs;
+      this.cancelDurationTimer = host.engine.clock.schedule(ms, () => this.durationReached());
+    }
     if (end) this.requestComplete();
     this.startAttempt();
   }
@@ -567,20 +572,30 @@ export class Router {
     const { cluster, attempt } = this;
     if (cluster !== undefined) routerStats(cluster).timeout.add();
     attempt?.endpoint.reportResult({ kind: 'local-origin', success: false });
-    if (this.responding) {
-      this.host.info.responseFlags.add('UT');
-      this.host.info.responseCodeDetails = 'response_timeout';
-      const { stream } = attempt ?? {};
-      this.attempt = undefined;
-      this.done = true;
-      this.cancelTimers();
-      stream?.reset('local-reset');
-      this.host.breakResponse('local-reset');
-      return;
-    }
+    this.expire(timeoutReply('response_timeout'));
+  }
+
+  private durationReached(): void {
+    if (this.done) return;
+    this.expire({ ...timeoutReply('upstream_max_stream_duration_reached'), flag: 'UMSDR' });
+  }
+
+  /** Time is over, whatever state the request is in. */
+  private expire(reply: LocalReply & { readonly flag: ResponseFlag }): void {
+    const { attempt, host } = this;
     attempt?.cancelPending();
     this.cancelBackOff();
-    this.fail({ reply: timeoutReply('response_timeout'), failure: undefined });
+    if (!this.responding) {
+      this.fail({ reply, failure: undefined });
+      return;
+    }
+    host.info.responseFlags.add(reply.flag);
+    host.info.responseCodeDetails = reply.details;
+    this.attempt = undefined;
+    this.done = true;
+    this.cancelTimers();
+    attempt?.stream?.reset('local-reset');
+    host.breakResponse('local-reset');
   }
 
   private perTryTimedOut(attempt: Attempt): void {
@@ -637,6 +652,7 @@ export class Router {
 
   private cancelTimers(): void {
     this.cancelGlobalTimer();
+    this.cancelDurationTimer();
     this.cancelBackOff();
     if (this.attempt !== undefined) this.cancelAttemptTimers(this.attempt);
   }
