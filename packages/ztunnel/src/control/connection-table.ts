@@ -51,6 +51,7 @@ export class ConnectionTable {
       policyMissingSinceMs: undefined,
     };
     this.open.set(entry.id, entry);
+    this.metrics.series.opened(entry.labels);
     this.metrics.opened.inc(entry.labels);
     this.metrics.openSockets.inc({ reporter: entry.traffic.reporter });
     this.log.opened(entry);
@@ -74,6 +75,7 @@ export class ConnectionTable {
       this.metrics.failed.inc(labels);
       this.metrics.errors.inc({ code: failure.code });
     }
+    this.metrics.series.closed(entry.labels, labels.response_flags);
     this.metrics.openSockets.dec({ reporter: entry.traffic.reporter });
     this.log.closed(entry, entry, performance.now() - entry.openedAtMs, failure);
   }

@@ -13,6 +13,7 @@ let state: MeshState;
 let connections: ConnectionTable;
 let gate: PolicyGate;
 let cuts: string[];
+let onCut: () => void;
 
 beforeEach(() => {
   jest.useFakeTimers();
@@ -23,6 +24,7 @@ beforeEach(() => {
   });
   connections = new ConnectionTable(metrics, new AccessLog(silentLogger));
   cuts = [];
+  onCut = () => undefined;
   gate = new PolicyGate({
     state,
     connections,
@@ -30,6 +32,7 @@ beforeEach(() => {
     logAtInfo: false,
     cut: (connection, why) => {
       cuts.push(why);
+      onCut();
       connections.closed(connection.id, 0, 0, undefined);
     },
   });
@@ -46,9 +49,9 @@ const applyPolicy = (p: Policy): void => state.applyPolicies([{ kind: 'policy', 
 const selected = (name: string, more: Partial<Policy> = {}): Policy =>
   policy(`default/${name}`, { scope: 'WorkloadSelector', ...more });
 
-function open(local: Workload): OpenConnection {
+function open(local: Workload, id = 1): OpenConnection {
   return connections.opened({
-    id: 1,
+    id,
     podUid: 'u',
     local,
     direction: 'inbound',
@@ -134,6 +137,34 @@ describe('PolicyGate', () => {
     applyPolicy(selected('late', { rules: [] }));
     await jest.advanceTimersByTimeAsync(10_000);
     expect(cuts).toEqual([]);
+  });
+
+  it('lets others work while it looks at many connections, and misses no change meanwhile', async () => {
+    applyWorkload(listing());
+    for (let id = 1; id <= 5; id++) open(listing(), id);
+    onCut = () => jest.advanceTimersByTime(3);
+    applyPolicy(policy('default/deny'));
+    expect(cuts).toHaveLength(2);
+    onCut = () => undefined;
+    applyPolicy(policy('default/other'));
+    await jest.advanceTimersByTimeAsync(10);
+    expect(cuts).toHaveLength(5);
+  });
+
+  it('cuts a connection that it can not judge, and goes on with the others', async () => {
+    applyWorkload(listing());
+    const broken = open(listing(), 1);
+    Object.defineProperty(broken, 'subject', {
+      get: () => {
+        throw new Error('no subject');
+      },
+    });
+    open(listing(), 2);
+    applyPolicy(policy('default/deny'));
+    expect(cuts).toEqual([
+      expect.stringContaining('no subject'),
+      expect.stringContaining('explicitly denied'),
+    ]);
   });
 
   it('ignores a dry-run policy', async () => {

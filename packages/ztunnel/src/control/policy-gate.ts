@@ -1,4 +1,5 @@
-import { WeftError, type Logger } from '@weft/telemetry';
+import { WeftError, describeError, type Logger } from '@weft/telemetry';
+import { TimeSlice } from '@weft/xds';
 import { STATE_WAIT_MS } from './wait-for.ts';
 import type { ConnectionTable, OpenConnection } from './connection-table.ts';
 import { authorize } from '../decide/rbac.ts';
@@ -27,6 +28,10 @@ export class PolicyGate {
   private readonly options: PolicyGateOptions;
   private readonly stop: () => void;
   private recheck: NodeJS.Timeout | undefined;
+  /** Whose connections are to be examined again; a change that comes during a round makes another. */
+  private stale: 'all' | Set<string> = new Set();
+  private isSweeping = false;
+  private isClosed = false;
 
   constructor(options: PolicyGateOptions) {
     this.options = options;
@@ -58,15 +63,40 @@ export class PolicyGate {
   }
 
   close(): void {
+    this.isClosed = true;
     this.stop();
     clearTimeout(this.recheck);
   }
 
   private onChange({ policies, workloads }: StateChange): void {
     if (!policies && workloads.length === 0) return;
-    const changed = new Set(workloads.map(({ uid }) => uid));
-    for (const connection of this.options.connections.all()) {
-      if (policies || changed.has(connection.local.uid)) this.enforce(connection);
+    if (policies) this.stale = 'all';
+    if (this.stale !== 'all') for (const { uid } of workloads) this.stale.add(uid);
+    if (!this.isSweeping) void this.sweep();
+  }
+
+  /** Goes through the open connections; with many, data threads get their answers in between. */
+  private async sweep(): Promise<void> {
+    this.isSweeping = true;
+    const slice = new TimeSlice();
+    while (this.stale === 'all' || this.stale.size > 0) {
+      const stale = this.stale;
+      this.stale = new Set();
+      for (const connection of this.options.connections.all()) {
+        if (stale === 'all' || stale.has(connection.local.uid)) this.enforceOrCut(connection);
+        if (slice.isOver()) await slice.next();
+        if (this.isClosed) return;
+      }
+    }
+    this.isSweeping = false;
+  }
+
+  /** Who can't be judged must not go on, and must not keep others from being judged. */
+  private enforceOrCut(connection: OpenConnection): void {
+    try {
+      this.enforce(connection);
+    } catch (error) {
+      this.options.cut(connection, describeError(error));
     }
   }
 

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { Counter, Gauge, type MetricsRegistry } from '@weft/telemetry';
 import { trafficLabelNames, type TrafficLabels } from './traffic-labels.ts';
+import { TrafficSeries } from './traffic-series.ts';
 import type { PodManager } from '../inpod/pod-manager.ts';
 
 /** The metrics of Istio's ztunnel under its names, and one of ours: errors by code. */
@@ -10,6 +11,8 @@ export class ZtunnelMetrics {
   readonly failed: Counter<keyof TrafficLabels>;
   readonly receivedBytes: Counter<keyof TrafficLabels>;
   readonly sentBytes: Counter<keyof TrafficLabels>;
+  /** Keeps the number of series above within bounds. */
+  readonly series: TrafficSeries;
   readonly openSockets: Gauge<'reporter'>;
   readonly errors: Counter<'code'>;
   readonly xdsTerminations: Counter<'reason'>;
@@ -34,6 +37,13 @@ export class ZtunnelMetrics {
       'The size of total bytes received from downstream',
     );
     this.sentBytes = traffic('istio_tcp_sent_bytes_total', 'The size of total bytes sent to downstream');
+    this.series = new TrafficSeries([
+      this.opened,
+      this.closed,
+      this.failed,
+      this.receivedBytes,
+      this.sentBytes,
+    ]);
     this.openSockets = new Gauge({
       name: 'istio_tcp_sockets_open',
       help: 'The number of open connections',
