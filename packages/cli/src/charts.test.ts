@@ -45,6 +45,10 @@ describe('the charts', () => {
     await expect(rendered('--set', value)).rejects.toThrow(/additional properties .* not allowed/);
   });
 
+  it('refuse to redirect DNS, which no ztunnel answers yet', async () => {
+    await expect(rendered('--set', 'cni.ambient.dnsCapture=true')).rejects.toThrow(/dnsCapture/);
+  });
+
   it('keep to the namespace of the release', async () => {
     const text = await rendered();
     expect(text).toContain('value: "istiod.mesh.svc:15012"');
