@@ -48,6 +48,15 @@ export function sharedClusters(trustDomain: string): Cluster[] {
     internalCluster(Name.mainInternal, Name.mainInternal),
     internalCluster(Name.encap, Name.connectOriginate),
     {
+      name: Name.passthrough,
+      type: DiscoveryType.ORIGINAL_DST,
+      lbPolicy: LbPolicy.CLUSTER_PROVIDED,
+      connectTimeout: duration(CONNECT_TIMEOUT_MS),
+      cleanupInterval: duration(CLEANUP_INTERVAL_MS),
+      circuitBreakers: unlimited(),
+      ...upstreamProtocol('downstream'),
+    },
+    {
       name: Name.connectOriginate,
       type: DiscoveryType.ORIGINAL_DST,
       lbPolicy: LbPolicy.CLUSTER_PROVIDED,

@@ -3,6 +3,7 @@ import { any, extension } from './any.ts';
 import { Name } from './names.ts';
 import type { PortConfig, ServiceConfig } from './service-config.ts';
 import { originalDestination } from './shared-listeners.ts';
+import type { WorkloadGroup } from './workload-config.ts';
 
 type Listener = envoy.config.listener.v3.Listener.$Properties;
 type ListenerFilter = envoy.config.listener.v3.ListenerFilter.$Properties;
@@ -18,14 +19,22 @@ const listenerFilters = envoy.extensions.filters.listener;
  * What a tunnel carried, by the address that the client meant: Service address, then port, then protocol. What matches
  * nothing is closed.
  */
-export function mainInternal(services: readonly ServiceConfig[]): Listener {
+export function mainInternal(
+  services: readonly ServiceConfig[],
+  workloads: readonly WorkloadGroup[] = [],
+): Listener {
   const reachable = services.filter(({ addresses, ports }) => addresses.length > 0 && ports.length > 0);
+  const ranges = [...reachable.map(serviceRange), ...workloads.map(workloadRange)];
+  const chains = [
+    ...reachable.flatMap((service) => [...service.chains]),
+    ...workloads.flatMap(({ httpChain, tcpChain }) => [httpChain, tcpChain]),
+  ];
   return {
     name: Name.mainInternal,
     internalListener: {},
-    listenerFilters: listenerFiltersFor(reachable),
-    ...(reachable.length === 0 ? {} : { filterChainMatcher: byAddress(reachable) }),
-    filterChains: reachable.length === 0 ? [emptyChain] : reachable.flatMap(({ chains }) => [...chains]),
+    listenerFilters: listenerFiltersFor(reachable, workloads.length > 0),
+    ...(ranges.length === 0 ? {} : { filterChainMatcher: byAddress(ranges) }),
+    filterChains: chains.length === 0 ? [emptyChain] : chains,
   };
 }
 
@@ -40,21 +49,27 @@ const emptyChain: envoy.config.listener.v3.FilterChain.$Properties = {
   ],
 };
 
-function byAddress(services: readonly ServiceConfig[]): Matcher {
+type Range = xds.type.matcher.v3.IPMatcher.IPRangeMatcher.$Properties;
+
+function byAddress(rangeMatchers: Range[]): Matcher {
   return {
     matcherTree: {
       input: extension('ip', inputs.DestinationIPInput, {}),
-      customMatch: extension('ip', IPMatcher, {
-        rangeMatchers: services.map(({ addresses, ports }) => ({
-          ranges: addresses.map((address) => ({
-            addressPrefix: address,
-            prefixLen: { value: address.includes(':') ? 128 : 32 },
-          })),
-          onMatch: { matcher: byPort(ports) },
-        })),
-      }),
+      customMatch: extension('ip', IPMatcher, { rangeMatchers }),
     },
   };
+}
+
+function serviceRange({ addresses, ports }: ServiceConfig): Range {
+  return { ranges: addresses.map(hostRange), onMatch: { matcher: byPort(ports) } };
+}
+
+function workloadRange({ addresses, httpChain, tcpChain }: WorkloadGroup): Range {
+  return { ranges: addresses.map(hostRange), onMatch: byProtocol(httpChain.name ?? '', tcpChain.name ?? '') };
+}
+
+function hostRange(address: string): xds.core.v3.CidrRange.$Properties {
+  return { addressPrefix: address, prefixLen: { value: address.includes(':') ? 128 : 32 } };
 }
 
 function byPort(ports: readonly PortConfig[]): Matcher {
@@ -69,8 +84,11 @@ function byPort(ports: readonly PortConfig[]): Matcher {
 }
 
 function chainOf(port: PortConfig): OnMatch {
-  if (port.kind !== 'sniffed') return chain(port.chain);
-  const http = chain(port.httpChain);
+  return port.kind === 'sniffed' ? byProtocol(port.httpChain, port.tcpChain) : chain(port.chain);
+}
+
+function byProtocol(httpChain: string, tcpChain: string): OnMatch {
+  const http = chain(httpChain);
   return {
     matcher: {
       matcherTree: {
@@ -78,7 +96,7 @@ function chainOf(port: PortConfig): OnMatch {
         // As Envoy prints the list of protocols: each in quotes.
         exactMatchMap: { map: { "'http/1.1'": http, "'h2c'": http } },
       },
-      onNoMatch: chain(port.tcpChain),
+      onNoMatch: chain(tcpChain),
     },
   };
 }
@@ -87,16 +105,17 @@ function chain(name: string): OnMatch {
   return { action: { name, typedConfig: any(google.protobuf.StringValue, { value: name }) } };
 }
 
-function listenerFiltersFor(services: readonly ServiceConfig[]): ListenerFilter[] {
+function listenerFiltersFor(services: readonly ServiceConfig[], hasWorkloads: boolean): ListenerFilter[] {
   const ports = services.flatMap((service) => service.ports);
   const declared = new Set<number>();
   const sniffed = new Set<number>();
   for (const port of ports) (port.kind === 'sniffed' ? sniffed : declared).add(port.port);
-  const known = [...declared].filter((port) => !sniffed.has(port)).sort((a, b) => a - b);
+  // Of a workload's own ports nothing is known, whatever a Service says of the same number.
+  const known = hasWorkloads ? [] : [...declared].filter((port) => !sniffed.has(port)).sort((a, b) => a - b);
   const hasTls = ports.some((port) => port.kind === 'tcp' && port.isTls);
   return [
     originalDestination(),
-    ...(sniffed.size === 0
+    ...(sniffed.size === 0 && !hasWorkloads
       ? []
       : [
           {

@@ -5,6 +5,7 @@ export const Name = {
   mainInternal: 'main_internal',
   connectOriginate: 'connect_originate',
   encap: 'encap',
+  passthrough: 'PassthroughCluster',
   sdsCluster: 'sds-grpc',
   /** A cluster that doesn't exist, on purpose: routes to it answer 500. */
   unknownService: 'UnknownService',

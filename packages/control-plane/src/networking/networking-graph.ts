@@ -1,4 +1,4 @@
-import { Annotation } from '@weft/api';
+import { Annotation, Label } from '@weft/api';
 import { envoy } from '@weft/api/envoy';
 import type { Collection, Graph } from '@weft/collections';
 import type { Ambient } from '../ambient/ambient-graph.ts';
@@ -6,7 +6,9 @@ import { type EncodedResource, encoded, sameResource } from '../ambient/resource
 import { serviceHostname } from '../ambient/services.ts';
 import type { ServiceFacts } from '../sources/facts.ts';
 import type { AnyRouteFacts } from '../sources/gateway-objects.ts';
+import type { AuthorizationPolicySpec, PolicyObject } from '../sources/policy-objects.ts';
 import { MESH_KEY, type Sources } from '../sources/sources.ts';
+import { bindWaypoint } from '../ambient/waypoint-binding.ts';
 import { sharedClusters } from './clusters.ts';
 import { loadAssignment } from './endpoints.ts';
 import { mainInternal } from './main-internal.ts';
@@ -16,6 +18,7 @@ import { attachesTo, parentServices } from './route-attachment.ts';
 import type { Backend } from './routes.ts';
 import { type ServiceConfig, serviceConfig, upstreamProtocol } from './service-config.ts';
 import { connectOriginate, connectTerminate } from './shared-listeners.ts';
+import { type ServedWorkload, workloadGroups } from './workload-config.ts';
 
 type Listener = envoy.config.listener.v3.Listener.$Properties;
 type Cluster = envoy.config.cluster.v3.Cluster.$Properties;
@@ -104,9 +107,7 @@ export function createNetworkingGraph(
               `${itsBinding.waypoint.namespace}/${itsBinding.waypoint.name}` === waypoint,
           };
         },
-        authorization: distinctPolicies(policies).filter(
-          ({ annotations }) => annotations[Annotation.dryRun] !== 'true',
-        ),
+        authorization: enforced(policies),
         authentication: distinctPolicies(at.flatMap((target) => fetch.authentication.lookup(target))),
         jwks: (uri) => fetch.jwks.get(uri),
       });
@@ -115,16 +116,45 @@ export function createNetworkingGraph(
   });
   const configsByWaypoint = configs.index('waypoint', ({ waypoint }) => [waypoint]);
 
+  const servedWorkloads = graph.map('servedWorkloads', {
+    from: sources.pods,
+    uses: { mesh, namespaces: sources.namespaces, waypoints },
+    transform: (pod, fetch): ServedWorkload | undefined => {
+      if (pod.addresses.length === 0 || pod.labels[Label.gatewayName] !== undefined) return undefined;
+      const { namespace, labels } = pod;
+      const namespaceLabels = fetch.namespaces.get(namespace)?.labels ?? {};
+      const binding = bindWaypoint(
+        { kind: 'workload', namespace, labels, namespaceLabels },
+        { waypoint: (at) => fetch.waypoints.get(at) },
+      );
+      if (binding.kind !== 'bound') return undefined;
+      const { trustDomain } = fetch.mesh.get(MESH_KEY) ?? defaultMesh;
+      return {
+        waypoint: `${binding.waypoint.namespace}/${binding.waypoint.name}`,
+        addresses: pod.addresses,
+        identity: pod.redirected
+          ? `spiffe://${trustDomain}/ns/${namespace}/sa/${pod.serviceAccount}`
+          : undefined,
+      };
+    },
+  });
+  const workloadsByWaypoint = servedWorkloads.index('waypoint', ({ waypoint }) => [waypoint]);
+
   const listeners = graph.map('waypointListeners', {
     from: waypoints,
-    uses: { mesh, configsByWaypoint },
+    uses: { mesh, configsByWaypoint, workloadsByWaypoint, authorization },
     equal: sameSet,
     transform: (_waypoint, fetch, key) => {
-      const { trustDomain } = fetch.mesh.get(MESH_KEY) ?? defaultMesh;
+      const { trustDomain, rootNamespace } = fetch.mesh.get(MESH_KEY) ?? defaultMesh;
+      // Of policies only those of the waypoint as a whole concern a workload: targets are Services, not pods.
+      const policies = [`GatewayClass ${rootNamespace}`, `Gateway ${key}`].flatMap((target) =>
+        fetch.authorization.lookup(target),
+      );
+      const workloads = workloadGroups(fetch.workloadsByWaypoint.lookup(key), enforced(policies));
       const services = fetch.configsByWaypoint.lookup(key).map(({ config }) => config);
       return resourceSet<Listener>(envoy.config.listener.v3.Listener, [
         connectTerminate(trustDomain),
-        mainInternal(services),
+        mainInternal(services, workloads),
         connectOriginate(),
       ]);
     },
@@ -168,6 +198,12 @@ export function createNetworkingGraph(
     },
   });
   return { listeners, clusters, endpoints };
+}
+
+function enforced(
+  policies: readonly PolicyObject<AuthorizationPolicySpec>[],
+): PolicyObject<AuthorizationPolicySpec>[] {
+  return distinctPolicies(policies).filter(({ annotations }) => annotations[Annotation.dryRun] !== 'true');
 }
 
 function sameConfig(a: WaypointService, b: WaypointService): boolean {
