@@ -1,11 +1,5 @@
 import { parseBootstrap, prometheusText, Proxy } from '@weft/proxy';
-import {
-  createLogger,
-  isLogLevel,
-  LogLevels,
-  Readiness,
-  type LogSink,
-} from '@weft/telemetry';
+import { createLogger, isLogLevel, LogLevels, Readiness, type LogSink } from '@weft/telemetry';
 import { DeltaClient } from '@weft/xds';
 import { bootstrap, SDS_CLUSTER } from './bootstrap.ts';
 import type { Config } from './config.ts';
@@ -29,7 +23,11 @@ const Gate = { identity: 'certificate', proxy: 'configuration' } as const;
 export async function runWaypoint({ config, sink, signal, quit }: WaypointOptions): Promise<void> {
   const levels = new LogLevels(isLogLevel(config.logLevel) ? config.logLevel : 'info');
   const logger = createLogger({ scope: 'waypoint', format: config.logFormat, levels, sink });
-  logger.info('starting', { version: VERSION, identity: config.identity, discovery: config.discoveryAddress });
+  logger.info('starting', {
+    version: VERSION,
+    identity: config.identity,
+    discovery: config.discoveryAddress,
+  });
   const readiness = new Readiness(Object.values(Gate));
   const identity = new IdentityServer({
     config,
@@ -46,7 +44,11 @@ export async function runWaypoint({ config, sink, signal, quit }: WaypointOption
     version: VERSION,
     onQuit: quit,
   });
-  const endpoints = await openEndpoints({ ports: config.ports, readiness, metrics: () => prometheusText(proxy.stats.all()) });
+  const endpoints = await openEndpoints({
+    ports: config.ports,
+    readiness,
+    metrics: () => prometheusText(proxy.stats.all()),
+  });
   // What it serves stays in force while it drains, so its sources do, too.
   const stopped = new AbortController();
   identity.start();
@@ -65,9 +67,11 @@ export async function runWaypoint({ config, sink, signal, quit }: WaypointOption
       logger.info('configured by the control plane');
     }
     await stop;
-    logger.info('draining', { forMs: config.drainDurationMs });
-    readiness.close('draining');
-    await proxy.drainFor(config.drainDurationMs);
+    const { minimumDrainMs, drainDurationMs } = config;
+    logger.info('stopping', { servesOnForMs: minimumDrainMs, drainsForMs: drainDurationMs });
+    readiness.close('stopping');
+    await new Promise((resolve) => setTimeout(resolve, minimumDrainMs));
+    await proxy.drainFor(drainDurationMs);
   } finally {
     stopped.abort();
     await proxy.close();

@@ -20,6 +20,9 @@ export interface Config {
   readonly rootCertPath: string;
   readonly tokenPath: string;
   readonly secretTtlMs: number;
+  /** How long it serves on after it was asked to stop, before it asks its clients to leave. */
+  readonly minimumDrainMs: number;
+  /** How long clients have to leave then. */
   readonly drainDurationMs: number;
   /** What the control plane is told of this proxy, beside its names. */
   readonly metadata: ReadonlyMap<string, unknown>;
@@ -35,7 +38,12 @@ export interface Config {
 }
 
 const PODINFO_LABELS = '/etc/istio/pod/labels';
-/** As Istio's proxy: long enough for clients to move, short of Kubernetes' grace period of 30 s. */
+/**
+ * As in Istio. Word that the pod is leaving takes a while to go round, and until then clients come; only afterwards does
+ * it help to send them away.
+ */
+const MINIMUM_DRAIN_MS = 5_000;
+/** With the time before, short of Kubernetes' grace period of 30 s. */
 const DRAIN_DURATION_MS = 20_000;
 
 /** @throws WEFT1001, WEFT1002, WEFT2202 naming the variable */
@@ -63,6 +71,7 @@ export function loadConfig(
     rootCertPath: env.string('XDS_ROOT_CA', Path.rootCert),
     tokenPath: env.string('ISTIO_TOKEN_PATH', Path.token),
     secretTtlMs: env.durationMs('SECRET_TTL', 24 * 3_600_000),
+    minimumDrainMs: env.durationMs('MINIMUM_DRAIN_DURATION', MINIMUM_DRAIN_MS),
     drainDurationMs: env.durationMs('TERMINATION_DRAIN_DURATION', DRAIN_DURATION_MS),
     metadata: nodeMetadata(env, proxyConfig, serviceAccount),
     labels: readLabels(PODINFO_LABELS),

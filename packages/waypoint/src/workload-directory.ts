@@ -41,12 +41,14 @@ export class WorkloadAddresses implements WorkloadDirectory {
     if (entry === undefined) return;
     this.entries.delete(uid);
     // Its address may be another workload's already.
-    for (const address of entry.addresses) if (this.addresses.get(address) === entry) this.addresses.delete(address);
+    for (const address of entry.addresses)
+      if (this.addresses.get(address) === entry) this.addresses.delete(address);
   }
 }
 
 function entryOf(workload: istio.workload.Workload): Entry {
-  const { workloadName, name, namespace, serviceAccount, canonicalName, canonicalRevision, clusterId } = workload;
+  const { workloadName, name, namespace, serviceAccount, canonicalName, canonicalRevision, clusterId } =
+    workload;
   const trustDomain = workload.trustDomain === '' ? DEFAULT_TRUST_DOMAIN : workload.trustDomain;
   return {
     addresses: workload.addresses.flatMap((bytes) => formatIp(bytes) ?? []),
