@@ -1,3 +1,4 @@
+import { CloseSignal } from '../engine/close-signal.ts';
 import type { ConnectionInfo } from '../engine/types.ts';
 import { LINGER_MS, type AcceptedStream } from './socket-stream.ts';
 
@@ -27,9 +28,7 @@ export class PipeEnd implements AcceptedStream {
   onData: (chunk: Buffer) => void = nothing;
   onDrain: () => void = nothing;
   onEnd: () => void = nothing;
-  private closeHandler: ((error?: Error) => void) | undefined;
-  private closeError: Error | undefined;
-  private closeDelivered = false;
+  private readonly closing = new CloseSignal();
   /** Set once, by `createPipe`. */
   private other: PipeEnd | undefined;
   private readonly capacityBytes: number;
@@ -61,13 +60,11 @@ export class PipeEnd implements AcceptedStream {
     return this.isClosed;
   }
 
-  /** A close that came before anybody listened is told to whoever does first. */
   set onClose(handler: (error?: Error) => void) {
-    this.closeHandler = handler;
-    if (this.isClosed) this.deliverClose();
+    this.closing.handler = handler;
   }
   get onClose(): (error?: Error) => void {
-    return this.closeHandler ?? nothing;
+    return this.closing.handler;
   }
 
   get writableLength(): number {
@@ -181,16 +178,7 @@ export class PipeEnd implements AcceptedStream {
     if (this.isClosed) return;
     this.isClosed = true;
     clearTimeout(this.linger);
-    this.closeError = error;
-    this.deliverClose();
-  }
-
-  private deliverClose(): void {
-    queueMicrotask(() => {
-      if (this.closeDelivered || this.closeHandler === undefined) return;
-      this.closeDelivered = true;
-      this.closeHandler(this.closeError);
-    });
+    queueMicrotask(() => this.closing.fire(error));
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { CloseSignal } from '../engine/close-signal.ts';
 import type { ByteStream, ConnectionInfo } from '../engine/types.ts';
 
 const nothing = (): void => undefined;
@@ -21,7 +22,7 @@ export class SocketStream implements AcceptedStream {
   onData: (chunk: Buffer) => void = nothing;
   onDrain: () => void = nothing;
   onEnd: () => void = nothing;
-  onClose: (error?: Error) => void = nothing;
+  private readonly closing = new CloseSignal();
   /** Of a TLS socket: the TCP socket that carries it, which alone can be reset. */
   private readonly carrier: Socket | undefined;
   private error: Error | undefined;
@@ -38,7 +39,7 @@ export class SocketStream implements AcceptedStream {
   };
   private readonly onSocketClose = (): void => {
     const regular = this.abandoned || (this.socket.readableEnded && this.socket.writableFinished);
-    this.onClose(regular ? undefined : (this.error ?? new Error('closed before its end')));
+    this.closing.fire(regular ? undefined : (this.error ?? new Error('closed before its end')));
   };
 
   constructor(socket: Socket, info: ConnectionInfo, carrier?: Socket) {
@@ -53,6 +54,13 @@ export class SocketStream implements AcceptedStream {
     socket.on('end', this.onSocketEnd);
     if (socket.closed) queueMicrotask(this.onSocketClose);
     else socket.once('close', this.onSocketClose);
+  }
+
+  set onClose(handler: (error?: Error) => void) {
+    this.closing.handler = handler;
+  }
+  get onClose(): (error?: Error) => void {
+    return this.closing.handler;
   }
 
   get writableLength(): number {

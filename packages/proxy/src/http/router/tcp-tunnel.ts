@@ -12,6 +12,9 @@ export class TcpTunnel implements HttpStream {
   private readonly connection: ByteStream;
   private events: HttpStreamEvents | undefined;
   private gone = false;
+  private answered = false;
+  /** The connection was lost before the answer left: a CONNECT that ends here is answered all the same. */
+  private lost = false;
   private localEnded = false;
   private remoteEnded = false;
 
@@ -43,8 +46,10 @@ export class TcpTunnel implements HttpStream {
   sendHeaders(): void {
     queueMicrotask(() => {
       if (this.gone) return;
+      this.answered = true;
       this.events?.onHeaders(Headers.response(200), false);
-      this.connection.resume();
+      if (this.lost) this.onClose(new Error('closed before its answer'));
+      else this.connection.resume();
     });
   }
 
@@ -83,6 +88,10 @@ export class TcpTunnel implements HttpStream {
 
   private onClose(error: Error | undefined): void {
     if (this.gone) return;
+    if (!this.answered) {
+      this.lost = true;
+      return;
+    }
     const clean = error === undefined && this.remoteEnded;
     this.gone = true;
     // A TCP abort travels on as one.

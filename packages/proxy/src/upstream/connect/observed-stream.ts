@@ -1,3 +1,4 @@
+import { CloseSignal } from '../../engine/close-signal.ts';
 import type { ByteStream, ConnectionInfo } from '../../engine/types.ts';
 import type { ClusterStats } from '../cluster-stats.ts';
 
@@ -6,7 +7,7 @@ export class ObservedStream implements ByteStream {
   onData: (chunk: Buffer) => void = nothing;
   onDrain: () => void = nothing;
   onEnd: () => void = nothing;
-  onClose: (error?: Error) => void = nothing;
+  private readonly closing = new CloseSignal();
   private readonly inner: ByteStream;
   private readonly stats: ClusterStats;
   private endedHere = false;
@@ -23,8 +24,15 @@ export class ObservedStream implements ByteStream {
     inner.onEnd = () => this.onEnd();
     inner.onClose = (error) => {
       onFinished(this.endedHere ? 'local' : 'remote');
-      this.onClose(error);
+      this.closing.fire(error);
     };
+  }
+
+  set onClose(handler: (error?: Error) => void) {
+    this.closing.handler = handler;
+  }
+  get onClose(): (error?: Error) => void {
+    return this.closing.handler;
   }
 
   get info(): ConnectionInfo {
