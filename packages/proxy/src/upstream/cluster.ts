@@ -119,6 +119,7 @@ export class UpstreamCluster implements Cluster {
       failTrafficOnPanic: config.balancing.failTrafficOnPanic,
       localityWeighted: config.balancing.localityWeighted,
       detector: this.detector,
+      subsets: config.balancing.subsets,
     });
     this.sockets = new UpstreamSockets(config, {
       secrets: engine.secrets,

@@ -103,14 +103,34 @@ describe('host sets', () => {
     expect([...picks(never, 20).keys()]).toEqual(['none']);
   });
 
-  it('choose among hosts whose metadata match, and nobody when none does', () => {
-    const sets = hostSets();
+  describe('with subsets', () => {
     const version = (v: string): Partial<EndpointSpec> => ({
       metadata: new Map([['envoy.lb', { version: v }]]),
     });
-    sets.update([spec('10.0.0.1', version('v1')), spec('10.0.0.2', version('v2'))]);
-    expect([...picks(sets, 10, { version: 'v2' }).keys()]).toEqual(['10.0.0.2:80']);
-    expect([...picks(sets, 10, { version: 'v3' }).keys()]).toEqual(['none']);
+    const with2 = (fallback: 'none' | 'any' | 'default'): HostSets => {
+      const selectors = [new Set(['version'])];
+      const sets = hostSets({ subsets: { selectors, fallback, defaultSubset: { version: 'v1' } } });
+      sets.update([spec('10.0.0.1', version('v1')), spec('10.0.0.2', version('v2'))]);
+      return sets;
+    };
+
+    it.each<['none' | 'any' | 'default', Record<string, string> | undefined, readonly string[]]>([
+      ['none', { version: 'v2' }, ['10.0.0.2:80']],
+      ['none', { version: 'v3' }, ['none']],
+      ['none', { stage: 'canary' }, ['none']],
+      ['none', undefined, ['none']],
+      ['any', { version: 'v3' }, ['10.0.0.1:80', '10.0.0.2:80']],
+      ['default', { version: 'v3' }, ['10.0.0.1:80']],
+      ['default', undefined, ['10.0.0.1:80']],
+    ])('and fallback %s, %j goes to %j', (fallback, match, expected) => {
+      expect([...picks(with2(fallback), 20, match).keys()].sort()).toEqual(expected);
+    });
+
+    it('ignore what a route demands where the cluster has none', () => {
+      const sets = hostSets();
+      sets.update([spec('10.0.0.1', version('v1'))]);
+      expect([...picks(sets, 5, { version: 'v9' }).keys()]).toEqual(['10.0.0.1:80']);
+    });
   });
 
   it('weigh localities, and give nothing to one without a weight', () => {

@@ -21,6 +21,16 @@ export interface HostSetOptions {
   /** Traffic goes to localities by their weights. Without it, they don't matter. */
   readonly localityWeighted: boolean;
   readonly detector?: OutlierDetector | undefined;
+  /** Without it, what routes demand is ignored, as Envoy does. */
+  readonly subsets?: SubsetConfig | undefined;
+}
+
+/** Routes may demand metadata of hosts, for these sets of keys only. */
+export interface SubsetConfig {
+  readonly selectors: readonly ReadonlySet<string>[];
+  /** For requests that demand nothing, or what no host has. */
+  readonly fallback: 'none' | 'any' | 'default';
+  readonly defaultSubset: MetadataStruct;
 }
 
 export interface HostQuery extends BalanceContext {
@@ -28,7 +38,7 @@ export interface HostQuery extends BalanceContext {
   readonly metadataMatch?: MetadataStruct | undefined;
 }
 
-/** A host with its share of a metadata subset is chosen within so many subsets; older ones are recomputed. */
+/** Balancers of subsets that are kept; the oldest is made anew when it is wanted again. */
 export const MAX_CACHED_SUBSETS = 64;
 
 /** The hosts of a cluster by priority, and the choice among them. */
@@ -90,9 +100,24 @@ export class HostSets {
   }
 
   pick(query: HostQuery): Host | undefined {
-    const { metadataMatch } = query;
-    if (metadataMatch === undefined || Object.keys(metadataMatch).length === 0) return this.all.pick(query);
-    return this.subset(metadataMatch).pick(query);
+    const { subsets } = this.options;
+    if (subsets === undefined) return this.all.pick(query);
+    const match = query.metadataMatch ?? {};
+    const keys = Object.keys(match);
+    const selected =
+      keys.length > 0 && subsets.selectors.some((s) => s.size === keys.length && keys.every((k) => s.has(k)));
+    if (selected) {
+      const subset = this.subset(match);
+      if (subset.hosts > 0) return subset.pick(query);
+    }
+    switch (subsets.fallback) {
+      case 'none':
+        return undefined;
+      case 'any':
+        return this.all.pick(query);
+      case 'default':
+        return this.subset(subsets.defaultSubset).pick(query);
+    }
   }
 
   private subset(match: MetadataStruct): Chooser {
@@ -113,12 +138,14 @@ export class HostSets {
 
 /** The balancers over one set of hosts: level → healthy, degraded or all → locality → host. */
 class Chooser {
+  readonly hosts: number;
   readonly loads: readonly LevelLoad[];
   private readonly levels: readonly Level[];
   private readonly options: HostSetOptions;
 
   constructor(hosts: readonly Host[], options: HostSetOptions, overprovisioningPercent: number) {
     this.options = options;
+    this.hosts = hosts.length;
     const count = hosts.reduce((most, host) => Math.max(most, host.priority + 1), 0);
     this.levels = Array.from(
       { length: count },

@@ -192,12 +192,15 @@ function dnsFamily(message: ClusterMessage): DnsFamily {
 function reportIgnored(message: ClusterMessage, context: CompileContext): void {
   if ((message.healthChecks ?? []).length > 0) context.ignore('health_checks');
   if ((message.filters ?? []).length > 0) context.ignore('filters');
-  if (message.lbSubsetConfig) context.ignore('lb_subset_config');
   if (message.upstreamBindConfig) context.ignore('upstream_bind_config');
   if (message.preconnectPolicy) context.ignore('preconnect_policy');
   if (message.respectDnsTtl === true) context.ignore('respect_dns_ttl');
   if (message.roundRobinLbConfig?.slowStartConfig) context.ignore('round_robin_lb_config.slow_start_config');
   if (message.leastRequestLbConfig?.slowStartConfig)
     context.ignore('least_request_lb_config.slow_start_config');
+  if (message.ringHashLbConfig?.hashFunction) context.ignore('ring_hash_lb_config.hash_function');
+  if (message.commonLbConfig?.consistentHashingLbConfig?.hashBalanceFactor) {
+    context.ignore('common_lb_config.consistent_hashing_lb_config.hash_balance_factor');
+  }
   if (message.commonLbConfig?.zoneAwareLbConfig) context.ignore('common_lb_config.zone_aware_lb_config');
 }

@@ -1,5 +1,7 @@
 import { envoy, type google } from '@weft/api/envoy';
+import { structToPlain } from '../../filters/message.ts';
 import { invalid, at } from '../../matching/index.ts';
+import type { SubsetConfig } from '../host-sets.ts';
 import { type BalancePolicy, defaultLeastRequest } from '../load-balancer/index.ts';
 import { DEFAULT_PANIC_PERCENT } from '../priority-load.ts';
 
@@ -19,6 +21,7 @@ export interface LoadBalancingConfig {
   readonly panicPercent: number;
   readonly failTrafficOnPanic: boolean;
   readonly localityWeighted: boolean;
+  readonly subsets: SubsetConfig | undefined;
 }
 
 export function compileLoadBalancing(cluster: ClusterMessage): LoadBalancingConfig {
@@ -33,6 +36,18 @@ export function compileLoadBalancing(cluster: ClusterMessage): LoadBalancingConf
     failTrafficOnPanic: common.zoneAwareLbConfig?.failTrafficOnPanic ?? false,
     localityWeighted:
       fromList?.localityWeighted ?? common.localityConfigSpecifier === 'localityWeightedLbConfig',
+    subsets: subsetsOf(cluster.lbSubsetConfig),
+  };
+}
+
+function subsetsOf(
+  config: envoy.config.cluster.v3.Cluster.LbSubsetConfig.$Properties | null | undefined,
+): SubsetConfig | undefined {
+  if (config === null || config === undefined) return undefined;
+  return {
+    selectors: (config.subsetSelectors ?? []).map((selector) => new Set(selector.keys ?? [])),
+    fallback: (['none', 'any', 'default'] as const)[config.fallbackPolicy ?? 0] ?? 'none',
+    defaultSubset: structToPlain(config.defaultSubset ?? {}),
   };
 }
 
