@@ -11,10 +11,10 @@ jest.setTimeout(240_000);
 
 /** `npm run demo` ends with an error unless everything it shows was really so. */
 describe('the tour', () => {
-  it('keeps every promise to the user who runs it, in about 25 lines', async () => {
+  it('keeps every promise to the user who runs it, in about 30 lines', async () => {
     const output = await capture(process.execPath, [path.join(workspace, TOUR)]);
     expect(output).toContain('All as promised');
-    expect(output.trim().split('\n').length).toBeLessThanOrEqual(32);
+    expect(output.trim().split('\n').length).toBeLessThanOrEqual(40);
   });
 
   (isRoot ? it : it.skip)('keeps them to a user without root and without subordinate ids', async () => {

@@ -5,6 +5,7 @@ import { captureOnNode } from '../kit/capture.ts';
 import { eventually } from '../kit/eventually.ts';
 import { workspace, type LocalMesh, type PodView } from '../kit/local-mesh.ts';
 import { promise, type Narrator } from './narrator.ts';
+import { waypointTour } from './waypoint-tour.ts';
 
 /** The tour of `npm run demo`: plaintext, a label, mutual TLS, a policy on an open connection, a pod replaced. */
 export async function tour(mesh: LocalMesh, narrator: Narrator, shop: string): Promise<void> {
@@ -67,6 +68,7 @@ export async function tour(mesh: LocalMesh, narrator: Narrator, shop: string): P
 
   narrator.heading('A pod goes, another comes');
   await replacePod(mesh, narrator, remote);
+  await waypointTour(mesh, narrator);
   narrator.evidence((await mesh.weft('check')).trim().split('\n').at(-1)?.replace(/^\S+ /, '') ?? '');
 }
 
