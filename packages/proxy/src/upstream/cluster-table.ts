@@ -17,23 +17,17 @@ export class ClusterTable implements ClusterManager {
   put(cluster: UpstreamCluster): void {
     const before = this.clusters.get(cluster.name);
     this.clusters.set(cluster.name, cluster);
-    if (before !== cluster) retire(before);
+    if (before !== cluster) before?.drain();
   }
 
   remove(name: string): void {
     const cluster = this.clusters.get(name);
     this.clusters.delete(name);
-    retire(cluster);
+    cluster?.drain();
   }
 
   close(): void {
     for (const cluster of this.clusters.values()) cluster.close();
     this.clusters.clear();
   }
-}
-
-/** Statistics that the next version uses too stay. */
-function retire(cluster: UpstreamCluster | undefined): void {
-  cluster?.drain();
-  cluster?.stats.remove?.();
 }

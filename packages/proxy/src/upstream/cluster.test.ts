@@ -1,11 +1,17 @@
 import { createServer as createHttpServer } from 'node:http';
-import { createServer as createHttp2Server, type ServerHttp2Session } from 'node:http2';
+import {
+  createSecureServer as createSecureHttp2Server,
+  createServer as createHttp2Server,
+  type ServerHttp2Session,
+} from 'node:http2';
+import { createServer as createHttpsServer } from 'node:https';
 import { createServer as createTcpServer, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { envoy } from '@weft/api/envoy';
 import { ManualClock } from '@weft/telemetry';
 import Long from 'long';
 import type { UpstreamCluster } from './cluster.ts';
+import { TestAuthority } from './testing/certificates.ts';
 import { ClusterTable } from './cluster-table.ts';
 import {
   any,
@@ -525,5 +531,39 @@ describe('the cluster table', () => {
     answers[0]?.();
     expect(await running.done).toMatchObject({ status: 200 });
     await expectNothingLeft(test, before);
+  });
+});
+
+describe('a cluster that negotiates its protocol', () => {
+  it('speaks HTTP/2 where ALPN says so, and HTTP/1 elsewhere', async () => {
+    const pair = await (await TestAuthority.create()).issue({ dnsSans: ['a.example'] });
+    const credentials = { cert: pair.chainPem, key: pair.keyPem };
+    const two = createSecureHttp2Server(credentials, (_, response) => response.end('two'));
+    const one = createHttpsServer(credentials, (_, response) => response.end('one'));
+    for (const [server, body] of [
+      [two, 'two'],
+      [one, 'one'],
+    ] as const) {
+      const test = createTestEngine();
+      const { port } = await serve(server);
+      const type = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
+      const { HttpProtocolOptions } = envoy.extensions.upstreams.http.v3;
+      const { UpstreamTlsContext } = envoy.extensions.transport_sockets.tls.v3;
+      const cluster = staticCluster(test, [port], {
+        typedExtensionProtocolOptions: { [type]: any(HttpProtocolOptions, type, { autoConfig: {} }) },
+        transportSocket: {
+          name: 'tls',
+          configType: 'typedConfig',
+          typedConfig: any(
+            UpstreamTlsContext,
+            'envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext',
+            {},
+          ),
+        },
+      });
+      expect(await request(cluster, requestContext())).toMatchObject({ status: 200, body });
+      expect(await request(cluster, requestContext())).toMatchObject({ status: 200, body });
+      expect(stat(test, 'upstream_cx_total')).toBe(1);
+    }
   });
 });

@@ -75,6 +75,7 @@ export class UpstreamCluster implements Cluster {
   private readonly pools = new PoolTable();
   private dropOverloads: readonly number[] = [];
   private state: 'open' | 'draining' | 'closed' = 'open';
+  private sourcesStopped = false;
 
   constructor(config: ClusterConfig, context: CompileContext) {
     const { engine } = context;
@@ -241,6 +242,10 @@ export class UpstreamCluster implements Cluster {
   }
 
   private stopSources(): void {
+    if (this.sourcesStopped) return;
+    this.sourcesStopped = true;
+    // What the next version of the cluster counts too stays.
+    this.stats.remove?.();
     this.discovery?.close();
     this.originalDst?.close();
     this.detector?.close();
