@@ -280,7 +280,12 @@ describe('waypoint', () => {
         await mesh.kubectl('rollout', 'restart', '-n', 'shop', 'deployment/waypoint');
         await mesh.rollout('shop', 'deployment/waypoint');
         await mesh.kubectl('scale', '-n', 'shop', 'deployment/waypoint', '--replicas=1');
-        await mesh.rollout('shop', 'deployment/waypoint');
+        // Until those that were replaced are gone, too: it is at their end that requests would be lost.
+        await eventually(45_000, async () => {
+          const selector = ['-l', 'gateway.networking.k8s.io/gateway-name=waypoint'];
+          const { items } = await mesh.json<{ items: object[] }>('get', 'pods', '-n', 'shop', ...selector);
+          expect(items).toHaveLength(1);
+        });
       } finally {
         const { good, bad } = await traffic.stop();
         expect(bad).toEqual([]);
