@@ -17,7 +17,7 @@ import { namespaceController } from './namespaces.ts';
 import { nodeLifecycleController } from './node-lifecycle.ts';
 import type { Controller, ClusterView, Write } from './reconcile.ts';
 import { replicaSetController } from './replica-set.ts';
-import { place } from './scheduler.ts';
+import { place, schedulerController } from './scheduler.ts';
 import { statefulSetController } from './stateful-set.ts';
 import { staticView } from './testing/static-view.ts';
 
@@ -391,6 +391,24 @@ describe('scheduler', () => {
   it('prefers the node with the fewest pods', () => {
     const pods = [ownedPod('x', { node: 'node-1' })];
     expect(place(pod, [node('node-1'), node('node-2')], pods)).toEqual({ kind: 'bind', nodeName: 'node-2' });
+  });
+
+  it('spreads replicas although no binding of them has been seen yet, and forgets what did not come true', () => {
+    const replicas = ['x', 'y', 'z'].map((uid) => ownedPod(uid, { phase: 'Pending', node: '' }));
+    const nodes = [node('node-1'), node('node-2')];
+    const controller = schedulerController();
+    const bound = (of: readonly Pod[], name: string): string | undefined => {
+      const view = staticView(
+        ...nodes.map((object) => [resources.nodes, object] as const),
+        ...of.map((object) => [resources.pods, object] as const),
+      );
+      const [write] = controller.reconcile(`ns/${name}`, view, now).writes;
+      return write?.kind === 'bind' ? write.nodeName : undefined;
+    };
+    expect(bound(replicas, 'x')).toBe('node-1');
+    expect(bound(replicas, 'y')).toBe('node-2');
+    // x is gone before it was bound.
+    expect(bound(replicas.slice(1), 'z')).toBe('node-1');
   });
 
   it('says why no node will do', () => {

@@ -41,7 +41,7 @@ const loop = new ControllerLoop({
     daemonSetController,
     statefulSetController,
     jobController,
-    schedulerController,
+    schedulerController(),
     endpointsController,
     loadBalancerController(topology.loadBalancerCidr),
     nodeLifecycleController,

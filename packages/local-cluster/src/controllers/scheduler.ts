@@ -2,7 +2,15 @@ import { objectKey, resources, type Node, type Pod } from '@weft/kubernetes';
 import { unfitReason } from './node-fitness.ts';
 import { controllerOf, withCondition } from './objects.ts';
 import { isFinished, isTerminating } from './pods.ts';
-import { isOf, nothing, splitKey, type Controller, type Reconciliation } from './reconcile.ts';
+import {
+  isOf,
+  nothing,
+  splitKey,
+  type ClusterView,
+  type Controller,
+  type ObjectChange,
+  type Reconciliation,
+} from './reconcile.ts';
 
 export type Placement =
   | { readonly kind: 'bind'; readonly nodeName: string }
@@ -38,24 +46,45 @@ export function place(pod: Pod, nodes: readonly Node[], pods: readonly Pod[]): P
   };
 }
 
-export const schedulerController: Controller = {
-  name: 'scheduler',
+/**
+ * Pods are placed side by side, and a binding is seen only once the API server has answered. What was decided until
+ * then is assumed, as kube-scheduler does; otherwise two replicas would find the same node empty.
+ */
+export function schedulerController(): Controller {
+  /** Node names by the pod's UID. */
+  const assumed = new Map<string, string>();
+  return { name: 'scheduler', keysFor, reconcile: (key, view, now) => reconcile(key, view, now, assumed) };
+}
 
-  keysFor(change, view) {
-    if (isOf(change, resources.pods)) return isPending(change.object) ? [objectKey(change.object)] : [];
-    // A node that came, went or changed its labels or taints may suit what is waiting.
-    return isOf(change, resources.nodes) ? view.list(resources.pods).filter(isPending).map(objectKey) : [];
-  },
+function keysFor(change: ObjectChange, view: ClusterView): readonly string[] {
+  if (isOf(change, resources.pods)) return isPending(change.object) ? [objectKey(change.object)] : [];
+  // A node that came, went or changed its labels or taints may suit what is waiting.
+  return isOf(change, resources.nodes) ? view.list(resources.pods).filter(isPending).map(objectKey) : [];
+}
 
-  reconcile(key, view, now) {
-    const { namespace, name } = splitKey(key);
-    const pod = view.get(resources.pods, name, namespace);
-    if (pod === undefined || !isPending(pod)) return nothing;
-    const placement = place(pod, view.list(resources.nodes), view.list(resources.pods));
-    if (placement.kind === 'bind') return { writes: [{ kind: 'bind', pod, nodeName: placement.nodeName }] };
-    return reportUnschedulable(pod, placement.message, now);
-  },
-};
+function reconcile(key: string, view: ClusterView, now: Date, assumed: Map<string, string>): Reconciliation {
+  const { namespace, name } = splitKey(key);
+  const pod = view.get(resources.pods, name, namespace);
+  if (pod === undefined || !isPending(pod)) return nothing;
+  const uid = pod.metadata.uid ?? '';
+  assumed.delete(uid); // a binding that failed is decided anew
+  const pods = view.list(resources.pods);
+  const pending = new Set(pods.filter(isPending).map((other) => other.metadata.uid ?? ''));
+  for (const other of assumed.keys()) if (!pending.has(other)) assumed.delete(other);
+  const placement = place(
+    pod,
+    view.list(resources.nodes),
+    pods.map((other) => onAssumedNode(other, assumed)),
+  );
+  if (placement.kind === 'unschedulable') return reportUnschedulable(pod, placement.message, now);
+  assumed.set(uid, placement.nodeName);
+  return { writes: [{ kind: 'bind', pod, nodeName: placement.nodeName }] };
+}
+
+function onAssumedNode(pod: Pod, assumed: ReadonlyMap<string, string>): Pod {
+  const nodeName = assumed.get(pod.metadata.uid ?? '');
+  return nodeName === undefined ? pod : { ...pod, spec: { containers: [], ...pod.spec, nodeName } };
+}
 
 function isPending(pod: Pod): boolean {
   const gates = pod.spec?.['schedulingGates'];
