@@ -7,6 +7,12 @@ import { existsSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync 
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+if (major < 20 || (major === 20 && minor < 19)) {
+  console.error(`Weft needs Node 20.19 or later; this is ${process.version}.`);
+  process.exit(1);
+}
+
 const root = path.join(path.dirname(fileURLToPath(import.meta.url)), '..');
 process.chdir(root);
 process.env.PATH = `${path.join(root, 'node_modules/.bin')}:${process.env.PATH}:/usr/sbin:/sbin`;
