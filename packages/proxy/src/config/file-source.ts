@@ -66,7 +66,8 @@ export class FileSource {
 
   private push(text: string): ResourcePush {
     const response: unknown = parse(text);
-    const version = String(fieldOf(response, 'version_info') ?? fieldOf(response, 'versionInfo') ?? '');
+    const stated = fieldOf(response, 'version_info') ?? fieldOf(response, 'versionInfo');
+    const version = typeof stated === 'string' ? stated : '';
     const listed = fieldOf(response, 'resources');
     const typeName = this.consumer.typeUrl.slice(this.consumer.typeUrl.lastIndexOf('/') + 1);
     const resources = (Array.isArray(listed) ? listed : []).map((resource: unknown, i) => {
@@ -76,7 +77,7 @@ export class FileSource {
       const name = NAME_FIELDS.map((field) => fieldOf(json, field)).find(
         (value) => typeof value === 'string',
       );
-      return { name: String(name ?? ''), version, bytes: envoyFromJson(typeName, json) };
+      return { name: typeof name === 'string' ? name : '', version, bytes: envoyFromJson(typeName, json) };
     });
     const present = new Set(resources.map(({ name }) => name));
     const removed =

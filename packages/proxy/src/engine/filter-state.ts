@@ -27,8 +27,8 @@ export class FilterState {
 
   /** The value as text: strings themselves, objects by their `toString`. */
   text(key: string): string | undefined {
-    const value = this.get(key);
-    return value === undefined ? undefined : String(value);
+    const value: { toString(): string } | undefined = this.get(key);
+    return value?.toString();
   }
 
   has(key: string): boolean {

@@ -77,6 +77,7 @@ export class ListenerManager {
     const { engine } = this.o;
     const message = envoy.config.listener.v3.Listener.decode(bytes);
     const name = message.name || unnamed(message);
+    message.name = name;
     const slot = this.slots.get(name) ?? { isStatic, draining: new Set<Version>(), removed: false };
     if (slot.isStatic && !isStatic)
       throw new ConfigError(name, '', 'the bootstrap has a listener of that name');
@@ -96,7 +97,7 @@ export class ListenerManager {
     });
     let listener: Listener;
     try {
-      listener = new Listener({ ...message, name }, context, {
+      listener = new Listener(message, context, {
         handOver: (address) => this.atAddress(address),
         ...(this.o.originalDestination === undefined
           ? {}

@@ -35,12 +35,12 @@ function matchedBy(matcher: Matcher, context: CompileContext): ConnectionMatcher
   const entries = (matcher.matcherList.matchers ?? []).map((entry, i) => {
     const at = list.at(`matchers[${i}]`);
     const test = predicate(entry.predicate ?? {}, at.at('predicate'));
-    return { test, then: onMatch(entry.onMatch ?? {}, at.at('on_match')) };
+    return { test, decide: onMatch(entry.onMatch ?? {}, at.at('on_match')) };
   });
   // The first entry whose predicate holds and whose own matcher, if it is one, finds something.
   return (connection) => {
-    for (const { test, then } of entries) {
-      const found = test(connection) ? then(connection) : undefined;
+    for (const { test, decide } of entries) {
+      const found = test(connection) ? decide(connection) : undefined;
       if (found !== undefined) return found;
     }
     return undefined;
@@ -87,11 +87,11 @@ function tree(matcherTree: MatcherTree, context: CompileContext): ConnectionMatc
   if (matcherTree.prefixMatchMap) {
     const at = context.at('prefix_match_map');
     const prefixes = Object.entries(matcherTree.prefixMatchMap.map ?? {})
-      .map(([prefix, on]) => ({ prefix, then: onMatch(on, at.at(`map["${prefix}"]`)) }))
+      .map(([prefix, on]) => ({ prefix, decide: onMatch(on, at.at(`map["${prefix}"]`)) }))
       .sort((a, b) => b.prefix.length - a.prefix.length);
     return (connection) => {
       const value = input(connection);
-      return prefixes.find(({ prefix }) => value?.startsWith(prefix))?.then(connection);
+      return prefixes.find(({ prefix }) => value?.startsWith(prefix))?.decide(connection);
     };
   }
   return customTree(matcherTree.customMatch, input, context.at('custom_match'));
@@ -110,12 +110,12 @@ function customTree(
   const { rangeMatchers } = xds.type.matcher.v3.IPMatcher.decode(config.value);
   rangeMatchers.forEach((entry, i) => {
     const at = context.at(`range_matchers[${i}]`);
-    const then = onMatch(entry.onMatch ?? {}, at.at('on_match'));
+    const decide = onMatch(entry.onMatch ?? {}, at.at('on_match'));
     (entry.ranges ?? []).forEach((range, j) => {
       const parsed = parseRange(range.addressPrefix ?? '', range.prefixLen?.value ?? 0);
       if (parsed === undefined)
         return at.at(`ranges[${j}]`).fail(`"${range.addressPrefix}" is no address range`);
-      table.add(parsed, { value: then, exclusive: entry.exclusive ?? false });
+      table.add(parsed, { value: decide, exclusive: entry.exclusive ?? false });
     });
   });
   return (connection) => {
