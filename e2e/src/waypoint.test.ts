@@ -336,6 +336,26 @@ describe('waypoint', () => {
     });
   });
 
+  it('of workloads stands before a pod that is addressed by itself, and only before it', async () => {
+    await mesh.weft('waypoint', 'apply', '-n', 'shop', '--name', 'pods', '--for', 'workload', '--wait');
+    await mesh.kubectl('label', '-n', 'shop', 'pod/server-1', 'istio.io/use-waypoint=pods');
+    const direct = (name: string): string => `http://${servers.get(name)?.ip}:8080/`;
+    for (const from of [client, stranger]) {
+      await eventually(30_000, async () => {
+        const [answer] = await ask(mesh, from, { url: direct('server-1') });
+        expect(answer?.status).toBe(200);
+        expect(answer && viaWaypoint(answer)).toBe(true);
+      });
+      const [other] = await ask(mesh, from, { url: direct('server-2') });
+      expect(other?.status).toBe(200);
+      expect(other && viaWaypoint(other)).toBe(false);
+    }
+    const [plain] = await ask(mesh, uncaptured, { url: direct('server-1') });
+    expect(plain?.status).toBe(200);
+    await mesh.kubectl('label', '-n', 'shop', 'pod/server-1', 'istio.io/use-waypoint-');
+    await mesh.weft('waypoint', 'delete', 'pods', '-n', 'shop');
+  });
+
   it('is gone with a command, and traffic goes on without', async () => {
     await mesh.kubectl('label', 'namespace', 'shop', 'istio.io/use-waypoint-');
     await mesh.weft('waypoint', 'delete', 'waypoint', '-n', 'shop');
