@@ -739,6 +739,20 @@ describe('upgrades and CONNECT', () => {
     expect([proxy.peer.ended, proxy.log.code]).toEqual([true, 200]);
   });
 
+  it('take the peer for the source of a tunnel, whatever x-forwarded-for says', async () => {
+    const proxy = new ProxyUnderTest([
+      {
+        match: { connectMatcher: {} },
+        route: { cluster: 'up', upgradeConfigs: [{ upgradeType: 'CONNECT', connectConfig: {} }] },
+      },
+    ]);
+    proxy.connect();
+    await proxy.send('CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n');
+    proxy.peer.stream.reset();
+    await settle();
+    expect(proxy.logs[0]?.remoteAddress).toMatchObject({ ip: '127.0.0.1' });
+  });
+
   it('let no prefix route take CONNECT', async () => {
     const proxy = new ProxyUnderTest([toUp]);
     expect((await proxy.get('a:1', { host: 'a:1' }, 'CONNECT')).status).toBe(404);

@@ -19,6 +19,9 @@ export function prepareRequest(
     const refused = preparePath(headers, config);
     if (refused !== undefined) return refused;
     prepareAuthority(headers, info, config);
+  } else {
+    // The source of a tunnel is the peer that opened it; policy must not take another address from its words.
+    headers.delete('x-forwarded-for');
   }
   applyEdgeHeaders(headers, info, config.edge);
   return undefined;

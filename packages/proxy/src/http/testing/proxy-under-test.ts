@@ -179,38 +179,38 @@ export class ProxyUnderTest {
   }
 
   private open(cluster: string, n: number, ready: (stream: HttpStream) => HttpStreamEvents): void {
-    let attempt: UpstreamAttempt | undefined;
-    const early: (() => void)[] = [];
-    const with_ = (work: (a: UpstreamAttempt) => void): void => {
-      if (attempt === undefined) early.push(() => attempt && work(attempt));
-      else work(attempt);
+    const made: { attempt?: UpstreamAttempt } = {};
+    const early: ((attempt: UpstreamAttempt) => void)[] = [];
+    const note = (work: (attempt: UpstreamAttempt) => void): void => {
+      if (made.attempt === undefined) early.push(work);
+      else work(made.attempt);
     };
     let headers = new Headers();
     const stream: HttpStream = {
       writableLength: 0,
       sendHeaders: (sent, end) => {
         headers = sent;
-        with_((a) => void (a.ended = end));
+        note((a) => void (a.ended = end));
       },
       sendData: (chunk, end) => {
-        with_((a) => {
+        note((a) => {
           a.body += chunk.toString('latin1');
           a.ended = end;
         });
         return true;
       },
       sendTrailers: (trailers) =>
-        with_((a) => {
+        note((a) => {
           a.trailers = trailers;
           a.ended = true;
         }),
       sendInformational: () => undefined,
-      reset: () => with_((a) => void (a.wasReset = true)),
-      pauseReading: () => with_((a) => void (a.paused = true)),
-      resumeReading: () => with_((a) => void (a.paused = false)),
+      reset: () => note((a) => void (a.wasReset = true)),
+      pauseReading: () => note((a) => void (a.paused = true)),
+      resumeReading: () => note((a) => void (a.paused = false)),
     };
     const events = ready(stream);
-    attempt = {
+    const attempt: UpstreamAttempt = {
       n,
       cluster,
       headers,
@@ -225,7 +225,8 @@ export class ProxyUnderTest {
         if (body !== '') events.onData(Buffer.from(body), true);
       },
     };
-    for (const work of early) work();
+    made.attempt = attempt;
+    for (const work of early) work(attempt);
     this.attempts.push(attempt);
     this.script(attempt);
   }
