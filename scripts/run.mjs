@@ -31,7 +31,10 @@ function mustRun(command, args, options) {
 /** Installs the workspace when the lockfile or the Node version changed since the last time. */
 function install() {
   const { packageManager } = JSON.parse(readFileSync('package.json', 'utf8'));
-  const hash = createHash('sha256').update(readFileSync('pnpm-lock.yaml')).update(process.version).digest('hex');
+  const hash = createHash('sha256')
+    .update(readFileSync('pnpm-lock.yaml'))
+    .update(process.version)
+    .digest('hex');
   const stamp = 'node_modules/.weft-install';
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === hash) return;
   console.log(`installing the workspace with ${packageManager} …`);

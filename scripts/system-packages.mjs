@@ -30,7 +30,13 @@ function inPath(program) {
 
 /** Packages whose programs are not there. */
 export function missingPackages() {
-  return [...new Set(Object.entries(programs).filter(([program]) => !inPath(program)).map(([, pkg]) => pkg))];
+  return [
+    ...new Set(
+      Object.entries(programs)
+        .filter(([program]) => !inPath(program))
+        .map(([, pkg]) => pkg),
+    ),
+  ];
 }
 
 /** Returns what is still missing. */
@@ -40,7 +46,10 @@ export function ensureSystemPackages() {
   if (process.getuid?.() !== 0 || !inPath('apt-get')) return missing;
   console.log(`installing ${missing.join(', ')} …`);
   const apt = (...args) =>
-    spawnSync('apt-get', ['-qq', ...args], { stdio: ['ignore', 'ignore', 'inherit'], env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } });
+    spawnSync('apt-get', ['-qq', ...args], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+    });
   apt('update');
   apt('install', '-y', '--no-install-recommends', ...missing);
   return missingPackages();

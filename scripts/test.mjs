@@ -89,11 +89,25 @@ if (selected.length > 0) {
   console.log('checks');
   check('lint: no finding', 'oxlint', ['--type-aware', '--deny-warnings']);
   check('format: as biome writes it', 'biome', ['format']);
-  check('generated protobuf code is what the .proto files give', process.execPath, ['packages/api/scripts/generate-proto.mjs', '--check']);
-  check('generated CRDs are what the models give', process.execPath, ['packages/api/scripts/generate-crds.mjs', '--check']);
-  check('docs/errors.md is what the catalogue gives', process.execPath, ['packages/telemetry/scripts/generate-errors-doc.mjs', '--check']);
+  check('generated protobuf code is what the .proto files give', process.execPath, [
+    'packages/api/scripts/generate-proto.mjs',
+    '--check',
+  ]);
+  check('generated CRDs are what the models give', process.execPath, [
+    'packages/api/scripts/generate-crds.mjs',
+    '--check',
+  ]);
+  check('docs/errors.md is what the catalogue gives', process.execPath, [
+    'packages/telemetry/scripts/generate-errors-doc.mjs',
+    '--check',
+  ]);
   const executed = [
-    ...jest('unit and kernel tests', ['--maxWorkers=2', '--testPathIgnorePatterns', '/e2e/', 'cluster.kernel']),
+    ...jest('unit and kernel tests', [
+      '--maxWorkers=2',
+      '--testPathIgnorePatterns',
+      '/e2e/',
+      'cluster.kernel',
+    ]),
     ...jest('cluster tests', ['--runInBand', 'cluster.kernel']),
     ...jest('end-to-end tests', ['--runInBand', '/e2e/']),
   ];
