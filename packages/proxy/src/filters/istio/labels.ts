@@ -1,5 +1,5 @@
 import { formatFlags, grpcStatusOf } from '../../access-log/index.ts';
-import type { StreamInfo, WorkloadDirectory, WorkloadMetadata } from '../../engine/types.ts';
+import type { Cluster, StreamInfo, WorkloadDirectory, WorkloadMetadata } from '../../engine/types.ts';
 import { isGrpcContentType, valueAt } from '../../matching/index.ts';
 import {
   DOWNSTREAM_PEER_KEY,
@@ -19,6 +19,8 @@ export interface LabelContext {
   /** This proxy's own workload: the other side of `source` and `destination` reports. */
   readonly self: WorkloadMetadata;
   readonly hostFallback: boolean;
+  /** The route's cluster tells the service of a request that was answered before it had an upstream. */
+  readonly clusterByName: (name: string) => Cluster | undefined;
 }
 
 const UNKNOWN = 'unknown';
@@ -90,10 +92,11 @@ function destinationPrincipal(info: StreamInfo, { reporter }: LabelContext): str
 
 function destinationService(
   info: StreamInfo,
-  { hostFallback }: LabelContext,
+  { hostFallback, clusterByName }: LabelContext,
   destination: WorkloadMetadata | undefined,
 ): { readonly host: string; readonly name: string; readonly namespace: string } {
-  const services = valueAt(info.upstream?.cluster.metadata.get('istio'), ['services']);
+  const cluster = info.upstream?.cluster ?? clusterByName(info.route?.clusterName ?? '');
+  const services = valueAt(cluster?.metadata.get('istio'), ['services']);
   const service = Array.isArray(services) ? services[0] : undefined;
   const text = (key: string): string | undefined => {
     const value = valueAt(service, [key]);

@@ -98,6 +98,7 @@ function compileStats(config: istio.PluginConfig, context: CompileContext) {
       directory: engine.workloads,
       self,
       hostFallback: !config.disableHostHeaderFallback,
+      clusterByName: (name) => engine.clusters.get(name),
     }),
   };
 }
