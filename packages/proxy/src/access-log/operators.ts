@@ -202,8 +202,9 @@ function compileFilterState(argument: string | undefined): ValueFormatter {
   return ({ filterState }) => {
     const value = filterState.get(key);
     if (value === undefined || typeof value === 'string') return value;
-    if (style === 'PLAIN') return String(value);
-    const plain = JSON.parse(JSON.stringify(value)) as MetadataValue; // what JSON makes is plain data
+    const text = JSON.stringify(value);
+    if (style === 'PLAIN') return text;
+    const plain = JSON.parse(text) as MetadataValue; // what JSON makes is plain data
     return style === 'FIELD' ? valueAt(plain, [field]) : plain;
   };
 }

@@ -70,11 +70,12 @@ function ready(sources: AdminSources): AdminResponse {
   return { status: state === 'LIVE' ? 200 : 503, body: `${state}\n` };
 }
 
-function serverInfo({ node, version, startTimeMs, state }: AdminSources): object {
+function serverInfo(sources: AdminSources): object {
+  const { node, version, startTimeMs } = sources;
   const uptime = `${Math.floor((Date.now() - startTimeMs) / 1000)}s`;
   return {
     version: `weft/${version}`,
-    state: state(),
+    state: sources.state(),
     uptime_current_epoch: uptime,
     uptime_all_epochs: uptime,
     hot_restart_version: 'disabled',

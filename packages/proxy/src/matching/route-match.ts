@@ -15,15 +15,13 @@ const URI_TEMPLATE = 'envoy.extensions.path.match.uri_template.v3.UriTemplateMat
 export function compileRequestMatch(match: RouteMatch): (headers: HeaderMap) => boolean {
   const path = compilePathSpecifier(match);
   const headersMatch = at('headers', () => compileHeaderMatchers(match.headers ?? []));
-  const parameters = (match.queryParameters ?? []).map((p, i) =>
-    at(`query_parameters[${i}]`, () => compileQueryParameter(p)),
-  );
+  const query = compileQuery(match);
   const grpcOnly = match.grpc !== undefined && match.grpc !== null;
   return (headers) =>
     path(headers) &&
     headersMatch(headers) &&
     (!grpcOnly || isGrpcContentType(headers.get('content-type'))) &&
-    (parameters.length === 0 || parameters.every((matches) => matches(queryOf(headers.path ?? ''))));
+    query(headers);
 }
 
 /** `application/grpc` and `application/grpc+proto`, but not grpc-web. */
@@ -92,6 +90,17 @@ function compilePolicy(config: envoy.config.core.v3.TypedExtensionConfig.$Proper
   );
   const template = at('typed_config.path_template', () => compileUriTemplate(pathTemplate));
   return (path) => template.match(path) !== undefined;
+}
+
+function compileQuery({ queryParameters }: RouteMatch): (headers: HeaderMap) => boolean {
+  const parameters = (queryParameters ?? []).map((p, i) =>
+    at(`query_parameters[${i}]`, () => compileQueryParameter(p)),
+  );
+  if (parameters.length === 0) return () => true;
+  return (headers) => {
+    const query = queryOf(headers.path ?? '');
+    return parameters.every((matches) => matches(query));
+  };
 }
 
 function compileQueryParameter(

@@ -9,7 +9,7 @@ export const HISTOGRAM_BOUNDS: readonly number[] = [
 /** Counts by bucket: bounded memory whatever is recorded, and what Prometheus wants. */
 export class Histogram implements StatHistogram {
   /** Per bound, not cumulative; the last is for what is beyond every bound. */
-  private readonly counts = new Array<number>(HISTOGRAM_BOUNDS.length + 1).fill(0);
+  private readonly counts = Array.from({ length: HISTOGRAM_BOUNDS.length + 1 }, () => 0);
   sum = 0;
   count = 0;
 
