@@ -47,6 +47,8 @@ export class Http2Session implements ConnectionEvents, MessageHost {
   private readonly keepalive: Keepalive | undefined;
   private readonly role: Http2Role;
   private readonly ready: MessageStream[] = [];
+  private readonly awaitingSettings: (() => void)[] = [];
+  private settingsReceived = false;
   private flushScheduled = false;
   private transportFull = false;
   private finishing = false;
@@ -144,8 +146,13 @@ export class Http2Session implements ConnectionEvents, MessageHost {
   }
 
   openStream(stream: MessageStream, headers: HeaderMap, endStream: boolean): void {
-    if (stream.codec !== undefined) return;
+    if (stream.codec !== undefined || stream.isGone) return;
     stream.upgrade = headers.protocol;
+    if (headers.protocol !== undefined && !this.settingsReceived && !this.finishing) {
+      // Only the peer's SETTINGS tell whether it takes upgrades (RFC 8441 §3).
+      this.awaitingSettings.push(() => this.openStream(stream, headers, endStream));
+      return;
+    }
     const connect = headers.method === 'CONNECT' || headers.protocol !== undefined;
     const kind = connect ? 'connect' : headers.method === 'HEAD' ? 'head' : 'message';
     const codec =
@@ -158,6 +165,7 @@ export class Http2Session implements ConnectionEvents, MessageHost {
       return;
     }
     stream.codec = codec;
+    if (stream.size > 0) this.schedule(stream);
     this.flushSoon();
   }
 
@@ -192,6 +200,8 @@ export class Http2Session implements ConnectionEvents, MessageHost {
 
   onSettings(): void {
     this.keepalive?.settingsReceived();
+    this.settingsReceived = true;
+    for (const open of this.awaitingSettings.splice(0)) open();
     this.owner.onChange();
   }
 

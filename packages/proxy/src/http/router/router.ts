@@ -138,7 +138,7 @@ export class Router {
     if (this.done || this.action === undefined) return;
     for (const mirror of this.mirrors) mirror.send(chunk, end);
     if (end) this.requestComplete();
-    const stream = this.attempt?.stream;
+    const stream = this.sendableStream();
     if (this.keepBody || stream === undefined) {
       this.body.push(chunk);
       this.bodyBytes += chunk.length;
@@ -154,7 +154,7 @@ export class Router {
     for (const mirror of this.mirrors) mirror.send(EMPTY, true);
     this.trailers = trailers;
     this.requestComplete();
-    this.attempt?.stream?.sendTrailers(this.keepBody ? trailers.clone() : trailers);
+    this.sendableStream()?.sendTrailers(this.keepBody ? trailers.clone() : trailers);
   }
 
   /** There is room downstream again, or not. */
@@ -345,7 +345,7 @@ export class Router {
     this.finishHeaders(headers, attempt.endpoint);
     const bodyFollows = this.body.length > 0 || !this.requestEnded || this.trailers !== undefined;
     stream.sendHeaders(headers, !bodyFollows);
-    this.sendBody(stream, bodyFollows);
+    if (!this.requestIsTunnel()) this.sendBody(stream, bodyFollows);
     return this.eventsOf(attempt);
   }
 
@@ -419,7 +419,7 @@ export class Router {
     attempt.responded = true;
     this.responding = true;
     this.keepBody = false;
-    this.dropBody();
+    if (!this.requestIsTunnel()) this.dropBody();
     if (this.requestIsTunnel() && request?.protocol !== undefined && status !== 101) {
       this.refusedUpgrade(headers);
       return;
@@ -427,11 +427,18 @@ export class Router {
     if (status === 101 || (this.requestIsTunnel() && status < 300)) {
       this.cancelTimers();
       host.onTunnel();
+      if (attempt.stream !== undefined) this.sendBody(attempt.stream, true);
     }
     this.decorate(headers, now - attempt.startedAt);
     host.info.responseCodeDetails = 'via_upstream';
     if (end) this.responseEnded();
     host.respondHeaders(headers, end);
+  }
+
+  /** Where request data may go now: bytes of another protocol wait until that is agreed on. */
+  private sendableStream(): HttpStream | undefined {
+    if (this.requestIsTunnel() && !this.responding) return undefined;
+    return this.attempt?.stream;
   }
 
   private requestIsTunnel(): boolean {
