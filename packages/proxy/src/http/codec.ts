@@ -73,7 +73,7 @@ export interface HttpServerStream extends HttpStream {
 
 /** A request that the codec refuses. The user answers it with a local reply; the codec closes what must be closed. */
 export interface BadRequest {
-  readonly status: 400 | 404 | 426 | 431 | 501;
+  readonly status: 400 | 404 | 408 | 426 | 431 | 501;
   /** `http1.content_length_and_chunked_not_allowed` and its kin. */
   readonly details: string;
   /** What was read of the request, for the access log. */
@@ -91,6 +91,8 @@ export interface HttpServerEvents {
   onStream(stream: HttpServerStream): HttpStreamEvents;
   /** A request that can't be served: answer on `stream`. */
   onBadRequest(stream: HttpServerStream, error: BadRequest): void;
+  /** HTTP/1: the first bytes of a request are there, its head isn't complete. `onStream` or `onBadRequest` follows. */
+  onHeadBegin?(): void;
   /** The number of open streams changed: for idle timers and draining. */
   onActiveStreams(count: number): void;
   /** Once, last. Streams got `onReset` before. */
@@ -104,6 +106,8 @@ export interface HttpServerCodec {
   drain(): void;
   /** Ends the connection after what was sent has left; streams are reset. */
   close(): void;
+  /** HTTP/1: gives up a head that doesn't come to its end; `onBadRequest` with 408 follows. */
+  refuseHead?(): void;
 }
 
 export interface HttpClientEvents {

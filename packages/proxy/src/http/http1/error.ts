@@ -1,10 +1,10 @@
 /** A violation of HTTP/1 by the peer. Thrown inside the codec only. */
 export class Http1Error extends Error {
-  readonly status: 400 | 426 | 431 | 501;
+  readonly status: 400 | 408 | 426 | 431 | 501;
   /** Response code details. */
   readonly details: string;
 
-  constructor(details: string, status: 400 | 426 | 431 | 501 = 400) {
+  constructor(details: string, status: Http1Error['status'] = 400) {
     super(details);
     this.name = 'Http1Error';
     this.details = details;

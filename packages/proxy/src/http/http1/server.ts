@@ -40,6 +40,7 @@ class Http1ServerCodec implements HttpServerCodec, ParserSink {
   private readonly options: HttpCodecOptions;
   private readonly parser: Http1Parser;
   private request: Request | undefined;
+  private headBegun = false;
   private stream: Http1ServerStream | undefined;
   private draining = false;
   private closing = false;
@@ -85,7 +86,14 @@ class Http1ServerCodec implements HttpServerCodec, ParserSink {
     this.transport.close();
   }
 
+  refuseHead(): void {
+    if (this.stream === undefined && !this.closing) {
+      this.refuse(new Http1Error('request_header_timeout', 408));
+    }
+  }
+
   onHead(text: string): BodyFraming {
+    this.headBegun = false;
     const lineEnd = text.indexOf('\n');
     const line = parseRequestLine(text.slice(0, lineEnd).replace(/\r$/, ''));
     if (line.minor === 0 && this.options.acceptHttp10 !== true) throw new Http1Error('low_version', 426);
@@ -211,6 +219,9 @@ class Http1ServerCodec implements HttpServerCodec, ParserSink {
       return;
     }
     if (this.parser.heldBytes > MAX_HELD_BYTES && !this.closing) this.transport.pause();
+    if (this.stream !== undefined || !this.parser.inMessage || this.headBegun) return;
+    this.headBegun = true;
+    this.events.onHeadBegin?.();
   }
 
   private refuse(error: Http1Error): void {

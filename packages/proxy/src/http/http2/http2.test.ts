@@ -174,9 +174,20 @@ describe('HTTP/2 messages', () => {
     expect([server?.events.body, server?.events.ended, pair.server.activeStreams]).toEqual(['yo', true, 0]);
   });
 
+  it('upgrade on a connection that has only begun', async () => {
+    const pair = new Pair({ server: { allowConnect: true } });
+    const headers = get();
+    headers.protocol = 'websocket';
+    const events = new Recorder();
+    const stream = pair.client.openStream(events);
+    stream?.sendHeaders(headers, false);
+    stream?.sendData(Buffer.from('x'), false);
+    await settle();
+    expect(pair.exchanges[0]?.events.body).toBe('x');
+  });
+
   it('refuse an upgrade whose server takes none', async () => {
     const pair = new Pair();
-    await settle();
     const headers = get();
     headers.protocol = 'websocket';
     const { events } = await pair.request(headers, false);

@@ -26,6 +26,7 @@ export class ManagedConnection implements HttpServerEvents, ExchangeOwner {
   private closed = false;
   private sniffed: Buffer = Buffer.alloc(0);
   private cancelIdle: () => void = () => undefined;
+  private cancelHead: () => void = () => undefined;
   private cancelAge: () => void = () => undefined;
   private cancelDrainTimer: () => void = () => undefined;
   private readonly forgetDrain: () => void;
@@ -51,7 +52,15 @@ export class ManagedConnection implements HttpServerEvents, ExchangeOwner {
     this.forgetDrain = signal.onDrain(() => this.drain());
   }
 
+  onHeadBegin(): void {
+    const { requestHeadersMs } = this.config.timeouts;
+    if (requestHeadersMs === 0) return;
+    const { clock } = this.config.engine;
+    this.cancelHead = clock.schedule(requestHeadersMs, () => this.codec?.refuseHead?.());
+  }
+
   onStream(stream: HttpServerStream): HttpStreamEvents {
+    this.cancelHead();
     const exchange = this.createExchange(stream);
     const limit = this.config.maxRequestsPerConnection;
     if (limit > 0 && this.requests >= limit) this.codec?.drain();
@@ -59,6 +68,7 @@ export class ManagedConnection implements HttpServerEvents, ExchangeOwner {
   }
 
   onBadRequest(stream: HttpServerStream, error: BadRequest): void {
+    this.cancelHead();
     const exchange = this.exchanges.get(stream) ?? this.createExchange(stream);
     exchange.onBadRequest(error);
   }
@@ -82,6 +92,7 @@ export class ManagedConnection implements HttpServerEvents, ExchangeOwner {
     if (end.protocolError !== undefined) this.config.stats.protocolErrors.add();
     this.config.stats.activeConnections.sub();
     this.cancelIdle();
+    this.cancelHead();
     this.cancelAge();
     this.cancelDrainTimer();
     // Undefined while the constructor runs.

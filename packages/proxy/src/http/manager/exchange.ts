@@ -185,6 +185,11 @@ export class Exchange implements HttpStreamEvents, RouterHost, StreamCallbacks {
   onBadRequest(error: BadRequest): void {
     if (error.headers !== undefined) this.info.requestHeaders ??= error.headers;
     if (error.status === 431) this.config.stats.tooLarge.add();
+    if (error.status === 408) {
+      this.config.stats.headerTimeouts.add();
+      this.sendLocalReply({ status: 408, body: 'request header timeout', details: error.details });
+      return;
+    }
     this.config.stats.protocolErrors.add();
     const bodies: Readonly<Record<number, string>> = {
       400: 'Bad Request',

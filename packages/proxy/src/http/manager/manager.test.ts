@@ -493,6 +493,35 @@ describe('timeouts', () => {
   });
 });
 
+it('gives up a head that does not come to its end', async () => {
+  const proxy = new ProxyUnderTest([toUp], { requestHeadersTimeout: '1s' });
+  await proxy.send('GET / HTTP/1.1\r\nHo');
+  expect((await proxy.advance(999)).status).toBe(0);
+  const answer = await proxy.advance(1);
+  expect([answer.status, answer.body]).toEqual([408, 'request header timeout']);
+  expect(proxy.log).toMatchObject({ code: 408, details: 'request_header_timeout', flags: [] });
+  expect(proxy.peer.ended).toBe(true);
+  proxy.connect();
+  await proxy.send('GET / HTTP/1.1\r\nHo');
+  await proxy.advance(500);
+  expect(await proxy.send('st: a\r\n\r\n')).toContain('200 OK');
+  expect((await proxy.advance(5_000)).status).toBe(200);
+});
+
+it('gives up a try that is idle', async () => {
+  const proxy = new ProxyUnderTest([
+    {
+      match: { prefix: '/' },
+      route: { cluster: 'up', retryPolicy: { perTryIdleTimeout: '0.3s', retryOn: 'unavailable' } },
+    },
+  ]);
+  proxy.script = () => undefined;
+  await proxy.get();
+  const answer = await proxy.advance(300);
+  expect([answer.status, proxy.log.details]).toEqual([504, 'upstream_per_try_idle_timeout']);
+  expect(proxy.log.flags).toEqual(['UT']);
+});
+
 describe('routes', () => {
   it.each<[name: string, redirect: object, path: string, host: string, location: string, status: number]>([
     ['https', { httpsRedirect: true }, '/a?b', 'h:80', 'https://h/a?b', 301],
@@ -676,6 +705,7 @@ describe('upgrades and CONNECT', () => {
     const proxy = new ProxyUnderTest([toUp], { upgradeConfigs: [{ upgradeType: 'websocket' }] });
     proxy.script = ({ events, headers }) => {
       expect(headers.protocol).toBe('websocket');
+      expect(proxy.attempts[0]?.body).toBe('');
       const response = HeaderMap.response(101);
       response.protocol = 'websocket';
       events.onHeaders(response, false);

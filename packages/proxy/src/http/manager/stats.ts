@@ -14,6 +14,7 @@ export class ManagerStats {
   readonly activeRequests: StatGauge;
   readonly completed: StatCounter;
   readonly timeouts: StatCounter;
+  readonly headerTimeouts: StatCounter;
   readonly streamIdleTimeouts: StatCounter;
   readonly maxStreamDurations: StatCounter;
   readonly receivedResets: StatCounter;
@@ -37,6 +38,7 @@ export class ManagerStats {
     this.activeRequests = scope.gauge('downstream_rq_active');
     this.completed = scope.counter('downstream_rq_completed');
     this.timeouts = scope.counter('downstream_rq_timeout');
+    this.headerTimeouts = scope.counter('downstream_rq_header_timeout');
     this.streamIdleTimeouts = scope.counter('downstream_rq_idle_timeout');
     this.maxStreamDurations = scope.counter('downstream_rq_max_duration_reached');
     this.receivedResets = scope.counter('downstream_rq_rx_reset');

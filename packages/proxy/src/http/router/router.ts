@@ -27,6 +27,7 @@ import { brokenResponse, type FailedAttempt, replyOfReset, replyOfUpstreamFailur
 import { Mirror } from './mirror.ts';
 import { redirectLocation } from './redirect.ts';
 import { TcpTunnel } from './tcp-tunnel.ts';
+import { IdleTimer } from '../manager/idle-timer.ts';
 import { applyTimeouts, type RequestTimeouts } from './timeouts.ts';
 import { routerStats } from './upstream-stats.ts';
 
@@ -59,6 +60,7 @@ interface Attempt {
   stream: HttpStream | undefined;
   cancelPending: () => void;
   cancelTimer: () => void;
+  idle: IdleTimer | undefined;
   responded: boolean;
   requestSent: boolean;
   startedAt: number;
@@ -146,6 +148,7 @@ export class Router {
     }
     if (stream === undefined) return;
     if (!this.keepBody && chunk.length > 0) this.bodyLost = true;
+    this.attempt?.idle?.touch();
     if (!stream.sendData(chunk, end)) this.hold();
   }
 
@@ -294,6 +297,7 @@ export class Router {
       stream: undefined,
       cancelPending: () => undefined,
       cancelTimer: () => undefined,
+      idle: undefined,
       responded: false,
       requestSent: false,
       startedAt: host.engine.clock.now(),
@@ -339,6 +343,12 @@ export class Router {
     }
     attempt.stream = stream;
     attempt.requestSent = true;
+    const idleMs = this.retry?.perTryIdleTimeoutMs ?? 0;
+    if (idleMs > 0) {
+      attempt.idle = new IdleTimer(host.engine.clock, idleMs, () =>
+        this.perTryTimedOut(attempt, 'upstream_per_try_idle_timeout'),
+      );
+    }
     host.info.upstream = upstream;
     host.info.timings.upstreamFirstByteSent ??= performance.now();
     const headers = this.keepBody || this.retriesLeft > 0 ? this.headers.clone() : this.headers;
@@ -502,7 +512,7 @@ export class Router {
   }
 
   private attemptFailed(attempt: Attempt, failed: FailedAttempt, _details: string | undefined): void {
-    attempt.cancelTimer();
+    this.cancelAttemptTimers(attempt);
     attempt.stream = undefined;
     const { retry } = this;
     if (retry !== undefined && failed.failure !== undefined && retriableFailure(retry, failed.failure)) {
@@ -547,7 +557,7 @@ export class Router {
     this.retries++;
     stats.retry.add();
     this.tried.add(attempt.endpoint);
-    attempt.cancelTimer();
+    this.cancelAttemptTimers(attempt);
     this.attempt = undefined;
     attempt.cancelPending();
     if (!attemptOver) attempt.stream?.reset('local-reset');
@@ -605,7 +615,7 @@ export class Router {
     host.breakResponse('local-reset');
   }
 
-  private perTryTimedOut(attempt: Attempt): void {
+  private perTryTimedOut(attempt: Attempt, details = 'upstream_per_try_timeout'): void {
     if (this.done || this.attempt !== attempt || this.responding) return;
     if (this.cluster !== undefined) routerStats(this.cluster).perTryTimeout.add();
     attempt.endpoint.reportResult({ kind: 'local-origin', success: false });
@@ -614,7 +624,7 @@ export class Router {
       if (this.tryAgain(attempt, false, undefined)) return;
     }
     attempt.cancelPending();
-    this.fail({ reply: timeoutReply('upstream_per_try_timeout'), failure: undefined });
+    this.fail({ reply: timeoutReply(details), failure: undefined });
   }
 
   private boundBody(streaming: boolean): void {
@@ -653,6 +663,7 @@ export class Router {
   }
 
   private cancelAttemptTimers(attempt: Attempt): void {
+    attempt.idle?.stop();
     attempt.cancelTimer();
     attempt.cancelTimer = () => undefined;
   }
