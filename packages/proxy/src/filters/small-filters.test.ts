@@ -8,6 +8,7 @@ import {
   type CompiledHttpFilter,
   type Endpoint,
   type HttpFilterFactory,
+  type MetadataStruct,
   type StreamCallbacks,
   type StreamInfo,
 } from '../engine/types.ts';
@@ -269,7 +270,10 @@ describe('Istio metrics', () => {
   const { PluginConfig, Reporter } = istio;
   const endpoint: Partial<Endpoint> = {
     address: { kind: 'internal', listener: 'connect_originate', endpointId: '10.0.0.9:8080' },
-    metadata: new Map([['istio', { workload: 'web-v1;shop;web;v1;Kubernetes' }]]),
+    metadata: new Map<string, MetadataStruct>([
+      ['istio', { workload: 'web-v1;shop;web;v1;Kubernetes' }],
+      ['weft.dev', { identity: 'spiffe://td/ns/shop/sa/web' }],
+    ]),
   };
   const cluster: Partial<Cluster> = {
     name: 'inbound-vip|80|http|web.shop.svc',
@@ -298,6 +302,7 @@ describe('Istio metrics', () => {
       'source_workload="client"',
       'source_principal="spiffe://td/ns/ns/sa/client"',
       'destination_workload="web-v1"',
+      'destination_principal="spiffe://td/ns/shop/sa/web"',
       'destination_workload_namespace="shop"',
       'destination_canonical_revision="v1"',
       'destination_service="web.shop.svc"',

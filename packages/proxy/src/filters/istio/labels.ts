@@ -87,7 +87,9 @@ function destinationPeer(
 function destinationPrincipal(info: StreamInfo, { reporter }: LabelContext): string | undefined {
   if (reporter === 'destination')
     return principal(info, LOCAL_PRINCIPAL_KEY, info.connection.tls?.localUriSans[0]);
-  return info.upstream?.tls?.peerUriSans[0];
+  // Behind connect_originate the certificate is the inner hop's affair; the endpoint tells what it is checked against.
+  const expected = info.upstream?.endpoint?.metadata.get('weft.dev')?.['identity'];
+  return info.upstream?.tls?.peerUriSans[0] ?? (typeof expected === 'string' ? expected : undefined);
 }
 
 function destinationService(
