@@ -13,19 +13,19 @@ import type {
 import { isGrpcContentType } from '../../matching/index.ts';
 import type { HttpStream, HttpStreamEvents, ResetReason } from '../codec.ts';
 import { hashOf } from '../route/hash-policy.ts';
-import { rewriteTarget } from '../route/path-rewrite.ts';
 import {
   backOffMs,
-  parseRetryOn,
   rateLimitedBackOffMs,
   retriableFailure,
   retriableResponse,
   type RetryPolicy,
 } from '../route/retry-policy.ts';
 import type { ChosenRoute, ForwardAction } from '../route/route.ts';
+import { retryPolicyOf } from './asked-retries.ts';
 import { brokenResponse, type FailedAttempt, replyOfReset, replyOfUpstreamFailure } from './failure.ts';
 import { Mirror } from './mirror.ts';
 import { redirectLocation } from './redirect.ts';
+import { rewriteRequest, setAuthority } from './rewrite-request.ts';
 import { TcpTunnel } from './tcp-tunnel.ts';
 import { IdleTimer } from '../manager/idle-timer.ts';
 import { applyTimeouts, type RequestTimeouts } from './timeouts.ts';
@@ -209,7 +209,7 @@ export class Router {
       setCookie: (value) => this.cookies.push(value),
       random: () => host.engine.random(),
     });
-    this.rewrite(headers, route, action);
+    rewriteRequest(headers, host.info, route, action, this.options);
     this.startMirrors(headers, action, end, tunnel);
     if (cluster.maxStreamDurationMs > 0) {
       const ms = cluster.maxStreamDurationMs;
@@ -217,46 +217,6 @@ export class Router {
     }
     if (end) this.requestComplete();
     this.startAttempt();
-  }
-
-  private rewrite(headers: HeaderMap, route: ChosenRoute, action: ForwardAction): void {
-    const { host } = this;
-    route.mutate('request', headers, host.info);
-    const originalPath = headers.path;
-    let authority = route.cluster?.hostRewrite;
-    switch (action.rewriteHost?.kind) {
-      case 'literal':
-        authority ??= action.rewriteHost.host;
-        break;
-      case 'header':
-        authority ??= headers.get(action.rewriteHost.name);
-        break;
-      case 'path-regex':
-        authority ??= action.rewriteHost.rewrite((headers.path ?? '').replace(/[?#].*$/, ''));
-        break;
-      case 'auto':
-      case undefined:
-    }
-    if (authority !== undefined && authority !== '') this.setAuthority(headers, authority, action);
-    if (action.rewritePath !== undefined && originalPath !== undefined && headers.method !== 'CONNECT') {
-      const rewritten = rewriteTarget(originalPath, action.rewritePath);
-      if (rewritten !== originalPath) {
-        headers.path = rewritten;
-        if (!this.options.suppressEnvoyHeaders) headers.set('x-envoy-original-path', originalPath);
-      }
-    }
-    if (this.options.suppressEnvoyHeaders) headers.delete('x-envoy-expected-rq-timeout-ms');
-  }
-
-  private setAuthority(headers: HeaderMap, authority: string, action: ForwardAction): void {
-    const before = headers.authority ?? '';
-    if (before === authority) return;
-    if (action.appendForwardedHost) {
-      const chain = headers.joined('x-forwarded-host');
-      headers.set('x-forwarded-host', chain === undefined ? before : `${chain},${before}`);
-    }
-    if (!this.options.suppressEnvoyHeaders) headers.set('x-envoy-original-host', before);
-    headers.authority = authority;
   }
 
   private startMirrors(headers: HeaderMap, action: ForwardAction, end: boolean, tunnel: boolean): void {
@@ -362,7 +322,7 @@ export class Router {
   private finishHeaders(headers: HeaderMap, endpoint: Endpoint): void {
     const { host, action } = this;
     if (action?.rewriteHost?.kind === 'auto' && endpoint.hostname !== '') {
-      this.setAuthority(headers, endpoint.hostname, action);
+      setAuthority(headers, endpoint.hostname, action, this.options);
     }
     if (host.chosenRoute?.route.virtualHost.includeAttemptCount === true) {
       headers.set('x-envoy-attempt-count', String(host.info.attemptCount));
@@ -404,8 +364,8 @@ export class Router {
         this.responseEnded();
         host.respondTrailers(trailers);
       },
-      onReset: (reason, details) => {
-        if (current()) this.onReset(attempt, reason, details);
+      onReset: (reason) => {
+        if (current()) this.onReset(attempt, reason);
       },
       onDrain: () => {
         if (current()) this.release();
@@ -487,7 +447,7 @@ export class Router {
     if (this.requestEnded) this.attempt = undefined;
   }
 
-  private onReset(attempt: Attempt, reason: ResetReason, details: string | undefined): void {
+  private onReset(attempt: Attempt, reason: ResetReason): void {
     if (attempt.responded) {
       const broken = brokenResponse(reason);
       this.host.info.responseFlags.add(broken.flag);
@@ -500,7 +460,7 @@ export class Router {
     }
     attempt.endpoint.reportResult({ kind: 'local-origin', success: false });
     const failed = replyOfReset(reason, attempt.requestSent, this.retries > 0);
-    this.attemptFailed(attempt, failed, details);
+    this.attemptFailed(attempt, failed);
   }
 
   private connectFailed(attempt: Attempt, failure: UpstreamFailure): void {
@@ -508,10 +468,10 @@ export class Router {
     if (upstream !== undefined && failure.kind === 'connect-failure' && failure.reason !== '') {
       upstream.transportFailureReason = failure.reason;
     }
-    this.attemptFailed(attempt, replyOfUpstreamFailure(failure, this.retries > 0), undefined);
+    this.attemptFailed(attempt, replyOfUpstreamFailure(failure, this.retries > 0));
   }
 
-  private attemptFailed(attempt: Attempt, failed: FailedAttempt, _details: string | undefined): void {
+  private attemptFailed(attempt: Attempt, failed: FailedAttempt): void {
     this.cancelAttemptTimers(attempt);
     attempt.stream = undefined;
     const { retry } = this;
@@ -689,38 +649,3 @@ const ignoredEvents: HttpStreamEvents = {
 function timeoutReply(details: string): LocalReply & { readonly flag: ResponseFlag } {
   return { status: 504, body: 'upstream request timeout', details, flag: 'UT' };
 }
-
-/** What trusted callers ask for by header goes before the route's policy. */
-function retryPolicyOf(headers: HeaderMap, policy: RetryPolicy | undefined): RetryPolicy | undefined {
-  const on = headers.get('x-envoy-retry-on');
-  const grpcOn = headers.get('x-envoy-retry-grpc-on');
-  const max = headers.get('x-envoy-max-retries');
-  for (const name of ['x-envoy-retry-on', 'x-envoy-retry-grpc-on', 'x-envoy-max-retries'])
-    headers.delete(name);
-  const wanted = policy?.retriableRequestHeaders?.(headers) === false ? undefined : policy;
-  if (on === undefined && grpcOn === undefined) return wanted;
-  const asked = parseRetryOn(`${on ?? ''},${grpcOn ?? ''}`);
-  const base = wanted ?? defaultRetryPolicy;
-  return {
-    ...base,
-    on: new Set([...base.on, ...asked.on]),
-    grpcOn: new Set([...base.grpcOn, ...asked.grpcOn]),
-    retries: max !== undefined && /^\d{1,3}$/.test(max) ? Number(max) : base.retries,
-  };
-}
-
-const defaultRetryPolicy: RetryPolicy = {
-  on: new Set(),
-  grpcOn: new Set(),
-  retries: 1,
-  perTryTimeoutMs: 0,
-  perTryIdleTimeoutMs: 0,
-  baseIntervalMs: 25,
-  maxIntervalMs: 250,
-  statusCodes: new Set(),
-  retriableHeaders: undefined,
-  retriableRequestHeaders: undefined,
-  avoidPreviousHosts: false,
-  hostSelectionAttempts: 1,
-  rateLimited: undefined,
-};
