@@ -8,6 +8,7 @@ import { installCommand, uninstallCommand } from './commands/install.ts';
 import { localCommand } from './commands/local.ts';
 import { passthroughCommand } from './commands/passthrough.ts';
 import { proxyConfigCommand } from './commands/proxy-config.ts';
+import { proxyCommand } from './commands/proxy.ts';
 import { proxyStatusCommand } from './commands/proxy-status.ts';
 import { clientVersion, versionCommand } from './commands/version.ts';
 import { waypointCommand } from './commands/waypoint.ts';
@@ -40,6 +41,7 @@ program
   .addCommand(ztunnelConfigCommand(options))
   .addCommand(versionCommand(options))
   .addCommand(completionCommand(options))
+  .addCommand(proxyCommand())
   .addCommand(passthroughCommand('kubectl', options))
   .addCommand(passthroughCommand('helm', options));
 
@@ -63,7 +65,7 @@ try {
 function acceptEverywhere(root: Command): void {
   const names = root.options.filter((o) => o.attributeName() !== 'version');
   const visit = (command: Command): void => {
-    if (['kubectl', 'helm'].includes(command.name())) return;
+    if (['kubectl', 'helm', 'proxy'].includes(command.name())) return;
     for (const { flags, long } of names) {
       if (command.options.some((o) => o.long === long)) continue;
       command.addOption(new Option(flags).hideHelp());
