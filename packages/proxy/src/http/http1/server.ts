@@ -2,36 +2,27 @@ import { type ByteStream, HeaderMap } from '../../engine/types.ts';
 import type {
   BadRequest,
   HttpCodecOptions,
-  HttpProtocol,
   HttpServerCodec,
   HttpServerEvents,
-  HttpServerStream,
-  HttpStreamEvents,
   ResetReason,
 } from '../codec.ts';
 import { Http1Error } from './error.ts';
 import { type BodyFraming, frameFields, NO_BODY } from './framing.ts';
 import { checkHost, parseFields, parseRequestLine, parseTarget } from './head.ts';
 import { Http1Parser, type ParserSink } from './parser.ts';
-import { forbiddenTrailers, Http1Writer, type SendFraming, statusText } from './writer.ts';
+import { Http1ServerStream, type Request, type ServerStreamHost } from './server-stream.ts';
+import { forbiddenTrailers, Http1Writer } from './writer.ts';
 
 const DEFAULT_BUFFER_LIMIT_BYTES = 1024 * 1024;
 /** Bytes of following requests (or of an upgrade's protocol) that are taken before the transport is paused. */
 const MAX_HELD_BYTES = 16 * 1024;
 const EMPTY = Buffer.alloc(0);
 
-interface Request {
-  readonly headers: HeaderMap;
-  readonly framing: BodyFraming;
-  readonly protocol: HttpProtocol;
-  readonly keepAlive: boolean;
-}
-
 /**
  * One HTTP/1 connection of a client. Requests are served one after the other (RFC 9112 §9.3.2): the parser stands still
  * between the end of a request and the end of its response.
  */
-class Http1ServerCodec implements HttpServerCodec, ParserSink {
+class Http1ServerCodec implements HttpServerCodec, ParserSink, ServerStreamHost {
   readonly protocol = 'HTTP/1.1';
   readonly writer: Http1Writer;
   readonly properCase: boolean;
@@ -290,162 +281,6 @@ class Http1ServerCodec implements HttpServerCodec, ParserSink {
     stream.gone = true;
     this.events.onActiveStreams(0);
     stream.receiver?.onReset(reason, details);
-  }
-}
-
-/** One request and its response. */
-class Http1ServerStream implements HttpServerStream {
-  readonly protocol: HttpProtocol;
-  readonly headers: HeaderMap;
-  receiver: HttpStreamEvents | undefined;
-  requestEnded = false;
-  responseStarted = false;
-  upgraded = false;
-  gone = false;
-  paused = false;
-  private readonly codec: Http1ServerCodec;
-  private framing: SendFraming = { kind: 'none' };
-  private keepAlive = false;
-  private ended = false;
-
-  constructor(codec: Http1ServerCodec, request: Request) {
-    this.codec = codec;
-    this.protocol = request.protocol;
-    this.headers = request.headers;
-  }
-
-  get writableLength(): number {
-    return this.codec.writer.bufferedBytes;
-  }
-
-  sendInformational(headers: HeaderMap): void {
-    if (this.gone || this.responseStarted || this.protocol === 'HTTP/1.0') return;
-    const status = headers.status ?? 100;
-    this.codec.writer.head(`HTTP/1.1 ${status} ${statusText(status)}`, headers, '', this.codec.properCase);
-  }
-
-  sendHeaders(headers: HeaderMap, endStream: boolean): void {
-    if (this.gone || this.responseStarted) return;
-    this.responseStarted = true;
-    const { codec } = this;
-    const status = headers.status ?? 500;
-    const tunnel =
-      status === 101 || (this.headers.method === 'CONNECT' && status >= 200 && status < 300 && !endStream);
-    let extra = '';
-    this.keepAlive = !codec.lastResponse;
-    if (tunnel) {
-      headers.delete('content-length');
-      if (status === 101) {
-        const protocol = headers.protocol ?? this.headers.protocol ?? '';
-        extra += `connection: upgrade\r\nupgrade: ${protocol}\r\n`;
-      }
-      this.framing = { kind: 'close' };
-    } else {
-      extra += this.frameResponse(headers, status, endStream);
-      if (!this.keepAlive) extra += 'connection: close\r\n';
-      else if (this.protocol === 'HTTP/1.0') extra += 'connection: keep-alive\r\n';
-    }
-    const version = this.protocol === 'HTTP/1.0' ? 'HTTP/1.0' : 'HTTP/1.1';
-    codec.writer.head(`${version} ${status} ${statusText(status)}`, headers, extra, codec.properCase);
-    if (tunnel) {
-      this.upgraded = true;
-      codec.upgraded();
-    } else if (this.headers.protocol !== undefined || this.headers.method === 'CONNECT') {
-      // Refused: what the client may have sent already is a request again.
-      this.requestEnded = true;
-    }
-    if (endStream) this.finish();
-  }
-
-  sendData(chunk: Buffer, endStream: boolean): boolean {
-    if (this.gone || this.ended || !this.responseStarted) return true;
-    const { framing } = this;
-    if (framing.kind === 'length') {
-      // What exceeds the announced length would be read as the next response.
-      const fit = chunk.length > framing.left ? chunk.subarray(0, framing.left) : chunk;
-      framing.left -= fit.length;
-      this.codec.writer.body(fit, framing);
-    } else if (framing.kind !== 'none') this.codec.writer.body(chunk, framing);
-    if (endStream) {
-      if (framing.kind === 'chunked') this.codec.writer.lastChunk();
-      this.finish();
-      return true;
-    }
-    return this.codec.writer.hasRoom;
-  }
-
-  sendTrailers(trailers: HeaderMap): void {
-    if (this.gone || this.ended || !this.responseStarted) return;
-    if (this.framing.kind === 'chunked') this.codec.writer.lastChunk(trailers);
-    this.finish();
-  }
-
-  reset(_reason: ResetReason): void {
-    if (this.gone) return;
-    this.gone = true;
-    this.codec.resetConnection();
-  }
-
-  pauseReading(): void {
-    if (this.gone || this.paused) return;
-    this.paused = true;
-    this.codec.pauseReading();
-  }
-
-  resumeReading(): void {
-    if (this.gone || !this.paused) return;
-    this.paused = false;
-    this.codec.resumeReading();
-  }
-
-  /** Chooses the framing of the response; returns the lines that tell it. */
-  private frameResponse(headers: HeaderMap, status: number, endStream: boolean): string {
-    const bodiless = status === 204 || status === 304 || this.headers.method === 'HEAD';
-    const length = headers.get('content-length');
-    if (status === 204) headers.delete('content-length');
-    if (bodiless) return '';
-    if (endStream) {
-      headers.delete('content-length');
-      return 'content-length: 0\r\n';
-    }
-    if (length !== undefined && /^\d{1,15}$/.test(length)) {
-      this.framing = { kind: 'length', left: Number(length) };
-      return '';
-    }
-    headers.delete('content-length');
-    if (this.protocol === 'HTTP/1.0') {
-      this.framing = { kind: 'close' };
-      this.keepAlive = false;
-      return '';
-    }
-    this.framing = { kind: 'chunked' };
-    return 'transfer-encoding: chunked\r\n';
-  }
-
-  private finish(): void {
-    if (this.ended) return;
-    this.ended = true;
-    if (this.upgraded) {
-      if (this.requestEnded) this.leave(false);
-      else this.codec.endTransport();
-      return;
-    }
-    const short = this.framing.kind === 'length' && this.framing.left > 0;
-    this.leave(this.keepAlive && !short && this.framing.kind !== 'close');
-  }
-
-  /** The other direction of an upgrade ended. */
-  peerEnded(): void {
-    if (this.ended && !this.gone) this.leave(false);
-  }
-
-  private leave(keepAlive: boolean): void {
-    if (this.paused) {
-      this.paused = false;
-      this.codec.resumeReading();
-    }
-    this.gone = true;
-    this.codec.responseEnded(this, keepAlive);
   }
 }
 

@@ -1,0 +1,139 @@
+import type { HeaderMap } from '../../engine/types.ts';
+import type { HttpStream, HttpStreamEvents, ResetReason } from '../codec.ts';
+import { type Http1Writer, safeValue, type SendFraming } from './writer.ts';
+
+/** The connection, as a stream on it needs it. */
+export interface ClientStreamHost {
+  readonly writer: Http1Writer;
+  readonly properCase: boolean;
+  /** The request was given up: this connection is of no use any more. */
+  abandon(stream: Http1ClientStream): void;
+  /** A stream that was given up before it sent anything: the connection is as good as before. */
+  release(stream: Http1ClientStream): void;
+  /** Both directions of an upgrade ended. */
+  finishTunnel(stream: Http1ClientStream): void;
+  endTransport(): void;
+  pauseReading(): void;
+  resumeReading(): void;
+}
+
+/** One request and its response. */
+export class Http1ClientStream implements HttpStream {
+  readonly events: HttpStreamEvents;
+  method = 'GET';
+  upgrade: string | undefined;
+  started = false;
+  requestEnded = false;
+  tunnel = false;
+  peerEnded = false;
+  gone = false;
+  paused = false;
+  private readonly codec: ClientStreamHost;
+  private framing: SendFraming = { kind: 'none' };
+
+  constructor(codec: ClientStreamHost, events: HttpStreamEvents) {
+    this.codec = codec;
+    this.events = events;
+  }
+
+  get writableLength(): number {
+    return this.codec.writer.bufferedBytes;
+  }
+
+  sendHeaders(headers: HeaderMap, endStream: boolean): void {
+    if (this.gone || this.started) return;
+    this.started = true;
+    this.method = headers.method ?? 'GET';
+    this.upgrade = headers.protocol;
+    const host = safeValue(headers.authority ?? '');
+    let extra = '';
+    if (this.method === 'CONNECT' || this.upgrade !== undefined) {
+      headers.delete('content-length');
+      this.framing = { kind: 'close' };
+      if (this.upgrade !== undefined) {
+        extra = `connection: upgrade\r\nupgrade: ${safeValue(this.upgrade)}\r\n`;
+      }
+    } else if (endStream) {
+      // RFC 9110 §8.6: a method that expects a body says that there is none.
+      headers.delete('content-length');
+      if (bodyMethods.has(this.method)) extra = 'content-length: 0\r\n';
+    } else {
+      const length = headers.get('content-length');
+      if (length !== undefined && /^\d{1,15}$/.test(length)) {
+        this.framing = { kind: 'length', left: Number(length) };
+      } else {
+        headers.delete('content-length');
+        this.framing = { kind: 'chunked' };
+        extra = 'transfer-encoding: chunked\r\n';
+      }
+    }
+    const target = this.method === 'CONNECT' ? host : (headers.path ?? '/');
+    this.codec.writer.head(
+      `${this.method} ${target.replace(/[^!-~\x80-\xff]/g, '')} HTTP/1.1\r\nhost: ${host}`,
+      headers,
+      extra,
+      this.codec.properCase,
+    );
+    if (endStream) this.finish();
+  }
+
+  sendInformational(): void {
+    // Requests have none.
+  }
+
+  sendData(chunk: Buffer, endStream: boolean): boolean {
+    if (this.gone || this.requestEnded || !this.started) return true;
+    const { framing } = this;
+    if (framing.kind === 'length') {
+      const fit = chunk.length > framing.left ? chunk.subarray(0, framing.left) : chunk;
+      framing.left -= fit.length;
+      this.codec.writer.body(fit, framing);
+    } else if (framing.kind !== 'none') this.codec.writer.body(chunk, framing);
+    if (endStream) {
+      if (framing.kind === 'chunked') this.codec.writer.lastChunk();
+      this.finish();
+      return true;
+    }
+    return this.codec.writer.hasRoom;
+  }
+
+  sendTrailers(trailers: HeaderMap): void {
+    if (this.gone || this.requestEnded || !this.started) return;
+    if (this.framing.kind === 'chunked') this.codec.writer.lastChunk(trailers);
+    this.finish();
+  }
+
+  reset(_reason: ResetReason): void {
+    if (this.gone) return;
+    this.gone = true;
+    if (this.started) this.codec.abandon(this);
+    else this.codec.release(this);
+  }
+
+  pauseReading(): void {
+    if (this.gone || this.paused) return;
+    this.paused = true;
+    this.codec.pauseReading();
+  }
+
+  resumeReading(): void {
+    if (this.gone || !this.paused) return;
+    this.paused = false;
+    this.codec.resumeReading();
+  }
+
+  private finish(): void {
+    if (this.framing.kind === 'length' && this.framing.left > 0) {
+      // Less than announced: the server would wait for the rest.
+      this.gone = true;
+      this.codec.abandon(this);
+      return;
+    }
+    this.requestEnded = true;
+    if (!this.tunnel) return;
+    if (this.peerEnded) this.codec.finishTunnel(this);
+    else this.codec.endTransport();
+  }
+}
+
+const bodyMethods: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH']);
