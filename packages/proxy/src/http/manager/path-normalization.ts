@@ -44,10 +44,7 @@ export function normalizeTarget(target: string, o: PathOptions): NormalizedPath 
 export function normalizePath(path: string): string | undefined {
   if (!path.startsWith('/') && !path.startsWith('\\')) return undefined;
   if (/%00/.test(path)) return undefined;
-  const decoded = path.replaceAll('\\', '/').replace(/%([0-9A-Fa-f]{2})/g, (escape, hex: string) => {
-    const character = String.fromCharCode(Number.parseInt(hex, 16));
-    return /[A-Za-z0-9\-._~]/.test(character) ? character : escape;
-  });
+  const decoded = decodeUnreserved(path.replaceAll('\\', '/'));
   if (!decoded.includes('/.')) return decoded;
   const out: string[] = [];
   const segments = decoded.split('/').slice(1);
@@ -61,4 +58,19 @@ export function normalizePath(path: string): string | undefined {
     } else out.push(segment);
   }
   return `/${out.join('/')}`;
+}
+
+/** A `%` that begins no escape, while its neighbours are decoded: a target can't have this character. */
+const STRAY = '\0';
+// oxlint-disable-next-line no-control-regex -- the mark above
+const madeEscape = /\0(?=[0-9A-Fa-f]{2})/g;
+
+/** Decodes once: `%6%31` must not become the escape `%61`, which the upstream would decode to what nobody checked. */
+function decodeUnreserved(path: string): string {
+  const decoded = path.replace(/%([0-9A-Fa-f]{2})?/g, (escape, hex: string | undefined) => {
+    if (hex === undefined) return STRAY;
+    const character = String.fromCharCode(Number.parseInt(hex, 16));
+    return /[A-Za-z0-9\-._~]/.test(character) ? character : escape;
+  });
+  return decoded.replace(madeEscape, '%25').replaceAll(STRAY, '%');
 }
