@@ -1,0 +1,219 @@
+import { connect as connectHttp2, constants, type IncomingHttpHeaders } from 'node:http2';
+import { connect } from 'node:net';
+
+const TIMEOUT_MS = 5_000;
+/** How long to listen on for further responses on a connection that was given raw bytes. */
+const SILENCE_MS = 120;
+
+export type Fields = readonly (readonly [string, string])[];
+
+export interface TestRequest {
+  readonly protocol: 'http1' | 'http2';
+  readonly method: string;
+  readonly host: string;
+  readonly path: string;
+  readonly headers: Fields;
+  readonly body?: string;
+  /** The body in chunks of these sizes, the rest in one; HTTP/1 then has no content-length. */
+  readonly chunked?: boolean;
+  readonly trailers?: Fields;
+  /** HTTP/1 bytes in place of all that; `$ID` becomes the header lines that name case and peer. */
+  readonly raw?: string;
+}
+
+export interface TestResponse {
+  readonly interim: readonly number[];
+  readonly status: number;
+  readonly headers: Fields;
+  readonly body: string;
+  readonly trailers: Fields;
+  /** The body ended before its framing said so, or the stream was reset. */
+  readonly cut: boolean;
+}
+
+export interface Exchange {
+  readonly responses: readonly TestResponse[];
+  readonly end: 'complete' | 'closed' | 'timeout';
+}
+
+/** All values of each name, as Node takes repeated fields. */
+export function grouped(fields: Fields): Record<string, string[]> {
+  const byName: Record<string, string[]> = {};
+  for (const [name, value] of fields) (byName[name] ??= []).push(value);
+  return byName;
+}
+
+export async function exchange(port: number, request: TestRequest, identity: Fields): Promise<Exchange> {
+  return request.protocol === 'http1' || request.raw !== undefined
+    ? overHttp1(port, request, identity)
+    : overHttp2(port, request, identity);
+}
+
+function requestText(request: TestRequest, identity: Fields): string {
+  const lines = (fields: Fields): string => fields.map(([name, value]) => `${name}: ${value}\r\n`).join('');
+  if (request.raw !== undefined) return request.raw.replaceAll('$ID', lines(identity));
+  const { method, path, host, headers, body, chunked = false, trailers = [] } = request;
+  const framing =
+    body === undefined
+      ? ''
+      : chunked
+        ? 'transfer-encoding: chunked\r\n'
+        : `content-length: ${Buffer.byteLength(body, 'latin1')}\r\n`;
+  const text = (body ?? '').length === 0 ? '' : `${(body ?? '').length.toString(16)}\r\n${body}\r\n`;
+  const content = body === undefined ? '' : chunked ? `${text}0\r\n${lines(trailers)}\r\n` : body;
+  return `${method} ${path} HTTP/1.1\r\nhost: ${host}\r\n${lines(identity)}${lines(headers)}${framing}\r\n${content}`;
+}
+
+async function overHttp1(port: number, request: TestRequest, identity: Fields): Promise<Exchange> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: '127.0.0.1', port });
+    let received = '';
+    let silence: NodeJS.Timeout | undefined;
+    const finish = (end: Exchange['end']): void => {
+      clearTimeout(timer);
+      clearTimeout(silence);
+      socket.destroy();
+      resolve({ responses: parseResponses(received, request.method, end === 'closed').responses, end });
+    };
+    const timer = setTimeout(() => finish('timeout'), TIMEOUT_MS);
+    socket.on('data', (chunk) => {
+      received += chunk.toString('latin1');
+      const { complete } = parseResponses(received, request.method, false);
+      if (!complete) return;
+      if (request.raw === undefined) return finish('complete');
+      clearTimeout(silence);
+      silence = setTimeout(() => finish('complete'), SILENCE_MS);
+    });
+    socket.on('error', () => undefined);
+    socket.once('close', () => finish('closed'));
+    socket.write(requestText(request, identity), 'latin1');
+  });
+}
+
+/** As many responses as the text has; `complete` when nothing of one is left over. */
+function parseResponses(
+  text: string,
+  method: string,
+  closed: boolean,
+): { readonly responses: readonly TestResponse[]; readonly complete: boolean } {
+  const responses: TestResponse[] = [];
+  let interim: number[] = [];
+  let rest = text;
+  while (rest !== '') {
+    const end = rest.indexOf('\r\n\r\n');
+    if (end === -1) break;
+    const [first = '', ...lines] = rest.slice(0, end).split('\r\n');
+    const status = Number(/^HTTP\/1\.[01] (\d{3})/.exec(first)?.[1] ?? Number.NaN);
+    if (Number.isNaN(status)) break;
+    const headers = lines.map(field);
+    rest = rest.slice(end + 4);
+    if (status < 200 && status !== 101) {
+      interim.push(status);
+      continue;
+    }
+    const { body, trailers, left, cut } = takeBody(rest, method, status, headers);
+    if (cut && !closed) return { responses, complete: false };
+    responses.push({ interim, status, headers, body, trailers, cut });
+    interim = [];
+    rest = left;
+  }
+  return { responses, complete: rest === '' && responses.length > 0 };
+}
+
+function field(line: string): readonly [string, string] {
+  const colon = line.indexOf(':');
+  return [line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim()];
+}
+
+function takeBody(
+  text: string,
+  method: string,
+  status: number,
+  headers: Fields,
+): { readonly body: string; readonly trailers: Fields; readonly left: string; readonly cut: boolean } {
+  const value = (name: string): string | undefined => headers.find(([key]) => key === name)?.[1];
+  if (method === 'HEAD' || status === 204 || status === 304)
+    return { body: '', trailers: [], left: text, cut: false };
+  if (value('transfer-encoding') === 'chunked') return takeChunks(text);
+  const length = value('content-length');
+  if (length === undefined) return { body: text, trailers: [], left: '', cut: true };
+  const body = text.slice(0, Number(length));
+  return { body, trailers: [], left: text.slice(Number(length)), cut: body.length < Number(length) };
+}
+
+function takeChunks(text: string): ReturnType<typeof takeBody> {
+  let body = '';
+  let rest = text;
+  for (;;) {
+    const size = /^([0-9a-f]+)\r\n/i.exec(rest);
+    if (size === null) return { body, trailers: [], left: '', cut: true };
+    const start = size[0].length;
+    const length = Number.parseInt(size[1] ?? '', 16);
+    if (length === 0) {
+      if (rest.startsWith('\r\n', start))
+        return { body, trailers: [], left: rest.slice(start + 2), cut: false };
+      const end = rest.indexOf('\r\n\r\n', start);
+      if (end === -1) return { body, trailers: [], left: '', cut: true };
+      const trailers = rest.slice(start, end).split('\r\n').map(field);
+      return { body, trailers, left: rest.slice(end + 4), cut: false };
+    }
+    body += rest.slice(start, start + length);
+    rest = rest.slice(start + length + 2);
+  }
+}
+
+/** What Node passes to listeners of a stream's headers; the last, in which nothing is joined, is missing in its types. */
+type Http2Event = readonly [fields: IncomingHttpHeaders, flags: number, raw?: readonly string[]];
+
+/** Names and values one after the other, as Node keeps them. */
+export function rawPairs(raw: readonly string[] = []): Fields {
+  const out: [string, string][] = [];
+  for (let i = 0; i + 1 < raw.length; i += 2) out.push([(raw[i] ?? '').toLowerCase(), raw[i + 1] ?? '']);
+  return out;
+}
+
+async function overHttp2(port: number, request: TestRequest, identity: Fields): Promise<Exchange> {
+  return new Promise((resolve) => {
+    const session = connectHttp2(`http://127.0.0.1:${port}`);
+    const interim: number[] = [];
+    let head: { readonly status: number; readonly headers: Fields } | undefined;
+    let body = '';
+    let trailers: Fields = [];
+    const finish = (end: Exchange['end'], cut = false): void => {
+      clearTimeout(timer);
+      session.destroy();
+      resolve({
+        responses: head === undefined ? [] : [{ interim, ...head, body, trailers, cut }],
+        end,
+      });
+    };
+    const timer = setTimeout(() => finish('timeout'), TIMEOUT_MS);
+    session.on('error', () => undefined);
+    session.once('close', () => finish('closed', true));
+    const stream = session.request(
+      {
+        ':method': request.method,
+        ':path': request.path,
+        ':authority': request.host,
+        ':scheme': 'http',
+        ...grouped([...identity, ...request.headers]),
+      },
+      { endStream: request.body === undefined, waitForTrailers: request.trailers !== undefined },
+    );
+    stream.on('headers', (fields) => interim.push(Number(fields[':status'])));
+    stream.on('response', (...[fields, , raw]: Http2Event) => {
+      const headers = rawPairs(raw).filter(([name]) => name !== ':status');
+      head = { status: Number(fields[':status']), headers };
+    });
+    stream.on('data', (chunk: Buffer) => {
+      body += chunk.toString('latin1');
+    });
+    stream.on('trailers', (...[, , raw]: Http2Event) => {
+      trailers = rawPairs(raw);
+    });
+    stream.on('wantTrailers', () => stream.sendTrailers(Object.fromEntries(request.trailers ?? [])));
+    stream.on('error', () => undefined);
+    stream.once('close', () => finish('complete', stream.rstCode !== constants.NGHTTP2_NO_ERROR));
+    if (request.body !== undefined) stream.end(Buffer.from(request.body, 'latin1'));
+  });
+}
