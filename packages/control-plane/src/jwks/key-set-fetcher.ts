@@ -70,7 +70,7 @@ async function keepFetching(
   signal: AbortSignal,
 ): Promise<void> {
   const backoff = new Backoff({ initialMs: INITIAL_RETRY_MS, maxMs: MAX_RETRY_MS });
-  for (;;) {
+  while (!signal.aborted) {
     let waitMs = REFRESH_MS;
     try {
       keySets.set(uri, await fetchKeySet(uri, fetchImplementation, signal));
@@ -81,11 +81,7 @@ async function keepFetching(
       logger.warn('cannot fetch key set', { error: describeError(coded) });
       waitMs = backoff.next();
     }
-    try {
-      await clock.sleep(waitMs, signal);
-    } catch {
-      return; // nobody wants it any more
-    }
+    await clock.sleep(waitMs, signal); // ends early, without an error, when nobody wants it any more
   }
 }
 

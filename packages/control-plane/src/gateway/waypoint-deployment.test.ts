@@ -1,0 +1,93 @@
+import { describe, expect, it } from '@jest/globals';
+import { yaml } from '../ambient/test-objects.ts';
+import { gatewayFacts } from '../sources/gateway-objects.ts';
+import { waypointObjects } from './waypoint-deployment.ts';
+
+function objects(metadata: string, infrastructure = '') {
+  const gateway = gatewayFacts(
+    yaml(`
+metadata: { name: wp, namespace: shop, uid: u ${metadata} }
+spec: { gatewayClassName: istio-waypoint ${infrastructure} }`),
+  );
+  return waypointObjects(gateway, {
+    image: 'weft/proxyv2:1',
+    systemNamespace: 'istio-system',
+    revision: 'canary',
+    clusterId: 'Kubernetes',
+    clusterDomain: 'cluster.local',
+    network: 'east',
+    trustDomain: 'cluster.local',
+  }).map(({ type, object }) => ({ ...object, kind: type.kind }));
+}
+
+describe('deployment of a waypoint', () => {
+  it('is an account, a Service and a Deployment that go with the Gateway', () => {
+    const made = objects('');
+    expect(made.map(({ kind, metadata }) => `${kind} ${metadata.namespace}/${metadata.name}`)).toEqual([
+      'ServiceAccount shop/wp',
+      'Service shop/wp',
+      'Deployment shop/wp',
+    ]);
+    for (const { metadata } of made) {
+      expect(metadata.ownerReferences).toEqual([
+        { apiVersion: 'gateway.networking.k8s.io/v1', kind: 'Gateway', name: 'wp', uid: 'u' },
+      ]);
+      expect(metadata.labels).toEqual({
+        'gateway.networking.k8s.io/gateway-name': 'wp',
+        'gateway.networking.k8s.io/gateway-class-name': 'istio-waypoint',
+        'gateway.istio.io/managed': 'istio.io-mesh-controller',
+      });
+    }
+  });
+
+  it('leaves the number of replicas to users and autoscalers, and asks the control plane of its revision', () => {
+    const [, , deployment] = objects('');
+    expect(deployment).not.toHaveProperty('spec.replicas');
+    const env: unknown = expect.arrayContaining([
+      { name: 'CA_ADDR', value: 'istiod-canary.istio-system.svc:15012' },
+      { name: 'ISTIO_META_NETWORK', value: 'east' },
+    ]);
+    expect(deployment).toMatchObject({
+      spec: {
+        template: {
+          metadata: { labels: { 'istio.io/dataplane-mode': 'none', 'sidecar.istio.io/inject': 'false' } },
+          spec: { serviceAccountName: 'wp', containers: [{ image: 'weft/proxyv2:1', env }] },
+        },
+      },
+    });
+  });
+
+  it('takes names and the type of the Service from annotations', () => {
+    const annotations =
+      ', annotations: { gateway.istio.io/name-override: n, gateway.istio.io/service-account: a, networking.istio.io/service-type: LoadBalancer }';
+    const made = objects(annotations);
+    expect(made.map(({ metadata }) => metadata.name)).toEqual(['a', 'n', 'n']);
+    expect(made[1]).toMatchObject({ spec: { type: 'LoadBalancer' } });
+    expect(made[2]).toMatchObject({ spec: { template: { spec: { serviceAccountName: 'a' } } } });
+  });
+
+  it.each([
+    ["copies the Gateway's own labels", ', labels: { team: a }', '', 'a'],
+    [
+      'prefers those of infrastructure',
+      ', labels: { team: a }',
+      ', infrastructure: { labels: { team: b } }',
+      'b',
+    ],
+    [
+      'copies none when infrastructure speaks',
+      ', labels: { team: a }',
+      ', infrastructure: { annotations: { x: y } }',
+      undefined,
+    ],
+  ])('%s', (_case, metadata, infrastructure, team) => {
+    for (const { metadata: made } of objects(metadata, infrastructure)) {
+      expect(made.labels?.['team']).toBe(team);
+    }
+  });
+
+  it('never lets labels of the user take the place of those that select its pods', () => {
+    const [, service] = objects(', labels: { gateway.networking.k8s.io/gateway-name: other }');
+    expect(service?.metadata.labels).toMatchObject({ 'gateway.networking.k8s.io/gateway-name': 'wp' });
+  });
+});
