@@ -84,7 +84,7 @@ export class WatchedResources implements ResourceConsumer {
     };
   }
 
-  receive(push: ResourcePush): ReturnType<ResourceConsumer['receive']> {
+  receive(push: ResourcePush): readonly { readonly name: string; readonly reason: string }[] {
     return push.resources.flatMap((resource) => {
       const reason = this.update(resource, resource.version || push.version);
       return reason === undefined ? [] : [{ name: resource.name, reason }];

@@ -23,13 +23,15 @@ const DOWNSTREAM_TLS = `${TYPE_PREFIX}envoy.extensions.transport_sockets.tls.v3.
 const RAW_BUFFER = `${TYPE_PREFIX}envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer`;
 const PLAIN_NAMES = new Set(['envoy.transport_sockets.raw_buffer', 'raw_buffer']);
 
+/** Where `transport_socket_connect_timeout` says nothing: Envoy waits for ever, at anybody's will. */
+export const HANDSHAKE_TIMEOUT_MS = 15_000;
+
 /** What a connection gets once it was decided where it belongs: TLS, network filters, and the one that serves it. */
 export class FilterChain {
   readonly name: string;
   /** Draining since no listener has this chain any more. */
   readonly drain: DrainState;
   private readonly tls: DownstreamTls | undefined;
-  /** 0: none. */
   private readonly handshakeTimeoutMs: number;
   private readonly filters: readonly NonTerminal[];
   private readonly terminal: Terminal;
@@ -51,7 +53,7 @@ export class FilterChain {
     const compiled: CompiledNetworkFilter[] = [];
     try {
       this.tls = transportSocket(message.transportSocket, context.at('transport_socket'));
-      this.handshakeTimeoutMs = durationMs(message.transportSocketConnectTimeout) ?? 0;
+      this.handshakeTimeoutMs = durationMs(message.transportSocketConnectTimeout) || HANDSHAKE_TIMEOUT_MS;
       (message.filters ?? []).forEach((filter, i) => {
         compiled.push(networkFilter(filter, context.at(`filters[${i}]`)));
       });
@@ -111,9 +113,7 @@ export class FilterChain {
       cancelHandshake();
       finish();
     };
-    if (this.handshakeTimeoutMs > 0) {
-      cancelTimer = this.context.engine.clock.schedule(this.handshakeTimeoutMs, handle);
-    }
+    cancelTimer = this.context.engine.clock.schedule(this.handshakeTimeoutMs, handle);
   }
 
   /** Cuts the connections and ends what the compiled chain owns. */

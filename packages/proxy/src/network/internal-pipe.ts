@@ -97,7 +97,7 @@ export class PipeEnd implements AcceptedStream {
     if (this.isClosed || this.abandoned) return;
     this.end();
     this.abandon();
-    this.linger = setTimeout(() => this.reset(), LINGER_MS);
+    this.linger = setTimeout(() => this.reset(), LINGER_MS).unref();
   }
 
   reset(): void {

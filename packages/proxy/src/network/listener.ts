@@ -1,6 +1,11 @@
 import { envoy } from '@weft/api/envoy';
 import { compileAccessLogs, type AccessLogger } from '../access-log/index.ts';
-import type { CompileContext, ConnectionInfo, ListenerScope, SocketAddress } from '../engine/types.ts';
+import type {
+  CompileContext,
+  ConnectionInfo,
+  ListenerScope,
+  SocketAddress as EngineAddress,
+} from '../engine/types.ts';
 import { durationMs } from '../filters/message.ts';
 import { createTcpStreamInfo } from './connection-info.ts';
 import { DrainState } from './drain-state.ts';
@@ -16,7 +21,7 @@ import type { AcceptedStream } from './socket-stream.ts';
 
 type ListenerMessage = envoy.config.listener.v3.Listener.$Properties;
 type ChainMessage = envoy.config.listener.v3.FilterChain.$Properties;
-const { TrafficDirection } = envoy.config.core.v3;
+const { SocketAddress, TrafficDirection } = envoy.config.core.v3;
 
 const DEFAULT_INSPECTION_TIMEOUT_MS = 15_000;
 const DEFAULT_BUFFER_LIMIT_BYTES = 1024 * 1024;
@@ -41,7 +46,7 @@ interface ChainEntry {
 }
 
 /** Finds the listener for a connection's original address: `use_original_dst`. */
-export type HandOver = (address: SocketAddress) => Listener | undefined;
+export type HandOver = (address: EngineAddress) => Listener | undefined;
 
 /** One version of a Listener resource, compiled. It owns no socket: `ListenerManager` gives it connections. */
 export class Listener {
@@ -78,6 +83,7 @@ export class Listener {
     this.name = message.name ?? '';
     this.context = context;
     this.binding = binding(message, context);
+    reportIgnored(message, context);
     this.backlog = message.tcpBacklogSize?.value ?? DEFAULT_BACKLOG;
     this.trafficDirection = direction(message.trafficDirection ?? 0);
     this.inspectionTimeoutMs = durationMs(message.listenerFiltersTimeout) ?? DEFAULT_INSPECTION_TIMEOUT_MS;
@@ -235,6 +241,14 @@ export class Listener {
 
 const DEFAULT_BACKLOG = 1_024;
 
+/** What shapes the socket in ways that Node doesn't offer. */
+function reportIgnored(message: ListenerMessage, context: CompileContext): void {
+  if (message.transparent?.value === true) context.ignore('transparent');
+  if (message.freebind?.value === true) context.ignore('freebind');
+  if (message.tcpFastOpenQueueLength) context.ignore('tcp_fast_open_queue_length');
+  if ((message.socketOptions ?? []).length > 0) context.ignore('socket_options');
+}
+
 function withListener(context: CompileContext, listener: ListenerScope): CompileContext {
   return { ...context, listener, at: (segment) => withListener(context.at(segment), listener) };
 }
@@ -287,6 +301,7 @@ function binding(message: ListenerMessage, context: CompileContext): ListenerBin
     const at = context.at(i === 0 ? 'address' : `additional_addresses[${i - 1}]`);
     const socket = address?.socketAddress;
     if (!socket) return at.fail('only socket addresses are supported');
+    if (socket.protocol === SocketAddress.Protocol.UDP) return at.fail('UDP is not supported');
     if (socket.namedPort) return at.fail('named ports are not supported');
     return { ip: canonicalIp(socket.address ?? ''), port: socket.portValue ?? 0 };
   });

@@ -85,7 +85,7 @@ export class SocketStream implements AcceptedStream {
     this.abandoned = true;
     this.socket.end();
     this.socket.resume();
-    const timer = setTimeout(() => this.socket.destroySoon(), LINGER_MS);
+    const timer = setTimeout(() => this.socket.destroySoon(), LINGER_MS).unref();
     this.socket.once('close', () => clearTimeout(timer));
   }
 

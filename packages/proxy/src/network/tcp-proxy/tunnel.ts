@@ -11,6 +11,7 @@ import {
   type UpstreamInfo,
 } from '../../engine/types.ts';
 import { createConnectionInfo } from '../connection-info.ts';
+import { LINGER_MS } from '../socket-stream.ts';
 import type { TunnelingConfig } from './config.ts';
 import type { ConnectHandlers } from './connector.ts';
 
@@ -128,6 +129,7 @@ class TunnelBytes implements ByteStream {
   private localEnded = false;
   private isClosed = false;
   private abandoned = false;
+  private linger: NodeJS.Timeout | undefined;
 
   constructor(stream: HttpStream, info: ConnectionInfo) {
     this.stream = stream;
@@ -159,9 +161,12 @@ class TunnelBytes implements ByteStream {
     this.waiting.length = 0;
     this.end();
     if (this.peerEnded) return this.finish();
-    // What the peer still sends has nobody to read it; the stream's own end was sent before this.
-    this.stream.reset('local-reset');
-    this.finish();
+    // What was written may still wait for the peer's credit: a reset now would lose it.
+    this.stream.resumeReading();
+    this.linger = setTimeout(() => {
+      this.stream.reset('local-reset');
+      this.finish();
+    }, LINGER_MS).unref();
   }
 
   reset(): void {
@@ -182,8 +187,12 @@ class TunnelBytes implements ByteStream {
   }
 
   received(chunk: Buffer, endStream: boolean): void {
-    if (this.isClosed || this.abandoned) return;
+    if (this.isClosed) return;
     if (endStream) this.peerEnded = true;
+    if (this.abandoned) {
+      if (endStream) this.finish();
+      return;
+    }
     if (chunk.length > 0) {
       if (this.flowing && this.waiting.length === 0) this.onData(chunk);
       else this.waiting.push(chunk);
@@ -230,6 +239,7 @@ class TunnelBytes implements ByteStream {
   private finish(error?: Error): void {
     if (this.isClosed) return;
     this.isClosed = true;
+    clearTimeout(this.linger);
     queueMicrotask(() => this.onClose(error));
   }
 }
