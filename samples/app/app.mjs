@@ -4,7 +4,14 @@ import { createServer, get } from 'node:http';
 import { createServer as createTcpServer } from 'node:net';
 import { hostname } from 'node:os';
 
-const { PORT = '8080', TCP_PORT = '9000', VERSION = 'v1', TARGET = '', INTERVAL_MS = '500', LINGER_MS = '2000' } = process.env;
+const {
+  PORT = '8080',
+  TCP_PORT = '9000',
+  VERSION = 'v1',
+  TARGET = '',
+  INTERVAL_MS = '500',
+  LINGER_MS = '2000',
+} = process.env;
 
 let flaky = 0;
 
@@ -51,4 +58,6 @@ switch (process.argv[2]) {
     process.exitCode = 2;
 }
 // Those who still have this address get an answer until word has gone round that the pod is leaving.
-process.on('SIGTERM', () => setTimeout(() => process.exit(0), process.argv[2] === 'server' ? Number(LINGER_MS) : 0));
+process.on('SIGTERM', () =>
+  setTimeout(() => process.exit(0), process.argv[2] === 'server' ? Number(LINGER_MS) : 0),
+);

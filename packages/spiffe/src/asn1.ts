@@ -68,8 +68,7 @@ export function decode(der: Buffer): Asn1 {
 
 /** The members of a SEQUENCE; throws for anything else. */
 export function members(value: Asn1 | undefined): readonly Asn1[] {
-  if (value?.tagClass !== Class.UNIVERSAL || value.type !== Type.SEQUENCE)
-    throw new Error('expected a SEQUENCE');
+  if (!isUniversal(value, Type.SEQUENCE)) throw new Error('expected a SEQUENCE');
   return parts(value);
 }
 
@@ -94,15 +93,20 @@ export function content(value: Asn1 | undefined): Buffer {
 }
 
 export function bitStringBytes(value: Asn1 | undefined): Buffer {
-  if (value?.type !== Type.BITSTRING) throw new Error('expected a BIT STRING');
+  if (!isUniversal(value, Type.BITSTRING)) throw new Error('expected a BIT STRING');
   const bytes = content(value);
   if (bytes[0] !== 0) throw new Error('expected a BIT STRING of whole bytes');
   return bytes.subarray(1);
 }
 
 export function oidOf(value: Asn1 | undefined): string {
-  if (value?.type !== Type.OID) throw new Error('expected an OBJECT IDENTIFIER');
+  if (!isUniversal(value, Type.OID)) throw new Error('expected an OBJECT IDENTIFIER');
   return asn1.derToOid(forge.util.createBuffer(content(value).toString('latin1')));
+}
+
+/** The class counts as well: `[PRIVATE 3]` is no BIT STRING although its number is. */
+function isUniversal(value: Asn1 | undefined, type: forge.asn1.Type): value is Asn1 {
+  return value?.tagClass === Class.UNIVERSAL && value.type === type;
 }
 
 function primitive(type: forge.asn1.Type, value: string): Asn1 {

@@ -89,7 +89,8 @@ export const controlPlaneErrors = {
   },
   WEFT1850: {
     layer: 'jwt',
-    title: 'The keys of a token issuer could not be fetched; tokens are refused, or checked by the keys fetched before',
+    title:
+      'The keys of a token issuer could not be fetched; tokens are refused, or checked by the keys fetched before',
     next: 'Check that istiod reaches the jwksUri of the RequestAuthentication; it is tried again.',
   },
   WEFT1840: {
