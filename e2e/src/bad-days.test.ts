@@ -212,6 +212,9 @@ describe('on a bad day', () => {
       const table = await mesh.weft('zc', 'workload', '--workload-namespace', 'inside', '--node', 'node-2');
       expect(table.match(/HBONE/g)).toHaveLength(3);
     });
-    expect(await mesh.weft('check')).toMatch(/3 of 3 labelled pods are in the mesh/);
+    // Its agent and ztunnel, back as well, take a moment longer to be ready.
+    await eventually(30_000, async () =>
+      expect(await mesh.weft('check')).toMatch(/3 of 3 labelled pods are in the mesh/),
+    );
   });
 });
