@@ -125,6 +125,11 @@ export class Http2Connection implements CreditHolder {
     return this.status === 'open';
   }
 
+  /** The stream whose header block is incomplete; 0: none. */
+  get headerBlockOf(): number {
+    return this.receiver.headerBlockOf;
+  }
+
   get draining(): boolean {
     return this.goawaySentId !== undefined || this.goawayReceivedId !== undefined;
   }

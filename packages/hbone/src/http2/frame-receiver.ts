@@ -26,6 +26,10 @@ export class FrameReceiver implements FrameSink {
     this.reader = new FrameReader(this, connection.limits.maxFrameBytes, connection.role === 'server');
   }
 
+  get headerBlockOf(): number {
+    return this.headers.pendingStreamId;
+  }
+
   receive(bytes: Buffer): void {
     this.reader.receive(bytes);
   }

@@ -69,6 +69,8 @@ const invalidValue = /[\0\r\n]|^[ \t]|[ \t]$/;
 const validMethod = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 /** No spaces, controls, userinfo or path: RFC 9113 §8.3.1, RFC 3986 §3.2. */
 const validAuthority = /^[!-.0-?A-~]+$/;
+/** RFC 3986 §3.1. */
+const validScheme = /^[A-Za-z][A-Za-z0-9+\-.]*$/;
 /** RFC 9113 §8.3.1: a path that starts with `/`, without spaces and controls. */
 const validPath = /^\/[!-~\x80-\xff]*$/;
 
@@ -99,10 +101,15 @@ export function parseRequestHead(fields: FlatFields, extendedConnect = false): P
       return { kind: 'head', head: new RequestHead(pseudo, authority, split.fields) };
     }
   } else if (protocol !== undefined) return malformed(':protocol without CONNECT');
-  if (scheme === undefined || scheme === '') return malformed('no :scheme');
+  if (scheme === undefined || !validScheme.test(scheme)) return malformed('no valid :scheme');
   if (path === undefined || path === '') return malformed('no :path');
   if (!validPath.test(path) && !(path === '*' && method === 'OPTIONS')) return malformed('invalid :path');
-  const head = new RequestHead(pseudo, authority ?? fieldValue(split.fields, 'host') ?? '', split.fields);
+  const hosts = authority === undefined ? fieldValues(split.fields, 'host') : [];
+  // In the place of `:authority` it has to be as clear as one.
+  if (hosts.length > 1 || hosts.some((host) => host !== '' && !validAuthority.test(host))) {
+    return malformed('invalid host');
+  }
+  const head = new RequestHead(pseudo, authority ?? hosts[0] ?? '', split.fields);
   return { kind: 'head', head };
 }
 
@@ -171,9 +178,10 @@ function joinFields(fields: FlatFields): ReadonlyMap<string, string> {
   return joined;
 }
 
-function fieldValue(fields: FlatFields, name: string): string | undefined {
-  for (let i = 0; i + 1 < fields.length; i += 2) if (fields[i] === name) return fields[i + 1];
-  return undefined;
+function fieldValues(fields: FlatFields, name: string): string[] {
+  const values: string[] = [];
+  for (let i = 0; i + 1 < fields.length; i += 2) if (fields[i] === name) values.push(fields[i + 1] ?? '');
+  return values;
 }
 
 function malformed(reason: string): { kind: 'malformed'; reason: string } {

@@ -91,8 +91,10 @@ export interface HttpServerEvents {
   onStream(stream: HttpServerStream): HttpStreamEvents;
   /** A request that can't be served: answer on `stream`. */
   onBadRequest(stream: HttpServerStream, error: BadRequest): void;
-  /** HTTP/1: the first bytes of a request are there, its head isn't complete. `onStream` or `onBadRequest` follows. */
+  /** The first bytes of a head are there, the rest isn't. `onStream`, `onBadRequest` or `onHeadEnd` follows. */
   onHeadBegin?(): void;
+  /** HTTP/2: the head is complete. It may have been refused, or trailers. */
+  onHeadEnd?(): void;
   /** The number of open streams changed: for idle timers and draining. */
   onActiveStreams(count: number): void;
   /** Once, last. Streams got `onReset` before. */
@@ -106,7 +108,7 @@ export interface HttpServerCodec {
   drain(): void;
   /** Ends the connection after what was sent has left; streams are reset. */
   close(): void;
-  /** HTTP/1: gives up a head that doesn't come to its end; `onBadRequest` with 408 follows. */
+  /** Gives up a head that doesn't come to its end. HTTP/1: `onBadRequest` with 408 follows. HTTP/2: it's the end. */
   refuseHead?(): void;
 }
 
@@ -147,6 +149,7 @@ export interface HttpCodecOptions {
   readonly headerKeyFormat?: 'lower-case' | 'proper-case';
   readonly acceptHttp10?: boolean;
   readonly defaultHostForHttp10?: string;
+  /** HTTP/1: trailers are received and sent; otherwise dropped. False unless told. */
   readonly enableTrailers?: boolean;
   /** content-length beside chunked: transfer-encoding wins, content-length is dropped. */
   readonly allowChunkedLength?: boolean;

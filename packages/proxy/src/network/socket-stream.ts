@@ -6,6 +6,8 @@ const nothing = (): void => undefined;
 
 /** How long a closed connection stays open for the peer to read what was sent: unread input would turn FIN into RST. */
 export const LINGER_MS = 1_000;
+/** How long a peer may read nothing of what a closed connection still has for it. */
+const UNREAD_MS = 30_000;
 
 /** A `ByteStream` that can take bytes back before anybody else read them: what listener filters peek into. */
 export interface AcceptedStream extends ByteStream {
@@ -85,7 +87,13 @@ export class SocketStream implements AcceptedStream {
     this.abandoned = true;
     this.socket.end();
     this.socket.resume();
-    const timer = setTimeout(() => this.socket.destroySoon(), LINGER_MS).unref();
+    const timer = setTimeout(() => {
+      this.socket.destroySoon();
+      if (this.socket.destroyed) return;
+      // Paused, so that only what the peer reads counts as activity.
+      this.socket.pause();
+      this.socket.setTimeout(UNREAD_MS, () => this.socket.destroy());
+    }, LINGER_MS).unref();
     this.socket.once('close', () => clearTimeout(timer));
   }
 

@@ -11,6 +11,7 @@ const CLOSED_PORT = 1;
 const QUIET_MS = 40;
 const GIVE_UP_MS = 8_000;
 export const LARGE_BYTES = 64 * 1024 * 1024;
+const MEDIUM_BYTES = 2 * 1024 * 1024;
 
 export interface SeenRequest {
   readonly method: string;
@@ -98,6 +99,10 @@ export class HostileSetup {
 
   static async start(): Promise<HostileSetup> {
     const seen: SeenRequest[] = [];
+    const bodies: Readonly<Record<string, Buffer>> = {
+      '/large': Buffer.alloc(LARGE_BYTES),
+      '/medium': Buffer.alloc(MEDIUM_BYTES),
+    };
     const upstream = createServer((request, response) => {
       const { method = '', url = '', rawHeaders } = request;
       const entry: SeenRequest = { method, path: url, headers: rawHeaders, body: '' };
@@ -105,7 +110,7 @@ export class HostileSetup {
       request.on('data', (part: Buffer) => {
         entry.body += part.toString('latin1');
       });
-      request.on('end', () => response.end(url === '/large' ? Buffer.alloc(LARGE_BYTES) : 'served'));
+      request.on('end', () => response.end(bodies[url] ?? 'served'));
     });
     await new Promise<void>((resolve) => {
       upstream.listen(0, '127.0.0.1', resolve);

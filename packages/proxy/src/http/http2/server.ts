@@ -11,6 +11,7 @@ class Http2ServerCodec implements HttpServerCodec, SessionOwner {
   private readonly session: Http2Session;
   private readonly underscores: HttpCodecOptions['underscores'];
   private reported = 0;
+  private headerBlockOf = 0;
 
   constructor(connection: ByteStream, events: HttpServerEvents, options: HttpCodecOptions) {
     this.events = events;
@@ -28,6 +29,17 @@ class Http2ServerCodec implements HttpServerCodec, SessionOwner {
 
   close(): void {
     this.session.destroy();
+  }
+
+  refuseHead(): void {
+    this.session.destroy(undefined, 'request_header_timeout');
+  }
+
+  onHeaderBlock(streamId: number): void {
+    if (streamId === this.headerBlockOf) return;
+    if (this.headerBlockOf !== 0) this.events.onHeadEnd?.();
+    this.headerBlockOf = streamId;
+    if (streamId !== 0) this.events.onHeadBegin?.();
   }
 
   onRequest(stream: MessageStream, head: RequestHead, endStream: boolean): void {

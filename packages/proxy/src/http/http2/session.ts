@@ -35,6 +35,8 @@ export interface SessionOwner {
   onRequest(stream: MessageStream, head: RequestHead, endStream: boolean): void;
   /** A stream closed, the peer's settings came, or the connection drains. */
   onChange(): void;
+  /** The stream whose header block is incomplete; 0: none. */
+  onHeaderBlock?(streamId: number): void;
   onClose(end: ConnectionEnd): void;
 }
 
@@ -227,6 +229,7 @@ export class Http2Session implements ConnectionEvents, MessageHost {
     } catch (cause) {
       this.contain(cause);
     }
+    this.owner.onHeaderBlock?.(this.connection.headerBlockOf);
     if (this.connection.output.pendingBytes > 0) this.flushSoon();
   }
 

@@ -53,10 +53,16 @@ export class ManagedConnection implements HttpServerEvents, ExchangeOwner {
   }
 
   onHeadBegin(): void {
-    const { requestHeadersMs } = this.config.timeouts;
-    if (requestHeadersMs === 0) return;
+    const { requestHeadersMs, streamIdleMs } = this.config.timeouts;
+    // As in Envoy a request begins with the first byte of its head, and then its idle time runs.
+    const headMs = requestHeadersMs > 0 ? requestHeadersMs : streamIdleMs;
+    if (headMs === 0) return;
     const { clock } = this.config.engine;
-    this.cancelHead = clock.schedule(requestHeadersMs, () => this.codec?.refuseHead?.());
+    this.cancelHead = clock.schedule(headMs, () => this.codec?.refuseHead?.());
+  }
+
+  onHeadEnd(): void {
+    this.cancelHead();
   }
 
   onStream(stream: HttpServerStream): HttpStreamEvents {
