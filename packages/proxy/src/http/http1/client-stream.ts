@@ -6,6 +6,7 @@ import { type Http1Writer, safeValue, type SendFraming } from './writer.ts';
 export interface ClientStreamHost {
   readonly writer: Http1Writer;
   readonly properCase: boolean;
+  readonly trailersEnabled: boolean;
   /** The request was given up: this connection is of no use any more. */
   abandon(stream: Http1ClientStream): void;
   /** A stream that was given up before it sent anything: the connection is as good as before. */
@@ -56,7 +57,7 @@ export class Http1ClientStream implements HttpStream {
     } else if (endStream) {
       // RFC 9110 §8.6: a method that expects a body says that there is none.
       headers.delete('content-length');
-      if (bodyMethods.has(this.method)) extra = 'content-length: 0\r\n';
+      if (!bodilessMethods.has(this.method)) extra = 'content-length: 0\r\n';
     } else {
       const length = headers.get('content-length');
       if (length !== undefined && /^\d{1,15}$/.test(length)) {
@@ -99,7 +100,9 @@ export class Http1ClientStream implements HttpStream {
 
   sendTrailers(trailers: HeaderMap): void {
     if (this.gone || this.requestEnded || !this.started) return;
-    if (this.framing.kind === 'chunked') this.codec.writer.lastChunk(trailers);
+    if (this.framing.kind === 'chunked') {
+      this.codec.writer.lastChunk(this.codec.trailersEnabled ? trailers : undefined);
+    }
     this.finish();
   }
 
@@ -136,4 +139,4 @@ export class Http1ClientStream implements HttpStream {
   }
 }
 
-const bodyMethods: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH']);
+const bodilessMethods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'DELETE', 'TRACE']);

@@ -30,6 +30,7 @@ class Http1ClientCodec implements HttpClientCodec, ParserSink, ClientStreamHost 
   readonly maxConcurrentStreams = 1;
   readonly writer: Http1Writer;
   readonly properCase: boolean;
+  readonly trailersEnabled: boolean;
   private readonly transport: ByteStream;
   private readonly events: HttpClientEvents;
   private readonly options: HttpCodecOptions;
@@ -47,6 +48,7 @@ class Http1ClientCodec implements HttpClientCodec, ParserSink, ClientStreamHost 
     this.events = events;
     this.options = options;
     this.properCase = options.headerKeyFormat === 'proper-case';
+    this.trailersEnabled = options.enableTrailers === true;
     this.writer = new Http1Writer(transport, options.bufferLimitBytes ?? DEFAULT_BUFFER_LIMIT_BYTES);
     this.writer.onRoom = () => this.stream?.events.onDrain();
     this.parser = new Http1Parser(
@@ -151,7 +153,7 @@ class Http1ClientCodec implements HttpClientCodec, ParserSink, ClientStreamHost 
     const { stream } = this;
     if (stream === undefined) return;
     this.responseEnded(stream, () => {
-      if (trailers.length === 0) stream.events.onData(EMPTY, true);
+      if (trailers.length === 0 || !this.trailersEnabled) stream.events.onData(EMPTY, true);
       else stream.events.onTrailers(new HeaderMap(frameFields(trailers, TRAILERS).fields));
     });
   }

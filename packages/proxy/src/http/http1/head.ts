@@ -4,8 +4,8 @@ import { codecError, Http1Error } from './error.ts';
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 // oxlint-disable-next-line no-control-regex -- RFC 9110 §5.5: what a field value can't have
 const invalidValue = /[\0-\x08\x0a-\x1f\x7f]/;
-// oxlint-disable-next-line no-control-regex -- RFC 9112 §3.2: no white space or control
-const validTarget = /^[!-~\x80-\xff]+$/;
+/** RFC 9112 §3.2: no white space or control, and nothing that RFC 3986 doesn't know. */
+const validTarget = /^[!-~]+$/;
 /** RFC 3986 §3.2 without userinfo, which RFC 9110 §4.2.4 tells to take for an error. */
 const validHost = /^(?:\[[0-9A-Fa-f:.%A-Za-z_~-]+\]|[A-Za-z0-9\-._~!$&'()*+,;=%]*)(?::\d*)?$/;
 
@@ -55,6 +55,7 @@ export function parseStatusLine(line: string): StatusLine {
 function parseVersion(text: string): 0 | 1 {
   if (text === 'HTTP/1.1') return 1;
   if (text === 'HTTP/1.0') return 0;
+  if (/^HTTP\/\d\.\d$/.test(text)) throw new Http1Error('low_version', 426);
   throw codecError();
 }
 

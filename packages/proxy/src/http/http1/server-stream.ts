@@ -14,6 +14,7 @@ export interface Request {
 export interface ServerStreamHost {
   readonly writer: Http1Writer;
   readonly properCase: boolean;
+  readonly trailersEnabled: boolean;
   /** The next response must say `connection: close`. */
   readonly lastResponse: boolean;
   /** The response is complete. */
@@ -66,7 +67,8 @@ export class Http1ServerStream implements HttpServerStream {
     const tunnel =
       status === 101 || (this.headers.method === 'CONNECT' && status >= 200 && status < 300 && !endStream);
     let extra = '';
-    this.keepAlive = !codec.lastResponse;
+    // An answer ahead of the request's end ends the connection: the rest is as long as its sender likes.
+    this.keepAlive = !codec.lastResponse && this.requestEnded;
     if (tunnel) {
       headers.delete('content-length');
       if (status === 101) {
@@ -84,9 +86,6 @@ export class Http1ServerStream implements HttpServerStream {
     if (tunnel) {
       this.upgraded = true;
       codec.upgraded();
-    } else if (this.headers.protocol !== undefined || this.headers.method === 'CONNECT') {
-      // Refused: what the client may have sent already is a request again.
-      this.requestEnded = true;
     }
     if (endStream) this.finish();
   }
@@ -110,7 +109,9 @@ export class Http1ServerStream implements HttpServerStream {
 
   sendTrailers(trailers: HeaderMap): void {
     if (this.gone || this.ended || !this.responseStarted) return;
-    if (this.framing.kind === 'chunked') this.codec.writer.lastChunk(trailers);
+    if (this.framing.kind === 'chunked') {
+      this.codec.writer.lastChunk(this.codec.trailersEnabled ? trailers : undefined);
+    }
     this.finish();
   }
 
@@ -137,7 +138,11 @@ export class Http1ServerStream implements HttpServerStream {
     const bodiless = status === 204 || status === 304 || this.headers.method === 'HEAD';
     const length = headers.get('content-length');
     if (status === 204) headers.delete('content-length');
-    if (bodiless) return '';
+    if (bodiless) {
+      const chunked =
+        this.headers.method === 'HEAD' && length === undefined && status !== 204 && status !== 304;
+      return chunked && this.protocol === 'HTTP/1.1' ? 'transfer-encoding: chunked\r\n' : '';
+    }
     if (endStream) {
       headers.delete('content-length');
       return 'content-length: 0\r\n';

@@ -26,6 +26,7 @@ class Http1ServerCodec implements HttpServerCodec, ParserSink, ServerStreamHost 
   readonly protocol = 'HTTP/1.1';
   readonly writer: Http1Writer;
   readonly properCase: boolean;
+  readonly trailersEnabled: boolean;
   private readonly transport: ByteStream;
   private readonly events: HttpServerEvents;
   private readonly options: HttpCodecOptions;
@@ -42,6 +43,7 @@ class Http1ServerCodec implements HttpServerCodec, ParserSink, ServerStreamHost 
     this.events = events;
     this.options = options;
     this.properCase = options.headerKeyFormat === 'proper-case';
+    this.trailersEnabled = options.enableTrailers === true;
     this.writer = new Http1Writer(transport, options.bufferLimitBytes ?? DEFAULT_BUFFER_LIMIT_BYTES);
     this.writer.onRoom = () => this.stream?.receiver?.onDrain();
     this.parser = new Http1Parser(
@@ -149,7 +151,7 @@ class Http1ServerCodec implements HttpServerCodec, ParserSink, ServerStreamHost 
     const { stream } = this;
     if (stream === undefined) return;
     stream.requestEnded = true;
-    const kept = this.options.enableTrailers === false ? [] : withoutForbidden(trailers);
+    const kept = this.trailersEnabled ? withoutForbidden(trailers) : [];
     if (kept.length === 0) stream.receiver?.onData(EMPTY, true);
     else stream.receiver?.onTrailers(new HeaderMap(kept));
   }

@@ -103,7 +103,10 @@ export function applyEdgeHeaders(headers: HeaderMap, info: StreamInfo, o: EdgeOp
     headers.set('x-envoy-downstream-service-cluster', o.userAgent);
     if (!headers.has('user-agent')) headers.set('user-agent', o.userAgent);
   }
-  if (o.via !== '') appendList(headers, 'via', o.via);
+  if (o.via !== '') {
+    const before = headers.joined('via');
+    headers.set('via', before === undefined ? o.via : `${before}, ${o.via}`);
+  }
 }
 
 function applyRequestId(headers: HeaderMap, info: StreamInfo, o: EdgeOptions, edge: boolean): void {

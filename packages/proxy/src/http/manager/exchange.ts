@@ -123,14 +123,6 @@ export class Exchange implements HttpStreamEvents, RouterHost, StreamCallbacks {
     this.findRoute();
     this.armDuration();
     this.applyRouteIdleTimeout();
-    if (this.lookup?.kind === 'require-tls') {
-      this.sendLocalReply({
-        status: 301,
-        details: 'direct_response',
-        headers: [['location', httpsLocation(headers)]],
-      });
-      return;
-    }
     if (!this.upgradeAllowed(headers)) {
       this.sendLocalReply({ status: 403, details: 'upgrade_failed' });
       return;
@@ -200,7 +192,7 @@ export class Exchange implements HttpStreamEvents, RouterHost, StreamCallbacks {
     };
     this.sendLocalReply({
       status: error.status,
-      body: bodies[error.status] ?? '',
+      body: error.details === 'missing_host_header' ? '' : (bodies[error.status] ?? ''),
       details: error.details,
       flag: 'DPE',
     });
@@ -264,8 +256,10 @@ export class Exchange implements HttpStreamEvents, RouterHost, StreamCallbacks {
     });
     if (reply.details === 'direct_response') {
       config.stats.directResponses.add();
-      this.chosenRoute?.mutate('response', headers, info);
     }
+    if (info.requestHeaders?.authority !== undefined) this.findRoute();
+    info.responseHeaders = headers;
+    this.chosenRoute?.mutate('response', headers, info);
     // A reply replaces what the response's filters were at.
     this.responsePass?.close();
     this.responsePass = this.createResponsePass();
@@ -363,6 +357,14 @@ export class Exchange implements HttpStreamEvents, RouterHost, StreamCallbacks {
     });
   }
 
+  private redirectToTls(headers: HeaderMap): void {
+    this.sendLocalReply({
+      status: 301,
+      details: 'direct_response',
+      headers: [['location', httpsLocation(headers)]],
+    });
+  }
+
   private createResponsePass(): FilterPass {
     return new FilterPass({
       filters: this.filters.toReversed(),
@@ -404,7 +406,8 @@ export class Exchange implements HttpStreamEvents, RouterHost, StreamCallbacks {
     switch (event.kind) {
       case 'headers':
         this.findRoute();
-        router.onHeaders(event.headers, event.end);
+        if (this.lookup?.kind === 'require-tls') this.redirectToTls(event.headers);
+        else router.onHeaders(event.headers, event.end);
         return;
       case 'data':
         router.onData(event.chunk, event.end);

@@ -23,7 +23,7 @@ export function finishResponse(headers: HeaderMap, info: StreamInfo, config: Man
   }
   if (config.edge.via !== '') {
     const before = headers.joined('via');
-    headers.set('via', before === undefined ? config.edge.via : `${before},${config.edge.via}`);
+    headers.set('via', before === undefined ? config.edge.via : `${before}, ${config.edge.via}`);
   }
   if (config.requestIdInResponse && info.requestId !== undefined) {
     headers.set('x-request-id', info.requestId);

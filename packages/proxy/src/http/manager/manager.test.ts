@@ -41,8 +41,8 @@ describe('local replies', () => {
       '/',
       [418, 'tea', 'direct_response', []],
     ],
-    ['a path that is no path', toUp, '/%00', [400, 'Bad Request', 'path_normalization_failed', []]],
-    ['a fragment', toUp, '/a#b', [400, 'Bad Request', 'path_with_fragment_rejected', []]],
+    ['a path that is no path', toUp, '/%00', [400, '', 'path_normalization_failed', []]],
+    ['a fragment', toUp, '/a#b', [400, '', 'path_normalization_failed', []]],
   ])('tell %s', async (_, route, path, [status, body, details, flags]) => {
     const proxy = new ProxyUnderTest([route], { normalizePath: true });
     const answer = await proxy.get(path);

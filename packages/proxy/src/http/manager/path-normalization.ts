@@ -19,7 +19,7 @@ export function normalizeTarget(target: string, o: PathOptions): NormalizedPath 
   let whole = target;
   const fragment = whole.indexOf('#');
   if (fragment >= 0) {
-    if (!o.stripFragment) return { kind: 'reject', details: 'path_with_fragment_rejected' };
+    if (!o.stripFragment) return { kind: 'reject', details: 'path_normalization_failed' };
     whole = whole.slice(0, fragment);
   }
   const queryAt = whole.indexOf('?');
@@ -45,19 +45,29 @@ export function normalizePath(path: string): string | undefined {
   if (!path.startsWith('/') && !path.startsWith('\\')) return undefined;
   if (/%00/.test(path)) return undefined;
   const decoded = decodeUnreserved(path.replaceAll('\\', '/'));
-  if (!decoded.includes('/.')) return decoded;
+  if (!decoded.includes('/.')) return escapeUnsafe(decoded);
   const out: string[] = [];
   const segments = decoded.split('/').slice(1);
   for (const [i, segment] of segments.entries()) {
     const last = i === segments.length - 1;
-    if (segment === '..') {
+    if (dotSegment(segment, '..')) {
       out.pop();
       if (last) out.push('');
-    } else if (segment === '.') {
+    } else if (dotSegment(segment, '.')) {
       if (last) out.push('');
     } else out.push(segment);
   }
-  return `/${out.join('/')}`;
+  return escapeUnsafe(`/${out.join('/')}`);
+}
+
+/** With parameters or without: servers that cut `;…` off a segment take `..;x` for `..`. */
+function dotSegment(segment: string, dots: '.' | '..'): boolean {
+  return segment === dots || segment.startsWith(`${dots};`);
+}
+
+/** Characters that RFC 3986 has no place for in a path, in the one form that Envoy sends upstream too. */
+function escapeUnsafe(path: string): string {
+  return path.replace(/["<>^`{|}]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
 }
 
 /** A `%` that begins no escape, while its neighbours are decoded: a target can't have this character. */

@@ -12,7 +12,7 @@ export function prepareRequest(
   config: ManagerConfig,
 ): LocalReply | undefined {
   if (headers.authority === undefined) {
-    return { status: 400, body: 'Bad Request', details: 'missing_host_header', flag: 'DPE' };
+    return { status: 400, details: 'missing_host_header', flag: 'DPE' };
   }
   if (headers.method !== 'CONNECT') {
     if (headers.path?.startsWith('/') !== true) return { status: 404, details: 'absolute_path_rejected' };
@@ -34,7 +34,7 @@ function preparePath(headers: HeaderMap, config: ManagerConfig): LocalReply | un
       headers.path = normalized.path;
       return undefined;
     case 'reject':
-      return { status: 400, body: 'Bad Request', details: normalized.details };
+      return { status: 400, details: normalized.details };
     case 'redirect':
       // gRPC clients don't follow redirects.
       if (isGrpcContentType(headers.get('content-type'))) {

@@ -16,11 +16,8 @@ export function rewriteRequest(
   if (authority !== undefined && authority !== '') setAuthority(headers, authority, action, options);
   const { path } = headers;
   if (action.rewritePath !== undefined && path !== undefined && headers.method !== 'CONNECT') {
-    const rewritten = rewriteTarget(path, action.rewritePath);
-    if (rewritten !== path) {
-      headers.path = rewritten;
-      if (!options.suppressEnvoyHeaders) headers.set('x-envoy-original-path', path);
-    }
+    headers.path = rewriteTarget(path, action.rewritePath);
+    if (!options.suppressEnvoyHeaders) headers.set('x-envoy-original-path', path);
   }
   if (options.suppressEnvoyHeaders) headers.delete('x-envoy-expected-rq-timeout-ms');
 }

@@ -84,6 +84,7 @@ export class Router {
   private attempt: Attempt | undefined;
   private retriesLeft = 0;
   private retries = 0;
+  private startedAt = 0;
   private retryClaimed = false;
   private readonly tried = new Set<Endpoint>();
   private mirrors: Mirror[] = [];
@@ -194,6 +195,7 @@ export class Router {
       host.sendLocalReply({ status: action.clusterNotFoundStatus, details: 'cluster_not_found', flag: 'NC' });
       return;
     }
+    this.startedAt = host.engine.clock.now();
     this.headers = headers;
     this.action = action;
     this.cluster = cluster;
@@ -324,6 +326,11 @@ export class Router {
     if (action?.rewriteHost?.kind === 'auto' && endpoint.hostname !== '') {
       setAuthority(headers, endpoint.hostname, action, this.options);
     }
+    if (this.retries > 0 && headers.has('x-envoy-expected-rq-timeout-ms') && this.timeouts.perTryMs === 0) {
+      // What is left of the time for all attempts.
+      const left = this.timeouts.globalMs - (host.engine.clock.now() - this.startedAt);
+      headers.set('x-envoy-expected-rq-timeout-ms', String(Math.max(1, Math.round(left))));
+    }
     if (host.chosenRoute?.route.virtualHost.includeAttemptCount === true) {
       headers.set('x-envoy-attempt-count', String(host.info.attemptCount));
     }
@@ -429,6 +436,8 @@ export class Router {
   private decorate(headers: HeaderMap, ms: number): void {
     const { host } = this;
     const route = host.chosenRoute;
+    host.info.responseCode = headers.status ?? 0;
+    host.info.responseHeaders = headers;
     route?.mutate('response', headers, host.info);
     for (const cookie of this.cookies) headers.append('set-cookie', cookie);
     if (!this.options.suppressEnvoyHeaders) {
