@@ -375,6 +375,12 @@ describe('an HTTP/2 client that gives no credit', () => {
     await pause(500);
   });
 
+  it('and stops within its preface is cut off', async () => {
+    const client = setup.open();
+    client.write('PRI * HT');
+    await until(() => client.closed);
+  });
+
   it('and stops within a head is cut off', async () => {
     const client = setup.open();
     client.write(Buffer.concat([start(), frame(FrameType.headers, 0, 1, block(pseudo()))]));

@@ -58,7 +58,11 @@ export class ManagedConnection implements HttpServerEvents, ExchangeOwner {
     const headMs = requestHeadersMs > 0 ? requestHeadersMs : streamIdleMs;
     if (headMs === 0) return;
     const { clock } = this.config.engine;
-    this.cancelHead = clock.schedule(headMs, () => this.codec?.refuseHead?.());
+    this.cancelHead();
+    this.cancelHead = clock.schedule(headMs, () => {
+      if (this.codec === undefined) this.transport.close();
+      else this.codec.refuseHead?.();
+    });
   }
 
   onHeadEnd(): void {
@@ -159,10 +163,12 @@ export class ManagedConnection implements HttpServerEvents, ExchangeOwner {
   private sniff(): void {
     const { transport } = this;
     transport.onData = (chunk) => {
+      if (this.sniffed.length === 0) this.onHeadBegin();
       this.sniffed = this.sniffed.length === 0 ? chunk : Buffer.concat([this.sniffed, chunk]);
       const length = Math.min(this.sniffed.length, PREFACE.length);
       const prefix = this.sniffed.subarray(0, length).equals(PREFACE.subarray(0, length));
       if (prefix && length < PREFACE.length) return;
+      this.cancelHead();
       if (prefix) this.useHttp2();
       else this.useHttp1();
       const first = this.sniffed;
