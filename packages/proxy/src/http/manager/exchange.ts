@@ -192,9 +192,10 @@ export class Exchange implements HttpStreamEvents, RouterHost, StreamCallbacks {
     };
     this.sendLocalReply({
       status: error.status,
-      body: error.details === 'missing_host_header' ? '' : (bodies[error.status] ?? ''),
       details: error.details,
-      flag: 'DPE',
+      ...(error.details === 'missing_host_header'
+        ? {}
+        : { body: bodies[error.status] ?? '', flag: 'DPE' as const }),
     });
   }
 
@@ -248,16 +249,14 @@ export class Exchange implements HttpStreamEvents, RouterHost, StreamCallbacks {
     this.requestPass?.close();
     this.router?.destroy();
     info.responseCode = reply.status;
-    const grpc = this.grpc && reply.details !== 'direct_response';
     const { headers, body } = buildLocalReply(reply, info, {
-      grpc,
+      grpc: this.grpc,
       head: info.requestHeaders?.method === 'HEAD',
       map: config.localReply,
     });
     if (reply.details === 'direct_response') {
       config.stats.directResponses.add();
     }
-    if (info.requestHeaders?.authority !== undefined) this.findRoute();
     info.responseHeaders = headers;
     this.chosenRoute?.mutate('response', headers, info);
     // A reply replaces what the response's filters were at.

@@ -12,7 +12,7 @@ export function prepareRequest(
   config: ManagerConfig,
 ): LocalReply | undefined {
   if (headers.authority === undefined) {
-    return { status: 400, details: 'missing_host_header', flag: 'DPE' };
+    return { status: 400, details: 'missing_host_header' };
   }
   if (headers.method !== 'CONNECT') {
     if (headers.path?.startsWith('/') !== true) return { status: 404, details: 'absolute_path_rejected' };

@@ -511,10 +511,8 @@ export class Router {
     const stats = routerStats(cluster);
     if (this.bodyLost) return false;
     if (this.retriesLeft <= 0) {
-      if (retry.retries > 0) {
-        host.info.responseFlags.add('URX');
-        stats.retryLimitExceeded.add();
-      }
+      host.info.responseFlags.add('URX');
+      stats.retryLimitExceeded.add();
       return false;
     }
     if (!cluster.breakers.tryRetry(action.priority)) {
