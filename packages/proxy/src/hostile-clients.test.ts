@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { HostileSetup, LARGE_BYTES, pause, until } from './testing/hostile-setup.ts';
+import { HostileSetup, pause, until } from './testing/hostile-setup.ts';
 
 let setup: HostileSetup;
 beforeAll(async () => {
@@ -242,6 +242,8 @@ describe('a path to what is forbidden', () => {
     '/%00/../admin',
     '/x/..//..//admin',
     '/.//admin',
+    '/x/..;/admin',
+    '/x/%2e%2e;y/admin',
     '/%2e/admin',
     '/%2f%2e%2e%2fadmin',
     '/%252e%252e/admin',
@@ -310,7 +312,7 @@ describe('a client that takes its time', () => {
     client.write(get('/large', 'Connection: close'));
     await pause(300);
     const after = process.memoryUsage();
-    expect(after.arrayBuffers - before.arrayBuffers - LARGE_BYTES).toBeLessThan(16 * 1024 * 1024);
+    expect(after.arrayBuffers - before.arrayBuffers).toBeLessThan(16 * 1024 * 1024);
   });
 
   it('is forgotten when its request is over and it reads no answer', async () => {

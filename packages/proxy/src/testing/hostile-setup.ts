@@ -10,7 +10,7 @@ const CLOSED_PORT = 1;
 /** In which a smuggled request would have reached the upstream. */
 const QUIET_MS = 40;
 const GIVE_UP_MS = 8_000;
-export const LARGE_BYTES = 64 * 1024 * 1024;
+const LARGE_BYTES = 64 * 1024 * 1024;
 const MEDIUM_BYTES = 2 * 1024 * 1024;
 
 export interface SeenRequest {
