@@ -6,8 +6,8 @@ import { table, type Case } from './testing/differential/cases.ts';
 import { exchange } from './testing/differential/client.ts';
 import { findEnvoy } from './testing/differential/envoy-binary.ts';
 import { generate } from './testing/differential/generator.ts';
-import { knownDifference } from './testing/differential/known-differences.ts';
-import { observe, type Observation } from './testing/differential/observation.ts';
+import { knownDifference, knownLogDifferences } from './testing/differential/known-differences.ts';
+import { comparableLog, observe, type Observation } from './testing/differential/observation.ts';
 import { peers, ProxyProcess, type Peer } from './testing/differential/proxy-process.ts';
 import { Upstreams } from './testing/differential/upstreams.ts';
 
@@ -25,6 +25,7 @@ if (envoy.kind === 'missing') console.warn(`skipped: ${envoy.reason}`);
     const directory = mkdtempSync(join(tmpdir(), 'weft-differential-'));
     const proxies = new Map<Peer, ProxyProcess>();
     const asked: string[] = [];
+    const disturbed = new Set<string>();
     let upstreams: Upstreams | undefined;
 
     beforeAll(async () => {
@@ -51,22 +52,43 @@ if (envoy.kind === 'missing') console.warn(`skipped: ${envoy.reason}`);
       return observe(await exchange(proxy.ports[request.listener], request, identity));
     }
 
-    /** Asks both; what differs and isn't known to. */
+    /** Lines by the number of the case; of a case's several requests the last. */
+    function logged(peer: Peer): ReadonlyMap<number, string> {
+      const text = readFileSync(proxies.get(peer)?.accessLog ?? '', 'latin1');
+      return new Map(
+        text
+          .split('\n')
+          .map((line) => line.split(' '))
+          .filter(([id = '']) => /^\d+$/.test(id))
+          .map(([id, ...fields]) => [Number(id), comparableLog(fields)]),
+      );
+    }
+
+    async function compare(request: Case): Promise<object | undefined> {
+      const id = String(asked.push(request.name) - 1);
+      const [ours, theirs] = await Promise.all([ask('weft', id, request), ask('envoy', id, request)]);
+      const same = JSON.stringify(ours) === JSON.stringify(theirs);
+      const known = knownDifference(request.name);
+      if (same === (known === undefined)) return undefined;
+      return same ? { case: request.name, stale: known } : { case: request.name, ours, theirs };
+    }
+
+    /** Asks both; what differs and isn't known to, or is known to and doesn't. */
     async function differences(cases: readonly Case[]): Promise<readonly object[]> {
-      const found: object[] = [];
-      const queue = cases.map((request, i) => ({ request, id: `${asked.length + i}` }));
-      asked.push(...cases.map((request) => request.name));
+      const queue = [...cases];
+      const suspects: Case[] = [];
       const worker = async (): Promise<void> => {
-        for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-          const { id, request } = next;
-          const [ours, theirs] = await Promise.all([ask('weft', id, request), ask('envoy', id, request)]);
-          const same = JSON.stringify(ours) === JSON.stringify(theirs);
-          const known = knownDifference(request.name);
-          if (same === (known === undefined)) continue;
-          found.push(same ? { case: request.name, stale: known } : { case: request.name, ours, theirs });
-        }
+        for (let next = queue.shift(); next !== undefined; next = queue.shift())
+          if ((await compare(next)) !== undefined) suspects.push(next);
       };
       await Promise.all(Array.from({ length: CONCURRENCY }, worker));
+      // Alone it has to differ again: among others a case may have met a connection that another one's upstream closed.
+      const found: object[] = [];
+      for (const request of suspects) {
+        const difference = await compare(request);
+        if (difference !== undefined) found.push(difference);
+        else disturbed.add(request.name);
+      }
       return found;
     }
 
@@ -80,13 +102,17 @@ if (envoy.kind === 'missing') console.warn(`skipped: ${envoy.reason}`);
 
     it('logs the same route, cluster, flags and details', async () => {
       await new Promise((resolve) => setTimeout(resolve, LOG_FLUSH_MS));
-      const lines = (peer: Peer): readonly string[] =>
-        readFileSync(proxies.get(peer)?.accessLog ?? '', 'latin1')
-          .split('\n')
-          .filter((line) => /^\d/.test(line));
-      const ours = lines('weft');
-      const theirs = new Set(lines('envoy'));
-      const different = ours.filter((line) => !theirs.has(line));
+      const ours = logged('weft');
+      const theirs = logged('envoy');
+      const common = [...ours.keys()].filter(
+        (id) =>
+          theirs.has(id) && knownDifference(asked[id] ?? '') === undefined && !disturbed.has(asked[id] ?? ''),
+      );
+      expect(common.length).toBeGreaterThan(asked.length * 0.8);
+      const different = common
+        .map((id) => ({ case: asked[id], ours: ours.get(id), theirs: theirs.get(id) }))
+        .filter((line) => line.ours !== line.theirs)
+        .filter(({ ours: text = '' }) => !knownLogDifferences.some(({ line }) => line.test(text)));
       expect(different).toEqual([]);
     });
 

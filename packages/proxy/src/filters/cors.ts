@@ -126,6 +126,7 @@ function preflightHeaders(
   if (policy.allowCredentials) headers.push(['access-control-allow-credentials', 'true']);
   if (policy.allowMethods !== '') headers.push(['access-control-allow-methods', policy.allowMethods]);
   if (policy.allowHeaders !== '') headers.push(['access-control-allow-headers', policy.allowHeaders]);
+  if (policy.exposeHeaders !== '') headers.push(['access-control-expose-headers', policy.exposeHeaders]);
   if (policy.maxAge !== '') headers.push(['access-control-max-age', policy.maxAge]);
   if (policy.allowPrivateNetwork && request.get('access-control-request-private-network') === 'true') {
     headers.push(['access-control-allow-private-network', 'true']);

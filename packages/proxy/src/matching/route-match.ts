@@ -24,9 +24,9 @@ export function compileRequestMatch(match: RouteMatch): (headers: HeaderMap) => 
     query(headers);
 }
 
-/** `application/grpc` and `application/grpc+proto`, but not grpc-web. */
+/** `application/grpc` and `application/grpc+proto`, but not grpc-web; to the letter, as Envoy matches it. */
 export function isGrpcContentType(contentType: string | undefined): boolean {
-  return contentType !== undefined && /^application\/grpc(?:$|[+;])/i.test(contentType);
+  return contentType !== undefined && /^application\/grpc(?:$|\+)/.test(contentType);
 }
 
 /** Query parameters as sent, not percent-decoded; the first occurrence counts. */

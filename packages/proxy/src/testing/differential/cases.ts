@@ -625,9 +625,9 @@ const failures: readonly Case[] = [
       'HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n',
     ],
     (text) => [
-      request('/x', { reply: { raw: text } }),
-      request('/x', { reply: { raw: text }, protocol: 'http2' }),
-      request('/x', { reply: { raw: text }, method: 'HEAD' }),
+      request('/once', { reply: { raw: text } }),
+      request('/once', { reply: { raw: text }, protocol: 'http2' }),
+      request('/once', { reply: { raw: text }, method: 'HEAD' }),
     ],
   ),
 ];

@@ -235,6 +235,7 @@ const matchRoutes = [
 
 const actionRoutes = [
   prefixed('/h2', to('h2')),
+  prefixed('/once', to('once')),
   prefixed('/dead', to('dead')),
   prefixed('/empty', to('empty')),
   prefixed('/no-cluster-500', to('nowhere', { cluster_not_found_response_code: 'INTERNAL_SERVER_ERROR' })),
@@ -338,7 +339,7 @@ const actionRoutes = [
       append('x-absent', 'route', ABSENT),
       append('x-overwrite', 'route', OVERWRITE),
       append('x-overwrite-only', 'route', OVERWRITE_ONLY),
-      append('x-code', '%RESPONSE_CODE% %RESP(x-from)%', APPEND),
+      append('x-code', '%RESP(x-from)%/%RESPONSE_CODE%', APPEND),
     ],
     response_headers_to_remove: ['x-drop'],
   }),
@@ -463,8 +464,8 @@ function virtualHosts(): readonly object[] {
 
 /** What both proxies are asked to log of every request: the route and cluster chosen, and why it ended. */
 const logFormat =
-  '%REQ(X-CASE)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %ROUTE_NAME% ' +
-  '%UPSTREAM_CLUSTER_RAW% %UPSTREAM_REQUEST_ATTEMPT_COUNT% %PROTOCOL% %REQ(:PATH)% %REQ(:AUTHORITY)% %GRPC_STATUS%\n';
+  '%REQ(X-CASE)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %ROUTE_NAME% %UPSTREAM_CLUSTER_RAW% ' +
+  '%UPSTREAM_REQUEST_ATTEMPT_COUNT% %PROTOCOL%\n';
 
 function listener(name: ListenerName, port: number, accessLog: string): object {
   const filter = (label: string, typed: string, config: object = {}): object => ({
@@ -529,12 +530,19 @@ function cluster(name: string, port: number | undefined, more: object = {}): obj
     name,
     type: 'STATIC',
     connect_timeout: '1s',
+    // Retries of several cases go on at a time.
+    circuit_breakers: { thresholds: [{ max_retries: 1_000 }] },
     load_assignment: {
       cluster_name: name,
       endpoints: port === undefined ? [] : [{ lb_endpoints: [endpoint(port)] }],
     },
     ...more,
   };
+}
+
+function httpOptions(options: object): object {
+  const name = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
+  return { [name]: { '@type': `type.googleapis.com/${name}`, ...options } };
 }
 
 export function bootstrap(o: {
@@ -552,13 +560,17 @@ export function bootstrap(o: {
         cluster('a', a),
         cluster('b', b),
         cluster('named', a),
+        // For upstreams that close their connection: the next request doesn't find out by a reset.
+        cluster('once', a, {
+          typed_extension_protocol_options: httpOptions({
+            common_http_protocol_options: { max_requests_per_connection: 1 },
+            explicit_http_config: { http_protocol_options: {} },
+          }),
+        }),
         cluster('h2', h2, {
-          typed_extension_protocol_options: {
-            'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
-              '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
-              explicit_http_config: { http2_protocol_options: {} },
-            },
-          },
+          typed_extension_protocol_options: httpOptions({
+            explicit_http_config: { http2_protocol_options: {} },
+          }),
         }),
         cluster('dead', dead),
         cluster('empty', undefined),
