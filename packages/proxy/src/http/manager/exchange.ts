@@ -117,6 +117,8 @@ export class Exchange implements HttpStreamEvents, RouterHost, StreamCallbacks {
     }
     const refused = prepareRequest(headers, info, config);
     if (refused !== undefined) {
+      // As Envoy, which looks for a route only once it knows the scheme.
+      if (headers.has('x-forwarded-proto')) this.findRoute();
       this.sendLocalReply(refused);
       return;
     }
