@@ -69,8 +69,8 @@ if (envoy.kind === 'missing') console.warn(`skipped: ${envoy.reason}`);
       const [ours, theirs] = await Promise.all([ask('weft', id, request), ask('envoy', id, request)]);
       const same = JSON.stringify(ours) === JSON.stringify(theirs);
       const known = knownDifference(request.name);
-      if (same === (known === undefined)) return undefined;
-      return same ? { case: request.name, stale: known } : { case: request.name, ours, theirs };
+      if (same === (known === undefined) || known?.sometimes === true) return undefined;
+      return same ? { case: request.name, stale: known?.reason } : { case: request.name, ours, theirs };
     }
 
     /** Asks both; what differs and isn't known to, or is known to and doesn't. */
