@@ -75,14 +75,14 @@ const known: readonly KnownDifference[] = [
     reason: 'a path that is refused does not cost the connection',
   },
   {
-    cases: /^behind .* \/(?:%5C|%2f)\?/i,
+    cases: /^(?:behind|edge|allow) .* \/(?:\/|\.|\\|%2e|%2f|%5c)*(?:[? ]|$)/i,
     sometimes: true,
-    reason: 'slashes that unescaping makes are merged as well; Envoy leaves the first two',
+    reason: 'Envoy leaves a path that is nothing but slashes unmerged',
   },
   {
-    cases: /^(?:allow|deny) .* \/(?:[^ ?]*\/)?(?:direct|redirect)/,
+    cases: /^(?:allow|deny) .* \/(?:[^ ?]*\/)?(?:direct|redirect|mutate)/,
     sometimes: true,
-    reason: 'header mutations of a route that answers by itself also apply to a filter’s denial',
+    reason: 'header mutations of a route that answers by itself also apply to a denial, and know its status',
   },
 ];
 
