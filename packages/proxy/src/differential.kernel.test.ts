@@ -22,7 +22,7 @@ if (envoy.kind === 'missing') console.warn(`skipped: ${envoy.reason}`);
 (envoy.kind === 'found' || process.env['CI'] === 'true' ? describe : describe.skip)(
   'the engine, asked what a real Envoy with the same configuration is asked,',
   () => {
-    const directory = mkdtempSync(join(tmpdir(), 'weft-differential-'));
+    let directory = '';
     const proxies = new Map<Peer, ProxyProcess>();
     const asked: string[] = [];
     const disturbed = new Set<string>();
@@ -30,6 +30,7 @@ if (envoy.kind === 'missing') console.warn(`skipped: ${envoy.reason}`);
 
     beforeAll(async () => {
       if (envoy.kind === 'missing') throw new Error(envoy.reason);
+      directory = mkdtempSync(join(tmpdir(), 'weft-differential-'));
       upstreams = await Upstreams.start();
       for (const peer of peers) {
         const options = { envoy: envoy.path, directory, upstreams: upstreams.ports };
@@ -39,7 +40,7 @@ if (envoy.kind === 'missing') console.warn(`skipped: ${envoy.reason}`);
     afterAll(async () => {
       await Promise.all([...proxies.values()].map(async (proxy) => proxy.stop()));
       await upstreams?.stop();
-      rmSync(directory, { recursive: true, force: true });
+      if (directory !== '') rmSync(directory, { recursive: true, force: true });
     });
 
     async function ask(peer: Peer, id: string, request: Case): Promise<Observation> {
