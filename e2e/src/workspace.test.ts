@@ -52,7 +52,8 @@ describe('the workspace', () => {
   it('has no path of a developer’s machine and no registry in its files', () => {
     const files = (dir: string): string[] =>
       readdirSync(path.join(workspace, dir), { withFileTypes: true }).flatMap((entry) => {
-        if (['node_modules', 'dist', '.git', 'generated', '.cache', 'charts'].includes(entry.name)) return [];
+        if (['node_modules', 'dist', '.git', 'generated', '.cache', '.turbo', 'charts'].includes(entry.name))
+          return [];
         const file = path.join(dir, entry.name);
         return entry.isDirectory() ? files(file) : [file];
       });
