@@ -1,6 +1,6 @@
 import { Annotation, GatewayController, HBONE_PROTOCOL, Label, Port } from '@weft/api';
-import { type Labels, selects } from '@weft/collections';
-import type { LabelSelector } from '@weft/kubernetes';
+import type { Labels } from '@weft/collections';
+import { matchesLabelSelector, type LabelSelector } from '@weft/kubernetes';
 import type {
   GatewayAddressValue,
   GatewayClassFacts,
@@ -72,7 +72,8 @@ export function allowsNamespace(waypoint: Waypoint, namespace: string, namespace
     case 'all':
       return true;
     case 'selector':
-      return selectorMatches(waypoint.attachment.selector, namespaceLabels);
+      // An operator that nobody knows matches nothing: attaching is a permission.
+      return matchesLabelSelector(waypoint.attachment.selector, namespaceLabels);
   }
 }
 
@@ -94,24 +95,4 @@ function attachment(listeners: readonly GatewayListener[]): NamespacePolicy {
   const { from = 'Same', selector } = hbone?.allowedRoutes?.namespaces ?? {};
   if (from === 'All') return { kind: 'all' };
   return from === 'Selector' && selector !== undefined ? { kind: 'selector', selector } : { kind: 'same' };
-}
-
-/** An operator that nobody knows matches nothing: attaching is a permission. */
-function selectorMatches(selector: LabelSelector, labels: Labels): boolean {
-  if (!selects(selector.matchLabels ?? {}, labels)) return false;
-  return (selector.matchExpressions ?? []).every(({ key, operator, values = [] }) => {
-    const value = labels[key];
-    switch (operator) {
-      case 'In':
-        return value !== undefined && values.includes(value);
-      case 'NotIn':
-        return value === undefined || !values.includes(value);
-      case 'Exists':
-        return value !== undefined;
-      case 'DoesNotExist':
-        return value === undefined;
-      default:
-        return false;
-    }
-  });
 }
