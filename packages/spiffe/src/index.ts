@@ -6,4 +6,5 @@ export * from './csr.ts';
 export * from './identity.ts';
 export * from './keys.ts';
 export * from './pem.ts';
+export * from './revocation.ts';
 export * from './workload-certificate.ts';

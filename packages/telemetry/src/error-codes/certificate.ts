@@ -37,4 +37,14 @@ export const certificateErrors = {
     title: 'More identities than this process keeps certificates for',
     next: 'Spread the pods over more nodes, or use fewer service accounts per node.',
   },
+  WEFT1608: {
+    layer: 'certificate',
+    title: 'The certificate of a peer, or of an authority above it, has been revoked',
+    next: 'If the peer is legitimate, have its certificate issued anew; else find out who used it.',
+  },
+  WEFT1609: {
+    layer: 'certificate',
+    title: 'The certificate revocation lists cannot be used',
+    next: 'Put complete lists in PEM or one in DER into the file of CRL_PATH; the last good ones stay in force.',
+  },
 } as const satisfies ErrorCodeTable;
