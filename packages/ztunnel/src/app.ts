@@ -6,6 +6,7 @@ import {
   describeError,
   LogLevels,
   Readiness,
+  systemClock,
   WeftError,
   type LogSink,
 } from '@weft/telemetry';
@@ -22,6 +23,7 @@ import { DataThreads } from './control/data-threads.ts';
 import { startMeshClient } from './control/mesh-client.ts';
 import { PodRegistry } from './control/pod-registry.ts';
 import { PolicyGate } from './control/policy-gate.ts';
+import { RevocationFile } from './control/revocation-file.ts';
 import type { CertificatePems, Failure, ToControl, ToData } from './data/messages.ts';
 import { PodManager } from './inpod/pod-manager.ts';
 import { runZdsClient } from './inpod/zds-client.ts';
@@ -80,6 +82,16 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
       connections.lost(isOfThread, { code: 'WEFT1340', message: error.message, flag: 'CONNECT' });
     },
   });
+  const revocations =
+    config.crlPath === undefined
+      ? undefined
+      : new RevocationFile({
+          path: config.crlPath,
+          clock: systemClock,
+          logger: logger.scope('crl'),
+          onChange: (bytes) => threads.revoke(bytes),
+          onError: count,
+        });
   const podRegistry = new PodRegistry(threads, config.sockets);
   const gate = new PolicyGate({
     state,
@@ -118,6 +130,7 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
         return controller.onClosed(message);
       case 'trouble':
         access.refused('inbound', message.peer, undefined, message.failure);
+        if (message.failure.flag === 'CERT_REVOKED') metrics.crlRejections.inc({ reporter: 'destination' });
         return metrics.errors.inc({ code: message.failure.code });
       case 'certificate':
         return void certificateOf(message.of).then(
@@ -233,6 +246,7 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
   drained.abort();
   await mesh?.done;
   gate.close();
+  revocations?.close();
   certificates.close();
   certificateSource.close();
   await pods.stopAll();

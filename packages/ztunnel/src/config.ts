@@ -34,6 +34,8 @@ export interface Config {
   readonly localhostAppTunnel: boolean;
   readonly responseBaggage: boolean;
   readonly policyInfoLogging: boolean;
+  /** Certificate revocation lists; undefined if none are asked for. */
+  readonly crlPath: string | undefined;
   readonly logFormat: LogFormat;
   /** RUST_LOG's syntax: `info,access=debug`. */
   readonly logFilter: string;
@@ -101,6 +103,7 @@ export function loadConfig(variables: Readonly<Record<string, string | undefined
     },
     localhostAppTunnel: env.boolean('LOCALHOST_APP_TUNNEL', true),
     responseBaggage: env.boolean('ENABLE_RESPONSE_BAGGAGE', true),
+    crlPath: env.optional('CRL_PATH') || undefined,
     policyInfoLogging: env.optional('AUTHZ_POLICY_INFO_LOGGING') === 'true',
     logFormat: env.optional('LOG_FORMAT') === 'json' ? 'json' : 'plain',
     logFilter: env.string('RUST_LOG', 'info'),

@@ -1,3 +1,4 @@
+import type { X509Certificate } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { SpiffeId, WorkloadCertificate } from '@weft/spiffe';
 import { WeftError } from '@weft/telemetry';
@@ -72,6 +73,8 @@ export interface HbonePoolOptions {
   /** Makes a connected TCP socket in the right namespace, with the right mark. */
   readonly dial: (key: PoolKey, signal: AbortSignal) => Promise<Socket>;
   readonly certificateFor: (source: SpiffeId) => Promise<WorkloadCertificate>;
+  /** Refuses a server by its certificate, whose chain and name were verified (a revocation list, say). */
+  readonly verifyPeer?: (peer: X509Certificate, own: WorkloadCertificate) => WeftError | undefined;
   readonly limits?: Partial<HbonePoolLimits>;
   readonly keepalive?: KeepaliveOptions;
   readonly resources?: TunnelResources;
@@ -275,6 +278,11 @@ export class HbonePool implements SessionEvents {
       this.options.dial(key, signal),
     ]);
     const verified = await connectTls(socket, this.contexts.of(certificate), key.acceptable, signal);
+    const refusal = this.options.verifyPeer?.(verified.peerCertificate, certificate);
+    if (refusal !== undefined) {
+      verified.socket.destroy();
+      throw refusal;
+    }
     const session = new TunnelSession({
       role: 'client',
       ...verified,

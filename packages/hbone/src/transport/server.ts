@@ -36,7 +36,7 @@ export interface HboneServerOptions {
   /** A connection that didn't become a session, or a session that broke the protocol or died. Coded WEFT12xx. */
   readonly onError?: (error: WeftError, connection: ConnectionAddresses) => void;
   /** Refuses a client by its certificate before any request (a revocation list, say). */
-  readonly verifyPeer?: (certificate: X509Certificate) => WeftError | undefined;
+  readonly verifyPeer?: (peer: X509Certificate, own: WorkloadCertificate) => WeftError | undefined;
   readonly limits?: Partial<HboneServerLimits>;
   readonly keepalive?: KeepaliveOptions;
   readonly resources?: TunnelResources;
@@ -180,8 +180,7 @@ export class HboneServer implements SessionEvents {
       rejectUnauthorized: true,
       handshakeTimeout: this.limits.handshakeTimeoutMs,
     });
-    const trustDomain = parseSpiffeId(certificate.identity)?.trustDomain ?? '';
-    server.on('secureConnection', (socket) => this.onSecure(socket, trustDomain));
+    server.on('secureConnection', (socket) => this.onSecure(socket, certificate));
     server.on('tlsClientError', (cause, socket) => {
       const from = addressesOf(socket);
       socket.destroy();
@@ -191,11 +190,11 @@ export class HboneServer implements SessionEvents {
     return server;
   }
 
-  private onSecure(socket: TLSSocket, trustDomain: string): void {
+  private onSecure(socket: TLSSocket, own: WorkloadCertificate): void {
     const from = addressesOf(socket);
     this.handshakes.delete(connectionKey(socket));
     const certificate = socket.getPeerX509Certificate();
-    const refusal = this.checkPeer(certificate, socket.alpnProtocol, trustDomain, from);
+    const refusal = this.checkPeer(certificate, socket.alpnProtocol, own, from);
     if (certificate === undefined || refusal !== undefined || this.state !== 'open') {
       socket.on('error', () => undefined);
       socket.destroy();
@@ -218,9 +217,10 @@ export class HboneServer implements SessionEvents {
   private checkPeer(
     certificate: X509Certificate | undefined,
     protocol: string | false | null,
-    trustDomain: string,
+    own: WorkloadCertificate,
     from: ConnectionAddresses,
   ): WeftError | undefined {
+    const trustDomain = parseSpiffeId(own.identity)?.trustDomain ?? '';
     const names = certificate === undefined ? [] : uriNames(certificate);
     if (certificate === undefined || !hasTrustDomain(names, trustDomain)) {
       return new WeftError(
@@ -229,7 +229,7 @@ export class HboneServer implements SessionEvents {
       );
     }
     if (protocol !== 'h2') return new WeftError('WEFT1201', `${nameOf(from)} did not offer h2`);
-    return this.options.verifyPeer?.(certificate);
+    return this.options.verifyPeer?.(certificate, own);
   }
 
   private checkDrained(): void {

@@ -97,6 +97,11 @@ export const ztunnelErrors = {
     title: 'A connection was refused because the proxy is at its limit of connections',
     next: 'Find the pod with the most connections with `weft ztunnel-config connections`.',
   },
+  WEFT1327: {
+    layer: 'relay',
+    title: 'A connection was cut because its pod left the mesh',
+    next: 'Nothing to do: the pod was deleted or lost its label, and connections of before would be in the clear.',
+  },
   WEFT1330: {
     layer: 'pods',
     title: 'The listeners of a pod could not be opened',

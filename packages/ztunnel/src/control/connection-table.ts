@@ -74,6 +74,8 @@ export class ConnectionTable {
     if (failure !== undefined) {
       this.metrics.failed.inc(labels);
       this.metrics.errors.inc({ code: failure.code });
+      if (failure.flag === 'CERT_REVOKED')
+        this.metrics.crlRejections.inc({ reporter: entry.traffic.reporter });
     }
     this.metrics.series.closed(entry.labels, labels.response_flags);
     this.metrics.openSockets.dec({ reporter: entry.traffic.reporter });

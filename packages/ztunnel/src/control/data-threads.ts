@@ -36,6 +36,7 @@ export class DataThreads {
   private readonly options: DataThreadsOptions;
   private readonly threads: Thread[] = [];
   private readonly pods = new Map<string, PodListeners>();
+  private revocations: Uint8Array | undefined;
   private nextCall = 1;
   private nextThread = 0;
   private isStopping = false;
@@ -60,6 +61,12 @@ export class DataThreads {
   async closePod(podUid: string): Promise<void> {
     this.pods.delete(podUid);
     await Promise.allSettled(this.threads.map((thread) => this.call(thread, { kind: 'close-pod', podUid })));
+  }
+
+  /** The certificates that are revoked from now on, for open connections as well. */
+  revoke(revocations: Uint8Array): void {
+    this.revocations = revocations;
+    for (const { worker } of this.threads) worker.postMessage(revocationsMessage(revocations));
   }
 
   order(connection: ConnectionId, order: Order): void {
@@ -109,6 +116,7 @@ export class DataThreads {
       name: `data-${index}`,
     });
     const thread: Thread = { number, worker, calls: new Map() };
+    if (this.revocations !== undefined) worker.postMessage(revocationsMessage(this.revocations));
     let cause: unknown = 'it ended by itself';
     worker.on('message', (message: ToControl) => this.onMessage(thread, message));
     worker.on('error', (error) => (cause = error));
@@ -141,6 +149,10 @@ export class DataThreads {
     if (message.error === undefined) waiting?.resolve();
     else waiting?.reject(new Error(message.error));
   }
+}
+
+function revocationsMessage(bytes: Uint8Array): ToData {
+  return { kind: 'revocations', bytes };
 }
 
 type WithoutCall<T> = T extends unknown ? Omit<T, 'call'> : never;

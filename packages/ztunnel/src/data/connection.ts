@@ -1,9 +1,15 @@
 import type { ByteCounts } from '@weft/hbone';
 import type { ConnectionId, Failure, Order, Question, ToControl } from './messages.ts';
 
-/** Why a connection is cut: the control thread said so, or its pod is gone. */
+/** Why a connection is cut: the control thread said so, its client is gone, or its pod. */
 export class Cut extends Error {
   override readonly name = 'Cut';
+  readonly failure: Failure;
+
+  constructor(failure: Failure) {
+    super(failure.message);
+    this.failure = failure;
+  }
 }
 
 /** Connections that one data thread relays at once. */
@@ -55,8 +61,8 @@ export class Connection implements ByteCounts {
     this.give = undefined;
   }
 
-  cut(why: string): void {
-    this.controller.abort(new Cut(why));
+  cut(failure: Failure): void {
+    this.controller.abort(new Cut(failure));
   }
 }
 
@@ -90,8 +96,9 @@ export class Connections {
     this.open.get(id)?.onOrder(order);
   }
 
+  /** Because of a policy. */
   cut(id: ConnectionId, why: string): void {
-    this.open.get(id)?.cut(why);
+    this.open.get(id)?.cut({ code: 'WEFT1405', message: why, flag: 'DENY' });
   }
 
   closed(connection: Connection, failure?: Failure): void {

@@ -5,6 +5,7 @@ import { CertificateCache } from './certificate-cache.ts';
 import { Connections } from './connection.ts';
 import type { CertificatePems, DataThreadSettings, PodListeners, ToControl, ToData } from './messages.ts';
 import { PodProxy } from './pod-proxy.ts';
+import { Revocation } from './revocation.ts';
 
 /** How long a handshake waits for its certificate. */
 const CERTIFICATE_TIMEOUT_MS = 10_000;
@@ -17,6 +18,7 @@ export class DataPlane {
   private readonly connections: Connections;
   private readonly resources = new TunnelResources();
   private readonly certificates = new CertificateCache();
+  private readonly revocation = new Revocation();
   private readonly waiting = new Map<number, (answer: Extract<ToData, { kind: 'certificate' }>) => void>();
   private nextCall = 1;
 
@@ -37,6 +39,10 @@ export class DataPlane {
         this.waiting.delete(message.call);
         return resolve?.(message);
       }
+      case 'revocations':
+        this.revocation.replace(message.bytes);
+        for (const pod of this.pods.values()) pod.cutRevoked();
+        return;
       case 'open-pod':
         return void this.openPod(message.call, message.pod);
       case 'close-pod':
@@ -62,6 +68,7 @@ export class DataPlane {
         tunnels: this.settings.tunnels,
         connections: this.connections,
         resources: this.resources,
+        revocation: this.revocation,
         serverCertificate: () => this.certificate({ podUid: pod.podUid }),
         certificateFor: (identity: SpiffeId) => this.certificate({ identity }),
         onTrouble: (peer, failure) => this.post({ kind: 'trouble', podUid: pod.podUid, peer, failure }),

@@ -4,7 +4,7 @@ import type { Failure, ResponseFlag } from './messages.ts';
 
 /** How a connection that broke is counted and told, by the place where it broke. */
 export function failureOf(error: unknown, fallback: ErrorCode): Failure {
-  if (error instanceof Cut) return { code: 'WEFT1405', message: error.message, flag: 'DENY' };
+  if (error instanceof Cut) return error.failure;
   const code = WeftError.is(error) ? error.code : fallback;
   const message = describeError(error).replace(/^WEFT\d+ /, '');
   return { code, message, flag: flagOf(code) };
@@ -18,6 +18,8 @@ function flagOf(code: string): ResponseFlag {
       return 'TLS_FAILURE';
     case 'WEFT1204':
       return 'H2_HANDSHAKE_FAILURE';
+    case 'WEFT1608':
+      return 'CERT_REVOKED';
     case 'WEFT1318':
       return 'IDENTITY_ERROR';
     case 'WEFT1205':

@@ -61,6 +61,8 @@ export type Order =
       readonly upstream: SocketAddress;
       readonly bindSource?: IpAddress;
       readonly responseHeaders?: HeaderList;
+      /** Sent to the application before the client's bytes. */
+      readonly preamble?: Uint8Array;
     }
   | {
       readonly kind: 'tunnel';
@@ -70,6 +72,8 @@ export type Order =
       readonly acceptableIdentities: readonly string[];
       readonly sourceIp: IpAddress;
       readonly headers: HeaderList;
+      /** A tunnel inside this one, with the same authority and certificate. */
+      readonly inner?: { readonly acceptableIdentities: readonly string[]; readonly headers: HeaderList };
     };
 export type HeaderList = readonly (readonly [name: string, value: string])[];
 
@@ -78,6 +82,8 @@ export type ToData =
   | { readonly kind: 'close-pod'; readonly call: number; readonly podUid: string }
   /** Stop accepting, let connections end, answer when there are none. */
   | { readonly kind: 'drain'; readonly call: number }
+  /** The content of the file of revocation lists, which the control thread has read without trouble. */
+  | { readonly kind: 'revocations'; readonly bytes: Uint8Array }
   | { readonly kind: 'order'; readonly connection: ConnectionId; readonly order: Order }
   | { readonly kind: 'cut'; readonly connection: ConnectionId; readonly why: string }
   | {
@@ -151,6 +157,13 @@ export type ToControl =
       readonly kind: 'certificate';
       readonly call: number;
       readonly of: { readonly podUid: string } | { readonly identity: string };
+    }
+  /** Who the other end of an inner tunnel is, which only its answer tells. */
+  | {
+      readonly kind: 'inner-peer';
+      readonly connection: ConnectionId;
+      readonly identity: string | undefined;
+      readonly baggage: string | undefined;
     }
   /** Something went wrong that belongs to no connection known to the control thread. */
   | {

@@ -23,6 +23,7 @@ import type { Connection, Connections } from './connection.ts';
 import { dial } from './dial.ts';
 import { failureOf } from './failure.ts';
 import type { Failure, Order, PodListeners, TunnelSettings } from './messages.ts';
+import type { Revocation } from './revocation.ts';
 import { relay, socketEnd, tunnelEnd, type RelayEnd } from '@weft/hbone';
 
 const LISTEN_BACKLOG = 128;
@@ -36,6 +37,7 @@ export interface PodProxyOptions {
   /** The certificate that the pod's own workload serves with. */
   readonly serverCertificate: () => Promise<WorkloadCertificate>;
   readonly certificateFor: (identity: SpiffeId) => Promise<WorkloadCertificate>;
+  readonly revocation: Revocation;
   readonly onTrouble: (peer: SocketAddress | undefined, failure: Failure) => void;
 }
 
@@ -51,12 +53,13 @@ export class PodProxy {
 
   private constructor(options: PodProxyOptions) {
     this.options = options;
-    const { pod, tunnels, resources, serverCertificate, certificateFor, onTrouble } = options;
+    const { pod, tunnels, resources, serverCertificate, certificateFor, onTrouble, revocation } = options;
     const { streamWindowBytes, connectionWindowBytes, maxFrameBytes } = tunnels;
     const http2 = { streamWindowBytes, connectionWindowBytes, maxFrameBytes };
     this.hbone = new HboneServer({
       certificateFor: serverCertificate,
       onConnect: (request) => void this.serveTunnel(request),
+      verifyPeer: (peer, own) => revocation.check(peer, own),
       onError: (error, from) =>
         onTrouble(addressOf(from.remoteAddress, from.remotePort), failureOf(error, 'WEFT1323')),
       limits: { http2: { ...defaultHttp2Limits, ...http2 } },
@@ -68,6 +71,7 @@ export class PodProxy {
         return dial({ namespaceFd: pod.namespaceFd, target, settings: pod.sockets, signal });
       },
       certificateFor,
+      verifyPeer: (peer, own) => revocation.check(peer, own),
       limits: {
         maxStreamsPerConnection: tunnels.maxStreamsPerConnection,
         unusedReleaseMs: tunnels.unusedReleaseMs,
@@ -99,10 +103,16 @@ export class PodProxy {
     await this.hbone.drain();
   }
 
+  /** Cuts what a changed revocation list doesn't allow any more. */
+  cutRevoked(): void {
+    this.options.revocation.cutRevoked(this.hbone.sessions);
+    this.options.revocation.cutRevoked(this.pool.sessions);
+  }
+
   /** Cuts everything. */
   destroy(): void {
     for (const listener of this.listeners) listener.close();
-    for (const connection of this.connections) connection.cut('the pod left the mesh');
+    for (const connection of this.connections) connection.cut(podLeft);
     this.hbone.destroy();
     this.pool.close();
   }
@@ -175,7 +185,7 @@ export class PodProxy {
       this.options.onTrouble(peer, { code: 'WEFT1326', message: 'too many connections', flag: 'CONNECT' });
       return;
     }
-    const onGone = (): void => connection.cut('the client is gone');
+    const onGone = (): void => connection.cut(clientGone);
     socket.once('close', onGone);
     await this.run(connection, {
       connect: async (order) => {
@@ -207,7 +217,7 @@ export class PodProxy {
       this.options.onTrouble(peer, { code: 'WEFT1326', message: 'too many connections', flag: 'CONNECT' });
       return;
     }
-    request.signal.addEventListener('abort', () => connection.cut('the client is gone'), { once: true });
+    request.signal.addEventListener('abort', () => connection.cut(clientGone), { once: true });
     await this.run(connection, {
       connect: async (order) => {
         const upstream = await this.openUpstream(order, connection.signal);
@@ -276,6 +286,13 @@ export class PodProxy {
     return tunnelEnd(stream);
   }
 }
+
+const clientGone: Failure = {
+  code: 'WEFT1325',
+  message: 'the client went away before its connection was established',
+  flag: 'CONNECT',
+};
+const podLeft: Failure = { code: 'WEFT1327', message: 'the pod left the mesh', flag: 'CONNECT' };
 
 /** All others stay in the data thread. */
 const headersOfInterest: ReadonlySet<string> = new Set(['baggage', 'forwarded', 'x-forwarded-network']);

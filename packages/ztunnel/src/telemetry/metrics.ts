@@ -14,6 +14,7 @@ export class ZtunnelMetrics {
   /** Keeps the number of series above within bounds. */
   readonly series: TrafficSeries;
   readonly openSockets: Gauge<'reporter'>;
+  readonly crlRejections: Counter<'reporter'>;
   readonly errors: Counter<'code'>;
   readonly xdsTerminations: Counter<'reason'>;
   readonly xdsMessages: Counter<'url'>;
@@ -47,6 +48,19 @@ export class ZtunnelMetrics {
     this.openSockets = new Gauge({
       name: 'istio_tcp_sockets_open',
       help: 'The number of open connections',
+      labelNames: ['reporter'],
+      registers,
+    });
+    this.crlRejections = new Counter({
+      name: 'istio_crl_policy_rejections_total',
+      help: 'The total number of connections refused or cut because of a revoked certificate',
+      labelNames: ['reporter'],
+      registers,
+    });
+    // Every connection here is in reach of a list that comes later; the name is kept for dashboards.
+    new Counter({
+      name: 'istio_crl_untracked_connections_total',
+      help: 'The total number of connections that later revocations cannot cut',
       labelNames: ['reporter'],
       registers,
     });

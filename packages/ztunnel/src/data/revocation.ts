@@ -1,0 +1,39 @@
+import { X509Certificate } from 'node:crypto';
+import type { TunnelSession } from '@weft/hbone';
+import { certificateBlocks, RevocationLists, type WorkloadCertificate } from '@weft/spiffe';
+import type { WeftError } from '@weft/telemetry';
+
+/** Revoked certificates as one data thread knows them: asked at each handshake, and again after each change. */
+export class Revocation {
+  private lists = RevocationLists.none;
+  private readonly roots = new WeakMap<WorkloadCertificate, readonly X509Certificate[]>();
+  /** With which certificate of ours a peer was met, for its roots. */
+  private readonly metWith = new WeakMap<X509Certificate, WorkloadCertificate>();
+
+  replace(bytes: Uint8Array): void {
+    this.lists = RevocationLists.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+  }
+
+  /** WEFT1608 for a peer that isn't to be talked with. */
+  check(peer: X509Certificate, own: WorkloadCertificate): WeftError | undefined {
+    this.metWith.set(peer, own);
+    return this.lists.check(peer, this.rootsOf(own));
+  }
+
+  cutRevoked(sessions: Iterable<TunnelSession>): void {
+    for (const session of sessions) {
+      const own = this.metWith.get(session.peerCertificate);
+      const refusal = own && this.check(session.peerCertificate, own);
+      if (refusal !== undefined) session.destroy(refusal);
+    }
+  }
+
+  private rootsOf(own: WorkloadCertificate): readonly X509Certificate[] {
+    let roots = this.roots.get(own);
+    if (roots === undefined) {
+      roots = certificateBlocks(own.rootsPem).map((pem) => new X509Certificate(pem));
+      this.roots.set(own, roots);
+    }
+    return roots;
+  }
+}
