@@ -8,6 +8,7 @@ import { ConnectError } from '../connect/connect-error.ts';
 import type { Host } from '../host.ts';
 import { PooledConnection } from './pooled-connection.ts';
 import type { PooledStream } from './pooled-stream.ts';
+import { SettlingConnections } from './settling-connections.ts';
 
 export type PoolFailure =
   | { readonly kind: 'overflow' }
@@ -50,6 +51,9 @@ export class HttpPool {
   private readonly ready = new Set<PooledConnection>();
   private readonly connecting = new Set<AbortController>();
   private readonly pending = new Set<Pending>();
+  private readonly settling = new SettlingConnections((connection) => this.onSettled(connection));
+  /** Requests that get a settling connection each: they only wait for a turn of the event loop. */
+  private readonly reserved = new Set<Pending>();
   private draining = false;
   private attaching = false;
   private gone = false;
@@ -59,7 +63,12 @@ export class HttpPool {
   }
 
   get isEmpty(): boolean {
-    return this.connections.size === 0 && this.connecting.size === 0 && this.pending.size === 0;
+    return (
+      this.connections.size === 0 &&
+      this.connecting.size === 0 &&
+      this.pending.size === 0 &&
+      this.reserved.size === 0
+    );
   }
 
   get activeConnections(): number {
@@ -67,23 +76,18 @@ export class HttpPool {
   }
 
   request(handlers: PoolHandlers): { cancel(): void } {
-    const { breaker, stats } = this.options;
     const free = this.pending.size === 0 ? this.freeConnection() : undefined;
     if (free !== undefined) {
       this.attach(free, handlers);
       return NOT_PENDING;
     }
-    if (!breaker.pendingRequests.tryAcquire()) {
-      stats.rqPendingOverflow.add();
-      handlers.onFailure({ kind: 'overflow' });
+    const pending: Pending = { handlers };
+    if (this.pending.size === 0 && this.reserved.size < this.settling.size) this.reserved.add(pending);
+    else if (this.addPending(pending)) this.connectForPending();
+    else {
       this.reportEmpty();
       return NOT_PENDING;
     }
-    const pending: Pending = { handlers };
-    this.pending.add(pending);
-    stats.rqPendingTotal.add();
-    stats.rqPendingActive.add();
-    this.connectForPending();
     return { cancel: () => this.cancel(pending) };
   }
 
@@ -101,11 +105,27 @@ export class HttpPool {
     this.draining = true;
     for (const controller of this.connecting) controller.abort(new PoolClosedError());
     for (const connection of [...this.connections]) connection.close();
-    this.failPending({ kind: 'connect-failure', reason: 'the cluster is gone' });
+    const gone: PoolFailure = { kind: 'connect-failure', reason: 'the cluster is gone' };
+    const reserved = [...this.reserved];
+    this.reserved.clear();
+    for (const { handlers } of reserved) handlers.onFailure(gone);
+    this.failPending(gone);
     this.reportEmpty();
   }
 
   onCapacity(connection: PooledConnection): void {
+    if (connection.canOpen) {
+      if (connection.mayBeClosing) {
+        this.ready.delete(connection);
+        this.settling.add(connection);
+        return;
+      }
+      this.ready.add(connection);
+    } else this.settling.delete(connection);
+    this.attachPending();
+  }
+
+  private onSettled(connection: PooledConnection): void {
     if (connection.canOpen) this.ready.add(connection);
     this.attachPending();
   }
@@ -113,6 +133,7 @@ export class HttpPool {
   onClosed(connection: PooledConnection): void {
     this.connections.delete(connection);
     this.ready.delete(connection);
+    this.settling.delete(connection);
     this.options.breaker.connections.release();
     this.attachPending();
     this.reportEmpty();
@@ -123,16 +144,45 @@ export class HttpPool {
     if (this.attaching) return;
     this.attaching = true;
     try {
+      for (const pending of this.reserved) {
+        const connection = this.freeConnection();
+        if (connection === undefined) break;
+        this.reserved.delete(pending);
+        this.attach(connection, pending.handlers);
+      }
       for (const pending of this.pending) {
         const connection = this.freeConnection();
         if (connection === undefined) break;
         this.removePending(pending);
         this.attach(connection, pending.handlers);
       }
+      this.unreserve();
     } finally {
       this.attaching = false;
     }
     this.connectForPending();
+  }
+
+  /** Of connections that closed while they settled, the requests wait like others. */
+  private unreserve(): void {
+    for (const pending of this.reserved) {
+      if (this.reserved.size <= this.settling.size) return;
+      this.reserved.delete(pending);
+      this.addPending(pending);
+    }
+  }
+
+  private addPending(pending: Pending): boolean {
+    const { breaker, stats } = this.options;
+    if (!breaker.pendingRequests.tryAcquire()) {
+      stats.rqPendingOverflow.add();
+      pending.handlers.onFailure({ kind: 'overflow' });
+      return false;
+    }
+    this.pending.add(pending);
+    stats.rqPendingTotal.add();
+    stats.rqPendingActive.add();
+    return true;
   }
 
   private attach(connection: PooledConnection, handlers: PoolHandlers): void {
@@ -177,7 +227,10 @@ export class HttpPool {
 
   private connectForPending(): void {
     const { breaker, stats, expectedStreams } = this.options;
-    while (this.connecting.size * expectedStreams < this.pending.size) {
+    while (
+      this.connecting.size * expectedStreams + this.settling.size <
+      this.pending.size + this.reserved.size
+    ) {
       const first = this.connections.size === 0 && this.connecting.size === 0;
       if (!breaker.connections.tryAcquire()) {
         stats.cxOverflow.add();
@@ -221,7 +274,7 @@ export class HttpPool {
   }
 
   private cancel(pending: Pending): void {
-    if (!this.pending.has(pending)) return;
+    if (this.reserved.delete(pending) || !this.pending.has(pending)) return;
     this.removePending(pending);
     this.options.stats.rqCancelled.add();
   }

@@ -68,6 +68,11 @@ export class PooledConnection implements HttpClientEvents {
     return !this.draining && !this.isClosed && this.codec.canOpen;
   }
 
+  /** HTTP/1 has no other way to say that it takes no more requests than to close behind a response. */
+  get mayBeClosing(): boolean {
+    return this.requests > 0 && this.codec.protocol === 'HTTP/1.1';
+  }
+
   get protocol(): HttpClientCodec['protocol'] {
     return this.codec.protocol;
   }
