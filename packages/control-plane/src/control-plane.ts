@@ -27,6 +27,7 @@ import { createControlPlaneMetrics, registerSizes } from './metrics.ts';
 import { createNetworkingGraph } from './networking/networking-graph.ts';
 import { reflectCluster } from './sources/reflect.ts';
 import { MESH_KEY, createSources } from './sources/sources.ts';
+import { createPolicyConditions } from './status/policy-conditions.ts';
 import { writePolicyStatuses } from './status/policy-status-writer.ts';
 import { writeRouteStatuses } from './status/route-status-writer.ts';
 import { writeServiceStatuses } from './status/service-status-writer.ts';
@@ -109,6 +110,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       template: { image: config.proxyImage, systemNamespace: namespace, revision, clusterId, clusterDomain },
     });
     const networking = createNetworkingGraph(graph, sources, ambient, { clusterDomain });
+    const policyConditions = createPolicyConditions(graph, sources, ambient);
     const meshNow = () => ambient.mesh.get(MESH_KEY) ?? ambient.defaultMesh;
     registerSizes(registry, {
       pilot_services: { help: 'Services known to the mesh', of: ambient.services },
@@ -227,8 +229,18 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         distributeRoots({ ...common, namespaces: sources.namespaces, rootsPem, logger: logger.scope('ca') });
         writePolicyStatuses({
           ...common,
-          objects: sources.authorizationPolicies,
-          policies: ambient.policies,
+          kinds: [
+            {
+              type: resources.authorizationPolicies,
+              objects: sources.authorizationPolicies,
+              conditions: policyConditions.authorizationPolicies,
+            },
+            {
+              type: resources.requestAuthentications,
+              objects: sources.requestAuthentications,
+              conditions: policyConditions.requestAuthentications,
+            },
+          ],
           logger: logger.scope('status'),
         });
         writeServiceStatuses({

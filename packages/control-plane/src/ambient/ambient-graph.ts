@@ -137,6 +137,8 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
         : [named(authorizationResource(staticStrictPolicy(rootNamespace)))],
   });
   const waypointGraph = createWaypointGraph(graph, sources, {
+    mesh,
+    defaultMesh,
     requireByDefault: options.requireWaypoint ?? 'policy',
   });
   const { waypoints, serviceWaypoints } = waypointGraph;

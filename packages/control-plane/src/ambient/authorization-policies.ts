@@ -1,13 +1,14 @@
-import { Annotation } from '@weft/api';
 import { istio } from '@weft/api/workload';
 import type { Labels } from '@weft/collections';
 import {
   type AuthorizationPolicySpec,
   type PolicyObject,
   type PolicyRule,
+  isDryRun,
   selectorLabels,
 } from '../sources/policy-objects.ts';
 import { type ConvertedMatch, convertCondition, convertOperation, convertSource } from './policy-matches.ts';
+import { targetsOf } from './policy-targets.ts';
 
 const { Action, Scope } = istio.security;
 type AuthorizationMessage = istio.security.Authorization.$Shape;
@@ -40,12 +41,12 @@ export function convertAuthorizationPolicy(
   rootNamespace: string,
 ): ConvertedPolicy {
   const { namespace, name, spec } = policy;
-  if (spec.targetRef !== undefined || (spec.targetRefs ?? []).length > 0) {
+  if (targetsOf(spec).length > 0) {
     return { kind: 'not enforced', why: 'for waypoints' };
   }
   const { action = 'ALLOW' } = spec;
   if (action !== 'ALLOW' && action !== 'DENY') return { kind: 'not enforced', why: 'action', action };
-  if (policy.annotations[Annotation.dryRun] === 'true') return { kind: 'not enforced', why: 'dry run' };
+  if (isDryRun(policy)) return { kind: 'not enforced', why: 'dry run' };
 
   const labels = selectorLabels(spec.selector);
   const selector = Object.keys(labels).length === 0 ? undefined : labels;

@@ -1,7 +1,6 @@
 import { DerivedPolicy, Label } from '@weft/api';
 import { istio } from '@weft/api/workload';
 import type { Labels } from '@weft/collections';
-import type { TargetReference } from '../sources/policy-objects.ts';
 
 /**
  * "Whatever reaches this Service's target ports came through its waypoint": where Istio's data plane silently bypasses
@@ -27,23 +26,6 @@ export function requiresWaypoint(context: RequirementContext): boolean {
   if (said === 'true') return true;
   if (said === 'false' || meshDefault === 'never') return false;
   return isTargeted || (meshDefault === 'asked' && asksForWaypoint);
-}
-
-/** `namespace/name` of the Services that a policy's `targetRefs` name; each in the policy's own namespace. */
-export function targetedServices(
-  namespace: string,
-  spec: { readonly targetRef?: TargetReference; readonly targetRefs?: readonly TargetReference[] },
-): string[] {
-  return targetsOf(spec).flatMap(({ group = '', kind, name }) =>
-    kind === 'Service' && (group === '' || group === 'core') ? [`${namespace}/${name}`] : [],
-  );
-}
-
-export function targetsOf(spec: {
-  readonly targetRef?: TargetReference;
-  readonly targetRefs?: readonly TargetReference[];
-}): readonly TargetReference[] {
-  return spec.targetRef === undefined ? (spec.targetRefs ?? []) : [spec.targetRef];
 }
 
 /** A name under no domain that can exist: clients that are sent there are refused. */

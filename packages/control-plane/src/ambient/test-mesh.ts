@@ -18,6 +18,7 @@ import {
 import { createNetworkingGraph } from '../networking/networking-graph.ts';
 import { policyObject } from '../sources/policy-objects.ts';
 import { MESH_KEY, createSources } from '../sources/sources.ts';
+import { createPolicyConditions } from '../status/policy-conditions.ts';
 import { type AmbientOptions, createAmbientGraph } from './ambient-graph.ts';
 import { decodeAuthorization, decodeService, decodeWorkload, yaml } from './test-objects.ts';
 
@@ -34,6 +35,7 @@ export function createMesh(options: Pick<AmbientOptions, 'requireWaypoint'> = {}
     defaults: { trustDomain: 'cluster.local', rootNamespace: 'istio-system' },
   });
   const networking = createNetworkingGraph(graph, sources, ambient, { clusterDomain: 'cluster.local' });
+  const conditions = createPolicyConditions(graph, sources, ambient);
   sources.meshConfig.set(MESH_KEY, '');
   graph.build();
   graph.flush();
@@ -85,6 +87,7 @@ export function createMesh(options: Pick<AmbientOptions, 'requireWaypoint'> = {}
     sources,
     ambient,
     networking,
+    conditions,
     errors,
     /** Writes the objects, and tells which resources changed in consequence; removals with a minus. */
     apply(...objects: string[]): string[] {

@@ -91,6 +91,41 @@ describe('waypoints in the workload API', () => {
     expect(mesh.flush()).toEqual([`-${requirement}`, uid, key].sort());
   });
 
+  it.each([
+    ['its waypoint', 'AuthorizationPolicy', 'shop', 'Gateway, name: wp', '', true],
+    ['its waypoint, about tokens', 'RequestAuthentication', 'shop', 'Gateway, name: wp', '', true],
+    ['all waypoints', 'AuthorizationPolicy', 'istio-system', 'GatewayClass, name: istio-waypoint', '', true],
+    ['another waypoint', 'AuthorizationPolicy', 'shop', 'Gateway, name: other', '', false],
+    [
+      'its waypoint, in an audit',
+      'AuthorizationPolicy',
+      'shop',
+      'Gateway, name: wp',
+      'action: AUDIT,',
+      false,
+    ],
+  ])(
+    'are required of a Service when a policy targets %s',
+    (_case, kind, namespace, target, spec, required) => {
+      const mesh = createMesh();
+      mesh.apply(waypointClass, service('istio.io/use-waypoint: wp'), pod);
+      mesh.apply(
+        `{ kind: ${kind}, metadata: { name: l7, namespace: ${namespace} }, spec: { ${spec} targetRefs: [{ kind: ${target} }] } }`,
+      );
+      expect(mesh.ambient.serviceWaypoints.get('shop/web')?.required).toBe(required);
+    },
+  );
+
+  it('are not required by a dry run, nor of a Service that uses none by a policy for waypoints', () => {
+    const mesh = createMesh();
+    mesh.apply(waypointClass, service(''), pod);
+    mesh.apply(l7Policy.replace('name: l7,', 'name: l7, annotations: { istio.io/dry-run: "true" },'));
+    mesh.apply(
+      '{ kind: AuthorizationPolicy, metadata: { name: all, namespace: istio-system }, spec: { targetRefs: [{ kind: GatewayClass, name: istio-waypoint }] } }',
+    );
+    expect(mesh.ambient.serviceWaypoints.get('shop/web')?.required).toBe(false);
+  });
+
   it('are required on the ports that names stand for in the pods', () => {
     const mesh = createMesh();
     mesh.apply(service('weft.dev/require-waypoint: "true"', 'http'), pod);

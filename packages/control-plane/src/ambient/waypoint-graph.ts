@@ -2,13 +2,16 @@ import { Label } from '@weft/api';
 import { type Collection, type Graph, type Index, labelKeys } from '@weft/collections';
 import type { PodFacts, ServiceFacts } from '../sources/facts.ts';
 import type { AnyRouteFacts, RouteFilter } from '../sources/gateway-objects.ts';
+import { isDryRun } from '../sources/policy-objects.ts';
 import { MESH_KEY, type Sources } from '../sources/sources.ts';
 import type { Mesh } from './mesh.ts';
-import { type RequireWaypointDefault, requireWaypointPolicy, targetedServices } from './require-waypoint.ts';
+import { attachmentKeys, attachmentKeysOf } from './policy-targets.ts';
+import { type RequireWaypointDefault, requireWaypointPolicy } from './require-waypoint.ts';
 import { type EncodedResource, authorizationResource, sameResource } from './resources.ts';
 import { type ServiceEndpoint, serviceEndpoints } from './service-endpoints.ts';
 import { type ServiceWaypoint, serviceWaypoint, waypointPrincipals } from './service-waypoint.ts';
 import { serviceHostname } from './services.ts';
+import { waypointReference } from './waypoint-binding.ts';
 import { type Waypoint, waypointOf } from './waypoints.ts';
 import { type ClusterNames, type SliceService, podWorkload, sliceWorkloads } from './workloads.ts';
 
@@ -26,30 +29,48 @@ export interface WaypointGraph {
 export function createWaypointGraph(
   graph: Graph,
   sources: Sources,
-  options: { readonly requireByDefault: RequireWaypointDefault },
+  options: {
+    readonly mesh: Collection<Mesh>;
+    readonly defaultMesh: Mesh;
+    readonly requireByDefault: RequireWaypointDefault;
+  },
 ): WaypointGraph {
+  const { mesh, defaultMesh, requireByDefault } = options;
   const waypoints = graph.map('waypoints', {
     from: sources.gateways,
     uses: { classes: sources.gatewayClasses },
     transform: (gateway, fetch) => waypointOf(gateway, fetch.classes.get(gateway.spec.gatewayClassName)),
   });
-  const authorizations = sources.authorizationPolicies.index('service', ({ namespace, spec }) =>
-    spec.action === 'AUDIT' ? [] : targetedServices(namespace, spec),
+  // What only reports doesn't have to be met by every request.
+  const authorizations = sources.authorizationPolicies.index('decides', (policy) =>
+    policy.spec.action === 'AUDIT' || isDryRun(policy) ? [] : attachmentKeys(policy),
   );
-  const authentications = sources.requestAuthentications.index('service', ({ namespace, spec }) =>
-    targetedServices(namespace, spec),
-  );
+  const authentications = sources.requestAuthentications.index('decides', attachmentKeys);
   const serviceWaypoints = graph.map('serviceWaypoints', {
     from: sources.services,
-    uses: { namespaces: sources.namespaces, waypoints, authorizations, authentications },
-    transform: (service, fetch, key) =>
-      serviceWaypoint(service, {
-        namespace: fetch.namespaces.get(service.namespace),
+    uses: { mesh, namespaces: sources.namespaces, waypoints, authorizations, authentications },
+    transform: (service, fetch, key) => {
+      const namespace = fetch.namespaces.get(service.namespace);
+      const asked = waypointReference({
+        namespace: service.namespace,
+        labels: service.labels,
+        namespaceLabels: namespace?.labels ?? {},
+      });
+      const targets = attachmentKeysOf({
+        service: key,
+        waypoint: asked === undefined ? undefined : `${asked.namespace}/${asked.name}`,
+        rootNamespace: (fetch.mesh.get(MESH_KEY) ?? defaultMesh).rootNamespace,
+      });
+      return serviceWaypoint(service, {
+        namespace,
         waypoint: (at) => fetch.waypoints.get(at),
-        isTargeted:
-          fetch.authorizations.lookup(key).length > 0 || fetch.authentications.lookup(key).length > 0,
-        requireByDefault: options.requireByDefault,
-      }),
+        isTargeted: targets.some(
+          (target) =>
+            fetch.authorizations.lookup(target).length > 0 || fetch.authentications.lookup(target).length > 0,
+        ),
+        requireByDefault,
+      });
+    },
   });
   const httpBackends = sources.httpRoutes.index('backend', backendServices);
   const grpcBackends = sources.grpcRoutes.index('backend', backendServices);

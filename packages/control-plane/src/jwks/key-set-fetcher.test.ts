@@ -2,7 +2,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { expect, it } from '@jest/globals';
 import { silentLogger, systemClock } from '@weft/telemetry';
 import { createMesh } from '../ambient/test-mesh.ts';
-import { MAX_KEY_SET_BYTES, fetchKeySets } from './key-set-fetcher.ts';
+import { MAX_KEY_SET_BYTES, fetchKeySets, parseProtoDuration } from './key-set-fetcher.ts';
 
 const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 const keySet = JSON.stringify({ keys: [publicKey.export({ format: 'jwk' })] });
@@ -63,4 +63,15 @@ it.each([
   await turns();
   expect(set).toEqual([]);
   stop();
+});
+
+it.each([
+  ['5s', 5_000],
+  ['0.25s', 250],
+  ['1m30s', 90_000],
+  ['0s', undefined],
+  ['soon', undefined],
+  [undefined, undefined],
+])('reads the timeout %s', (text, ms) => {
+  expect(parseProtoDuration(text)).toBe(ms);
 });

@@ -1,6 +1,7 @@
 import type { ChangeSet, Collection, Graph, SourceCollection } from '@weft/collections';
 import { Backoff, type Clock, type Logger, WeftError, describeError } from '@weft/telemetry';
 import type { PolicyObject, RequestAuthenticationSpec } from '../sources/policy-objects.ts';
+import { parseGatewayDuration } from '../networking/gateway-duration.ts';
 import { usableKeySet } from './key-set.ts';
 
 export interface KeySetFetcherOptions {
@@ -14,7 +15,9 @@ export interface KeySetFetcherOptions {
 }
 
 export const REFRESH_MS = 20 * 60_000;
-const FETCH_TIMEOUT_MS = 5_000;
+const DEFAULT_TIMEOUT_MS = 5_000;
+/** Whatever a rule says. */
+export const MAX_TIMEOUT_MS = 60_000;
 const INITIAL_RETRY_MS = 1_000;
 const MAX_RETRY_MS = 60_000;
 export const MAX_KEY_SET_BYTES = 256 * 1024;
@@ -29,20 +32,18 @@ export const MAX_KEY_SETS = 500;
 export function fetchKeySets(options: KeySetFetcherOptions): void {
   const { graph, authentications, keySets, logger, signal } = options;
   const fetching = new Map<string, AbortController>();
+  const timeouts = new Map<string, number>();
   const follow = (): void => {
-    const wanted = new Set<string>();
-    for (const { spec } of authentications.values()) {
-      for (const { jwks = '', jwksUri } of spec.jwtRules ?? []) {
-        if (jwks === '' && jwksUri !== undefined && jwksUri !== '') wanted.add(jwksUri);
-      }
-    }
+    const wanted = wantedKeySets(authentications.values());
     for (const [uri, controller] of fetching) {
       if (wanted.has(uri)) continue;
       controller.abort();
       fetching.delete(uri);
+      timeouts.delete(uri);
       keySets.delete(uri);
     }
-    for (const uri of wanted) {
+    for (const [uri, timeoutMs] of wanted) {
+      timeouts.set(uri, timeoutMs);
       if (fetching.has(uri)) continue;
       if (fetching.size >= MAX_KEY_SETS) {
         const error = new WeftError(
@@ -54,7 +55,12 @@ export function fetchKeySets(options: KeySetFetcherOptions): void {
       }
       const controller = new AbortController();
       fetching.set(uri, controller);
-      void keepFetching(uri, options, AbortSignal.any([signal, controller.signal]));
+      const timeoutNow = (): number => timeouts.get(uri) ?? DEFAULT_TIMEOUT_MS;
+      void keepFetching(
+        { uri, timeoutMs: timeoutNow },
+        options,
+        AbortSignal.any([signal, controller.signal]),
+      );
     }
   };
   const unsubscribe = graph.subscribe((changes: ChangeSet) => {
@@ -64,8 +70,30 @@ export function fetchKeySets(options: KeySetFetcherOptions): void {
   follow();
 }
 
+/** Addresses, and how long each may take: of several rules the most patient decides. */
+function wantedKeySets(
+  authentications: Iterable<PolicyObject<RequestAuthenticationSpec>>,
+): ReadonlyMap<string, number> {
+  const wanted = new Map<string, number>();
+  for (const { spec } of authentications) {
+    for (const { jwks = '', jwksUri = '', timeout } of spec.jwtRules ?? []) {
+      if (jwks !== '' || jwksUri === '') continue;
+      const timeoutMs = Math.min(parseProtoDuration(timeout) ?? DEFAULT_TIMEOUT_MS, MAX_TIMEOUT_MS);
+      wanted.set(jwksUri, Math.max(wanted.get(jwksUri) ?? 0, timeoutMs));
+    }
+  }
+  return wanted;
+}
+
+/** `1.5s` as protobuf writes it, or `1m30s`; undefined for anything else, and for none. */
+export function parseProtoDuration(text = ''): number | undefined {
+  const seconds = /^(\d{1,9}(?:\.\d{1,9})?)s$/.exec(text)?.[1];
+  const ms = seconds === undefined ? parseGatewayDuration(text) : Number(seconds) * 1_000;
+  return ms === undefined || ms <= 0 ? undefined : ms;
+}
+
 async function keepFetching(
-  uri: string,
+  { uri, timeoutMs }: { readonly uri: string; readonly timeoutMs: () => number },
   { keySets, clock, logger, fetch: fetchImplementation = fetch }: KeySetFetcherOptions,
   signal: AbortSignal,
 ): Promise<void> {
@@ -73,7 +101,14 @@ async function keepFetching(
   while (!signal.aborted) {
     let waitMs = REFRESH_MS;
     try {
-      keySets.set(uri, await fetchKeySet(uri, fetchImplementation, signal));
+      keySets.set(
+        uri,
+        await fetchKeySet(
+          uri,
+          fetchImplementation,
+          AbortSignal.any([signal, AbortSignal.timeout(timeoutMs())]),
+        ),
+      );
       backoff.reset();
     } catch (error) {
       if (signal.aborted) return;
@@ -93,7 +128,7 @@ async function fetchKeySet(
   const { protocol } = new URL(uri);
   if (protocol !== 'https:' && protocol !== 'http:') throw new Error(`${protocol} is not fetched`);
   const response = await fetchImplementation(uri, {
-    signal: AbortSignal.any([signal, AbortSignal.timeout(FETCH_TIMEOUT_MS)]),
+    signal,
     headers: { accept: 'application/json' },
   });
   if (!response.ok) {

@@ -26,7 +26,7 @@ const NOBODYS_JWKS = JSON.stringify({
   ],
 });
 
-/** The filter that verifies tokens; none without a rule. A missing token passes: policies decide who needs one. */
+/** The filter that verifies tokens; none without a rule. A missing token passes unless a rule requires it. */
 export function jwtAuthentication(
   policies: readonly PolicyObject<RequestAuthenticationSpec>[],
   jwks: (uri: string) => string | undefined,
@@ -35,25 +35,42 @@ export function jwtAuthentication(
     .flatMap(({ spec }) => spec.jwtRules ?? [])
     .sort((a, b) => ((a.issuer ?? '') < (b.issuer ?? '') ? -1 : (a.issuer ?? '') > (b.issuer ?? '') ? 1 : 0));
   if (rules.length === 0) return [];
-  const providers = Object.fromEntries(rules.map((rule, i) => [providerName(i), provider(rule, jwks)]));
+  const providers = rules.map((rule, i) => [`origins-${i}`, provider(rule, jwks)] as const);
+  const named = (isWanted: (rule: JwtRule) => boolean): string[] =>
+    providers.flatMap(([name], i) => (isWanted(rules[i] ?? {}) ? [name] : []));
+  const isRequired = ({ presence }: JwtRule): boolean => presence === 'REQUIRED';
   return [
     extension('envoy.filters.http.jwt_authn', JwtAuthentication, {
-      providers,
-      rules: [{ match: { prefix: '/' }, requires: requirement(Object.keys(providers)) }],
+      providers: Object.fromEntries(providers),
+      rules: [
+        {
+          match: { prefix: '/' },
+          requires: requirement(
+            named(isRequired),
+            named((rule) => !isRequired(rule)),
+          ),
+        },
+      ],
       bypassCorsPreflight: true,
     }),
   ];
 }
 
-function providerName(i: number): string {
-  return `origins-${i}`;
+/** Every required token, and of the others any, or none; a bad token never passes. */
+function requirement(required: readonly string[], optional: readonly string[]): JwtRequirement {
+  const all = [
+    ...required.map((providerName): JwtRequirement => ({ providerName })),
+    ...(optional.length === 0 ? [] : [optionalRequirement(optional)]),
+  ];
+  const [only] = all;
+  return all.length === 1 && only !== undefined ? only : { requiresAll: { requirements: all } };
 }
 
-/** One rule: its token, or none. Several: any of them, or for each its token or none; a bad token never passes. */
-function requirement(names: readonly string[]): JwtRequirement {
+/** One rule: its token, or none. Several: any of them, or for each its token or none. */
+function optionalRequirement(names: readonly string[]): JwtRequirement {
   const missing: JwtRequirement = { allowMissing: {} };
-  const orMissing = (providerNames: string): JwtRequirement => ({
-    requiresAny: { requirements: [{ providerName: providerNames }, missing] },
+  const orMissing = (providerName: string): JwtRequirement => ({
+    requiresAny: { requirements: [{ providerName }, missing] },
   });
   const [only = ''] = names;
   if (names.length === 1) return orMissing(only);
@@ -83,7 +100,9 @@ function provider(rule: JwtRule, jwks: (uri: string) => string | undefined): Jwt
     fromParams: [...fromParams],
     fromCookies: [...fromCookies],
     payloadInMetadata: JWT_PAYLOAD,
-    normalizePayloadInMetadata: { spaceDelimitedClaims: ['scope', 'permission'] },
+    normalizePayloadInMetadata: {
+      spaceDelimitedClaims: [...new Set(['scope', 'permission', ...(rule.spaceDelimitedClaims ?? [])])],
+    },
     clearRouteCache: true,
     ...(rule.outputPayloadToHeader === undefined ? {} : { forwardPayloadHeader: rule.outputPayloadToHeader }),
     claimToHeaders: (rule.outputClaimToHeaders ?? []).map(({ header, claim }) => ({

@@ -1,19 +1,18 @@
-import { Annotation, Label } from '@weft/api';
+import { Label } from '@weft/api';
 import { envoy } from '@weft/api/envoy';
 import type { Collection, Graph } from '@weft/collections';
 import type { Ambient } from '../ambient/ambient-graph.ts';
 import { type EncodedResource, encoded, sameResource } from '../ambient/resources.ts';
+import { attachmentKeys, attachmentKeysOf, distinctPolicies } from '../ambient/policy-targets.ts';
 import { serviceHostname } from '../ambient/services.ts';
 import type { ServiceFacts } from '../sources/facts.ts';
 import type { AnyRouteFacts } from '../sources/gateway-objects.ts';
-import type { AuthorizationPolicySpec, PolicyObject } from '../sources/policy-objects.ts';
 import { MESH_KEY, type Sources } from '../sources/sources.ts';
 import { bindWaypoint } from '../ambient/waypoint-binding.ts';
 import { sharedClusters } from './clusters.ts';
 import { loadAssignment } from './endpoints.ts';
 import { mainInternal } from './main-internal.ts';
 import { inboundCluster, outboundCluster } from './names.ts';
-import { attachmentKeys, attachmentKeysOf, distinctPolicies } from './policy-attachment.ts';
 import { attachesTo, parentServices } from './route-attachment.ts';
 import type { Backend } from './routes.ts';
 import { type ServiceConfig, serviceConfig, upstreamProtocol } from './service-config.ts';
@@ -107,7 +106,7 @@ export function createNetworkingGraph(
               `${itsBinding.waypoint.namespace}/${itsBinding.waypoint.name}` === waypoint,
           };
         },
-        authorization: enforced(policies),
+        authorization: distinctPolicies(policies),
         authentication: distinctPolicies(at.flatMap((target) => fetch.authentication.lookup(target))),
         jwks: (uri) => fetch.jwks.get(uri),
       });
@@ -147,10 +146,10 @@ export function createNetworkingGraph(
     transform: (_waypoint, fetch, key) => {
       const { trustDomain, rootNamespace } = fetch.mesh.get(MESH_KEY) ?? defaultMesh;
       // Of policies only those of the waypoint as a whole concern a workload: targets are Services, not pods.
-      const policies = [`GatewayClass ${rootNamespace}`, `Gateway ${key}`].flatMap((target) =>
-        fetch.authorization.lookup(target),
+      const policies = attachmentKeysOf({ service: undefined, waypoint: key, rootNamespace }).flatMap(
+        (target) => fetch.authorization.lookup(target),
       );
-      const workloads = workloadGroups(fetch.workloadsByWaypoint.lookup(key), enforced(policies));
+      const workloads = workloadGroups(fetch.workloadsByWaypoint.lookup(key), distinctPolicies(policies));
       const services = fetch.configsByWaypoint.lookup(key).map(({ config }) => config);
       return resourceSet<Listener>(envoy.config.listener.v3.Listener, [
         connectTerminate(trustDomain),
@@ -198,12 +197,6 @@ export function createNetworkingGraph(
     },
   });
   return { listeners, clusters, endpoints };
-}
-
-function enforced(
-  policies: readonly PolicyObject<AuthorizationPolicySpec>[],
-): PolicyObject<AuthorizationPolicySpec>[] {
-  return distinctPolicies(policies).filter(({ annotations }) => annotations[Annotation.dryRun] !== 'true');
 }
 
 function sameConfig(a: WaypointService, b: WaypointService): boolean {

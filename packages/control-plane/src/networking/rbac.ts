@@ -1,10 +1,11 @@
 import { envoy } from '@weft/api/envoy';
 import { parsePort } from '../ambient/policy-matches.ts';
-import type {
-  AuthorizationPolicySpec,
-  PolicyObject,
-  PolicyOperation,
-  PolicyRule,
+import {
+  type AuthorizationPolicySpec,
+  type PolicyObject,
+  type PolicyOperation,
+  type PolicyRule,
+  isDryRun,
 } from '../sources/policy-objects.ts';
 import { extension } from './any.ts';
 import type { Layer } from './names.ts';
@@ -30,34 +31,47 @@ const networkRbac = envoy.extensions.filters.network.rbac.v3.RBAC;
 const { UriTemplateMatchConfig } = envoy.extensions.path.match.uri_template.v3;
 
 const actions = [
-  // What a policy may log doesn't change what it refuses; a CUSTOM one that we can't ask refuses.
-  { action: 'CUSTOM', envoyAction: Action.DENY },
-  { action: 'DENY', envoyAction: Action.DENY },
-  { action: 'ALLOW', envoyAction: Action.ALLOW },
+  { action: 'AUDIT', envoyAction: Action.LOG, shadowRulesStatPrefix: '' },
+  // A CUSTOM one that we can't ask refuses.
+  { action: 'CUSTOM', envoyAction: Action.DENY, shadowRulesStatPrefix: '' },
+  { action: 'DENY', envoyAction: Action.DENY, shadowRulesStatPrefix: 'istio_dry_run_deny_' },
+  { action: 'ALLOW', envoyAction: Action.ALLOW, shadowRulesStatPrefix: 'istio_dry_run_allow_' },
 ] as const;
 
 /** Filters that enforce the policies, in the order in which they decide: what denies comes first. */
 export function httpAuthorization(policies: readonly AuthorizationPolicy[]) {
-  return rules(policies, 'http').map((rbac) =>
-    extension('envoy.filters.http.rbac', httpRbac, { rules: rbac }),
-  );
+  return filters(policies, 'http').map((config) => extension('envoy.filters.http.rbac', httpRbac, config));
 }
 
 export function networkAuthorization(policies: readonly AuthorizationPolicy[]) {
-  return rules(policies, 'tcp').map((rbac) =>
-    extension('envoy.filters.network.rbac', networkRbac, { rules: rbac, statPrefix: 'tcp.' }),
+  return filters(policies, 'tcp').map((config) =>
+    extension('envoy.filters.network.rbac', networkRbac, { ...config, statPrefix: 'tcp.' }),
   );
 }
 
-function rules(
-  policies: readonly AuthorizationPolicy[],
-  layer: Layer,
-): envoy.config.rbac.v3.RBAC.$Properties[] {
-  return actions.flatMap(({ action, envoyAction }) => {
+interface RbacRules {
+  readonly rules?: envoy.config.rbac.v3.RBAC.$Properties;
+  readonly shadowRules?: envoy.config.rbac.v3.RBAC.$Properties;
+  readonly shadowRulesStatPrefix?: string;
+}
+
+/** One filter for each action; policies in dry run are its shadow, which counts and decides nothing. */
+function filters(policies: readonly AuthorizationPolicy[], layer: Layer): RbacRules[] {
+  return actions.flatMap(({ action, envoyAction, shadowRulesStatPrefix }) => {
     const ofAction = policies.filter(({ spec }) => (spec.action ?? 'ALLOW') === action);
+    const rules = (chosen: readonly AuthorizationPolicy[]) => ({
+      action: envoyAction,
+      policies: Object.fromEntries(chosen.flatMap((policy) => convertPolicy(policy, layer))),
+    });
+    const enforced = ofAction.filter((policy) => !isDryRun(policy));
+    const shadows = ofAction.filter(isDryRun);
     if (ofAction.length === 0) return [];
-    const named = ofAction.flatMap((policy) => convertPolicy(policy, layer));
-    return [{ action: envoyAction, policies: Object.fromEntries(named) }];
+    return [
+      {
+        ...(enforced.length === 0 ? {} : { rules: rules(enforced) }),
+        ...(shadows.length === 0 ? {} : { shadowRules: rules(shadows), shadowRulesStatPrefix }),
+      },
+    ];
   });
 }
 

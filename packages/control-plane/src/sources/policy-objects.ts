@@ -1,3 +1,4 @@
+import { Annotation } from '@weft/api';
 import type { Condition, KubernetesObject, UntypedObject } from '@weft/kubernetes';
 
 /** AuthorizationPolicy, PeerAuthentication and RequestAuthentication as users write them (security.istio.io/v1). */
@@ -66,6 +67,11 @@ export interface AuthorizationPolicySpec {
   readonly provider?: { readonly name?: string };
 }
 
+/** Evaluated and reported, never enforced. */
+export function isDryRun({ annotations }: Pick<PolicyObject<unknown>, 'annotations'>): boolean {
+  return annotations[Annotation.dryRun] === 'true';
+}
+
 export type MtlsMode = 'UNSET' | 'DISABLE' | 'PERMISSIVE' | 'STRICT';
 
 export interface PeerAuthenticationSpec {
@@ -85,6 +91,12 @@ export interface JwtRule {
   readonly forwardOriginalToken?: boolean;
   readonly outputPayloadToHeader?: string;
   readonly outputClaimToHeaders?: readonly { readonly header: string; readonly claim: string }[];
+  /** Beside `scope` and `permission`. */
+  readonly spaceDelimitedClaims?: Strings;
+  /** How long fetching `jwksUri` may take, as in `5s`. */
+  readonly timeout?: string;
+  /** `REQUIRED`: without a valid token of this rule, a request is refused. */
+  readonly presence?: 'OPTIONAL' | 'REQUIRED';
 }
 
 export interface RequestAuthenticationSpec {

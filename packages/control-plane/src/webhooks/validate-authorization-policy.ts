@@ -2,6 +2,8 @@ import { parseCidr } from '../ambient/addresses.ts';
 import { convertAuthorizationPolicy } from '../ambient/authorization-policies.ts';
 import { parsePort } from '../ambient/policy-matches.ts';
 import { policyWarning } from '../ambient/policy-status.ts';
+import { targetsOf } from '../ambient/policy-targets.ts';
+import { unsupportedAction } from '../ambient/waypoint-policy-status.ts';
 import type {
   AuthorizationPolicySpec,
   PolicyCondition,
@@ -50,8 +52,11 @@ export function validateAuthorizationPolicy(
     });
   });
 
+  if (errors.length > 0) return { errors, warnings: [] };
   const warning =
-    errors.length > 0 ? undefined : policyWarning(convertAuthorizationPolicy(policy, rootNamespace));
+    targetsOf(policy.spec).length === 0
+      ? policyWarning(convertAuthorizationPolicy(policy, rootNamespace))
+      : unsupportedAction(policy.spec.action);
   return { errors, warnings: warning === undefined ? [] : [warning] };
 }
 

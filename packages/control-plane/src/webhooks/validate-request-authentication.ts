@@ -1,5 +1,8 @@
+import { parseProtoDuration } from '../jwks/key-set-fetcher.ts';
 import { usableKeySet } from '../jwks/key-set.ts';
 import type { JwtRule, PolicyObject, RequestAuthenticationSpec } from '../sources/policy-objects.ts';
+import { targetsOf } from '../ambient/policy-targets.ts';
+import { unattachedAuthentication } from '../ambient/waypoint-policy-status.ts';
 import { FieldChecks, type FieldError, type Verdict } from './field-errors.ts';
 import { checkSelector, checkTargetReferences } from './validate-selection.ts';
 
@@ -13,6 +16,7 @@ export function validateRequestAuthentication(
   const spec = new FieldChecks('spec', errors);
   checkSelector(spec, policy.spec.selector);
   checkTargetReferences(spec, policy.spec, { namespace: policy.namespace, rootNamespace });
+  if (targetsOf(policy.spec).length === 0) warnings.push(unattachedAuthentication.message);
   policy.spec.jwtRules?.forEach((rule, i) => checkRule(spec.at('jwtRules').at(i), rule, warnings));
   return { errors, warnings };
 }
@@ -35,6 +39,8 @@ function checkRule(at: FieldChecks, rule: JwtRule, warnings: string[]): void {
   rule.fromHeaders?.forEach(({ name }, i) => {
     if (name === '') at.at('fromHeaders').at(i).at('name').refuse('must not be empty');
   });
+  if (rule.timeout !== undefined && parseProtoDuration(rule.timeout) === undefined)
+    at.at('timeout').refuse(`"${rule.timeout}" is not a duration`);
   at.each('audiences', rule.audiences, () => undefined);
   at.each('fromParams', rule.fromParams, () => undefined);
 }
