@@ -465,7 +465,7 @@ function virtualHosts(): readonly object[] {
 /** What both proxies are asked to log of every request: the route and cluster chosen, and why it ended. */
 const logFormat =
   '%REQ(X-CASE)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %ROUTE_NAME% %UPSTREAM_CLUSTER_RAW% ' +
-  '%PROTOCOL%\n';
+  '%PROTOCOL% %UPSTREAM_REQUEST_ATTEMPT_COUNT%\n';
 
 function listener(name: ListenerName, port: number, accessLog: string): object {
   const filter = (label: string, typed: string, config: object = {}): object => ({
