@@ -6,3 +6,4 @@ export * from './seqpacket.ts';
 export { decodeSocketAddress, encodeSocketAddress } from './socket-address.ts';
 export { SystemError } from './system-error.ts';
 export * from './tcp-socket.ts';
+export * from './udp-socket.ts';

@@ -2,16 +2,22 @@ import { isIPv6 } from 'node:net';
 import { closeDescriptor } from './descriptor.ts';
 import { check, libc } from './libc.ts';
 import { AF_INET, AF_INET6, decodeSocketAddress, encodeSocketAddress } from './socket-address.ts';
+import {
+  IPV6_V6ONLY,
+  setOption,
+  SO_MARK,
+  SO_REUSEPORT,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOL_IPV6,
+  SOL_SOCKET,
+  trySetOption,
+} from './socket-options.ts';
 
 const SOCK_STREAM = 1;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
 
-const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
 const SO_KEEPALIVE = 9;
-const SO_REUSEPORT = 15;
-const SO_MARK = 36;
 
 const SOL_IP = 0;
 const IP_FREEBIND = 15;
@@ -19,8 +25,6 @@ const IP_TRANSPARENT = 19;
 const IP_BIND_ADDRESS_NO_PORT = 24;
 const SO_ORIGINAL_DST = 80;
 
-const SOL_IPV6 = 41;
-const IPV6_V6ONLY = 26;
 const IPV6_TRANSPARENT = 75;
 const IPV6_FREEBIND = 78;
 
@@ -136,17 +140,4 @@ export function setTcpOptions(fd: number, { noDelay, keepAlive, userTimeoutMs }:
 
 function openSocket(family: number): number {
   return check('socket', libc().socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-}
-
-function setOption(fd: number, level: number, option: number, value: number): true {
-  const raw = Buffer.alloc(4);
-  raw.writeInt32LE(value, 0);
-  check(`setsockopt ${level}/${option}`, libc().setsockopt(fd, level, option, raw, raw.length));
-  return true;
-}
-
-function trySetOption(fd: number, level: number, option: number, value: number): boolean {
-  const raw = Buffer.alloc(4);
-  raw.writeInt32LE(value, 0);
-  return libc().setsockopt(fd, level, option, raw, raw.length) === 0;
 }

@@ -84,8 +84,8 @@ export const ztunnelErrors = {
   },
   WEFT1324: {
     layer: 'inbound',
-    title: 'The pod wants a PROXY protocol header, which this version cannot write',
-    next: 'Set the protocol of the application tunnel to NONE.',
+    title: 'The pod wants a PROXY protocol header, which cannot name the destination',
+    next: 'Give the service that the client names an address, or address it by one.',
   },
   WEFT1325: {
     layer: 'relay',
@@ -131,5 +131,20 @@ export const ztunnelErrors = {
     layer: 'process',
     title: 'The drain deadline passed with connections still open',
     next: 'Raise terminationGracePeriodSeconds of the ztunnel chart if they must end by themselves.',
+  },
+  WEFT1350: {
+    layer: 'DNS',
+    title: 'No nameserver answered a query that was forwarded',
+    next: 'Check that the nameservers in ztunnel’s /etc/resolv.conf answer, and that no NetworkPolicy keeps the pod from them.',
+  },
+  WEFT1351: {
+    layer: 'DNS',
+    title: 'A DNS query was refused because too many are pending',
+    next: 'Find the pod that asks so much with istio_dns_requests_total, or the nameserver that is slow with istio_dns_upstream_request_duration_seconds.',
+  },
+  WEFT1352: {
+    layer: 'DNS',
+    title: 'A DNS listener of a pod failed',
+    next: 'Restart the ztunnel of the node if names do not resolve in the pod; report the message as a defect.',
   },
 } as const satisfies ErrorCodeTable;

@@ -8,6 +8,9 @@ export interface SocketAddress {
   readonly port: number;
 }
 
+export const LOOPBACK_V4 = '127.0.0.1' as IpAddress; // canonical
+export const LOOPBACK_V6 = '::1' as IpAddress; // canonical
+
 const MAPPED_PREFIX = '::ffff:';
 
 /** Canonical form of an address as sockets and peers write it, or undefined if it is none. */

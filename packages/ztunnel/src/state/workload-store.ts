@@ -1,6 +1,7 @@
 import { ipBytes, prefixKey, type IpAddress } from './ip-address.ts';
 import {
   networkAddressKey,
+  serviceKey,
   type Service,
   type ServiceKey,
   type Workload,
@@ -32,12 +33,15 @@ export class WorkloadStore {
   private readonly byVip = new Map<string, readonly Service[]>();
   private readonly byHostname = new Map<string, readonly Service[]>();
   private readonly byCidr = new CidrIndex();
+  /** Those that have a host name, which few do. */
+  private readonly byWorkloadHostname = new Map<ServiceKey, readonly Workload[]>();
 
   /** Returns the record it replaces. */
   upsertWorkload(workload: Workload): Workload | undefined {
     const old = this.removeWorkload(workload.uid);
     this.workloads.set(workload.uid, workload);
     for (const key of addressKeys(workload)) add(this.byAddress, key, workload);
+    if (workload.hostname !== '') add(this.byWorkloadHostname, hostnameKey(workload), workload);
     const pod = podKey(workload);
     const sharing = this.byPod.get(pod);
     if (sharing === undefined) this.byPod.set(pod, new Set([workload]));
@@ -55,6 +59,7 @@ export class WorkloadStore {
     if (old === undefined) return undefined;
     this.workloads.delete(uid);
     for (const key of addressKeys(old)) remove(this.byAddress, key, old);
+    if (old.hostname !== '') remove(this.byWorkloadHostname, hostnameKey(old), old);
     const sharing = this.byPod.get(podKey(old));
     sharing?.delete(old);
     if (sharing?.size === 0) this.byPod.delete(podKey(old));
@@ -103,6 +108,11 @@ export class WorkloadStore {
     return candidates.find(({ protocol }) => protocol === 'HBONE') ?? candidates[0];
   }
 
+  /** The workload that has this host name in this namespace. */
+  workloadByHostname(key: ServiceKey): Workload | undefined {
+    return this.byWorkloadHostname.get(key)?.[0];
+  }
+
   /** The service that a client in this namespace reaches by a virtual address. */
   serviceAt(network: string, ip: IpAddress, clientNamespace: string): Service | undefined {
     const exact = preferred(this.byVip.get(networkAddressKey(network, ip)) ?? [], clientNamespace);
@@ -120,6 +130,11 @@ export class WorkloadStore {
   /** The service of a host name as seen from a namespace. */
   serviceByHostname(hostname: string, clientNamespace: string): Service | undefined {
     return preferred(this.byHostname.get(hostname) ?? [], clientNamespace);
+  }
+
+  /** All services of a host name, whoever may see them. */
+  servicesByHostname(hostname: string): readonly Service[] {
+    return this.byHostname.get(hostname) ?? [];
   }
 
   endpoints(key: ServiceKey): Iterable<Workload> {
@@ -168,11 +183,16 @@ function podKey({ name, namespace, serviceAccount }: LocalPod): string {
   return `${namespace}/${name}/${serviceAccount}`;
 }
 
+function hostnameKey({ namespace, hostname }: Workload): ServiceKey {
+  return serviceKey(namespace, hostname);
+}
+
 function addressKeys({ network, addresses, networkMode }: Workload): string[] {
   return networkMode === 'HostNetwork' ? [] : addresses.map((ip) => networkAddressKey(network, ip));
 }
 
-function isVisible({ visibility, namespace }: Service, clientNamespace: string): boolean {
+/** Whether clients of a namespace may know of the service at all. */
+export function isVisible({ visibility, namespace }: Service, clientNamespace: string): boolean {
   return visibility === 'Public' || namespace === clientNamespace;
 }
 

@@ -1,0 +1,27 @@
+import { check, libc } from './libc.ts';
+
+/** Numbers of the kernel's socket interface on x86-64 and arm64, where they are equal. */
+export const SOCK_NONBLOCK = 0o4000;
+export const SOCK_CLOEXEC = 0o2000000;
+
+export const SOL_SOCKET = 1;
+export const SO_REUSEPORT = 15;
+export const SO_MARK = 36;
+
+export const SOL_IPV6 = 41;
+export const IPV6_V6ONLY = 26;
+
+export function setOption(fd: number, level: number, option: number, value: number): true {
+  check(`setsockopt ${level}/${option}`, setNumber(fd, level, option, value));
+  return true;
+}
+
+export function trySetOption(fd: number, level: number, option: number, value: number): boolean {
+  return setNumber(fd, level, option, value) === 0;
+}
+
+function setNumber(fd: number, level: number, option: number, value: number): number {
+  const raw = Buffer.alloc(4);
+  raw.writeInt32LE(value, 0);
+  return libc().setsockopt(fd, level, option, raw, raw.length);
+}

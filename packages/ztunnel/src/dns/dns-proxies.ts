@@ -1,0 +1,75 @@
+import { systemClock, WeftError, type Logger } from '@weft/telemetry';
+import type { DnsMetrics } from './dns-metrics.ts';
+import { Forwarder, type ForwardBudget } from './forwarder.ts';
+import { DnsListeners } from './listeners.ts';
+import { DnsResponder } from './responder.ts';
+import { exchangeWith } from './upstream-exchange.ts';
+import type { SocketSettings } from '../data/messages.ts';
+import type { SocketAddress } from '../state/ip-address.ts';
+import type { Workload } from '../state/workload.ts';
+import type { WorkloadStore } from '../state/workload-store.ts';
+
+export interface DnsProxiesOptions {
+  readonly addresses: readonly SocketAddress[];
+  readonly nameservers: readonly SocketAddress[];
+  readonly sockets: SocketSettings;
+  readonly store: WorkloadStore;
+  readonly clusterDomain: string;
+  readonly preferredNamespace: string | undefined;
+  /** A pod's own workload, for which a new pod's first queries wait. @throws WEFT1310 */
+  readonly workloadOf: (podUid: string) => Promise<Workload>;
+  readonly metrics: DnsMetrics;
+  readonly logger: Logger;
+  readonly onError: (error: WeftError) => void;
+}
+
+interface PodDns {
+  readonly listeners: DnsListeners;
+  readonly forwarder: Forwarder;
+}
+
+/** A DNS proxy in each pod. What they share is the budget of queries that wait for an upstream. */
+export class DnsProxies {
+  private readonly options: DnsProxiesOptions;
+  private readonly pods = new Map<string, PodDns>();
+  private readonly budget: ForwardBudget = { inFlight: 0 };
+
+  constructor(options: DnsProxiesOptions) {
+    this.options = options;
+  }
+
+  /** @param namespaceFd open for as long as the pod is */
+  async open(podUid: string, namespaceFd: number): Promise<void> {
+    const { addresses, sockets, nameservers, workloadOf, onError } = this.options;
+    const forwarder = new Forwarder({
+      nameservers,
+      budget: this.budget,
+      clock: systemClock,
+      exchange: (server, request, transport, signal) =>
+        exchangeWith({ namespaceFd, sockets, server, request, signal }, transport),
+    });
+    const responder = new DnsResponder({
+      ...this.options,
+      ipv6: sockets.ipv6,
+      random: Math.random,
+      clock: systemClock,
+      client: () => workloadOf(podUid),
+      forwarder,
+    });
+    const listeners = await DnsListeners.open({
+      namespaceFd,
+      sockets,
+      addresses,
+      responder,
+      onError: (error) => onError(new WeftError('WEFT1352', podUid, { cause: error })),
+    });
+    this.pods.set(podUid, { listeners, forwarder });
+  }
+
+  close(podUid: string): void {
+    const pod = this.pods.get(podUid);
+    this.pods.delete(podUid);
+    pod?.listeners.close();
+    pod?.forwarder.close();
+  }
+}
