@@ -8,10 +8,12 @@ export { defaultFloodLimits, type FloodLimits } from './http2/flood-guard.ts';
 export type { ConnectRequest, HeaderFields } from './transport/connect-request.ts';
 export { defaultKeepalive, type KeepaliveOptions } from './transport/keepalive.ts';
 export { ConnectRefusedError } from './transport/connect-response.ts';
+export type { InnerTunnelRequest } from './transport/inner-tunnel.ts';
 export * from './transport/pool.ts';
 export * from './transport/relay.ts';
 export * from './transport/server.ts';
 export { TunnelResources, type TunnelSession } from './transport/session.ts';
+export { hasPostQuantumGroup, type TlsSettings } from './transport/tls.ts';
 export {
   isCleanEnd,
   type StreamClose,

@@ -128,6 +128,8 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
         return;
       case 'closed':
         return controller.onClosed(message);
+      case 'inner-peer':
+        return controller.onInnerPeer(message);
       case 'trouble':
         access.refused('inbound', message.peer, undefined, message.failure);
         if (message.failure.flag === 'CERT_REVOKED') metrics.crlRejections.inc({ reporter: 'destination' });

@@ -9,6 +9,7 @@ import {
   ZTUNNEL_MARK,
 } from '@weft/api';
 import { Environment, WeftError, type LogFormat } from '@weft/telemetry';
+import { tlsSettings } from './tls-settings.ts';
 import type { SocketSettings, TunnelSettings } from './data/messages.ts';
 
 /** Everything that the environment decides, parsed once. Variables are those of Istio's ztunnel. */
@@ -99,7 +100,7 @@ export function loadConfig(variables: Readonly<Record<string, string | undefined
       maxFrameBytes: env.integer('HTTP2_FRAME_SIZE', 1_048_576, { min: 16_384, max: 2 ** 24 - 1 }),
       maxStreamsPerConnection: env.integer('POOL_MAX_STREAMS_PER_CONNECTION', 100, { min: 1, max: 65_535 }),
       unusedReleaseMs: env.durationMs('POOL_UNUSED_RELEASE_TIMEOUT', 300_000),
-      tls12: env.optional('TLS12_ENABLED') === 'true',
+      tls: tlsSettings(env),
     },
     localhostAppTunnel: env.boolean('LOCALHOST_APP_TUNNEL', true),
     responseBaggage: env.boolean('ENABLE_RESPONSE_BAGGAGE', true),
@@ -122,7 +123,7 @@ function refuseUnsupported(env: Environment): void {
   for (const name of ['XDS_ON_DEMAND', 'UNSTABLE_ENABLE_SOCKS5', 'FAKE_CA'] as const) {
     if (env.boolean(name, false)) refuse(`${name}=true`);
   }
-  for (const name of ['LOCAL_XDS_PATH', 'LOCAL_XDS', 'COMPLIANCE_POLICY'] as const) {
+  for (const name of ['LOCAL_XDS_PATH', 'LOCAL_XDS'] as const) {
     if ((env.optional(name) ?? '') !== '') refuse(name);
   }
 }

@@ -4,7 +4,7 @@ export * from './decide/inbound.ts';
 export * from './decide/load-balance.ts';
 export * from './decide/outbound.ts';
 export * from './decide/rbac.ts';
-export * from './decide/waypoint.ts';
+export * from './decide/gateway.ts';
 export * from './state/ip-address.ts';
 export * from './state/mesh-state.ts';
 export * from './state/policy.ts';

@@ -1,29 +1,63 @@
 import type { X509Certificate } from 'node:crypto';
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { connect, type SecureContext, type TLSSocket } from 'node:tls';
+import type { WorkloadCertificate } from '@weft/spiffe';
 import { WeftError } from '@weft/telemetry';
 import { uriNames } from './peer-certificate.ts';
-import { ALPN } from './tls.ts';
+import { ALPN, ClientContexts, type TlsSettings } from './tls.ts';
 
 export interface VerifiedSocket {
   readonly socket: TLSSocket;
   readonly peerCertificate: X509Certificate;
 }
 
+export interface ServerToVerify {
+  /** Names the server in errors. */
+  readonly name: string;
+  /** Identities that it may have; empty: nobody will do. */
+  readonly acceptable: readonly string[];
+  /** The client's own. */
+  readonly certificate: WorkloadCertificate;
+}
+
+/** Refuses a peer by its certificate, whose chain and name were verified (a revocation list, say). */
+export type VerifyPeer = (peer: X509Certificate, own: WorkloadCertificate) => WeftError | undefined;
+
+/** Makes connections secure, outer and inner ones alike. */
+export class TlsClient {
+  private readonly contexts: ClientContexts;
+  private readonly verifyPeer: VerifyPeer | undefined;
+
+  constructor(settings: TlsSettings | undefined, verifyPeer: VerifyPeer | undefined) {
+    this.contexts = new ClientContexts(settings);
+    this.verifyPeer = verifyPeer;
+  }
+
+  /** @throws WEFT1201 WEFT1203, the refusal of `verifyPeer`, or the reason of `signal` */
+  async secure(socket: Duplex, server: ServerToVerify, signal: AbortSignal): Promise<VerifiedSocket> {
+    const { name, acceptable, certificate } = server;
+    const verified = await connectTls(socket, name, this.contexts.of(certificate), acceptable, signal);
+    const refusal = this.verifyPeer?.(verified.peerCertificate, certificate);
+    if (refusal === undefined) return verified;
+    verified.socket.destroy();
+    throw refusal;
+  }
+}
+
 /**
- * The client's TLS handshake on a connected socket: no SNI, no resumption, chain verified, and one of the URI names
+ * The client's TLS handshake on a connected socket, or inside a tunnel: no SNI, no resumption, chain verified, and one of the URI names
  * of the server among `acceptable`; an empty list accepts nobody. Owns the socket, also on failure.
+ * @param peer names the server in errors
  * @throws WEFT1201 WEFT1203, or the reason of `signal`
  */
-export function connectTls(
-  socket: Socket,
+function connectTls(
+  socket: Duplex,
+  peer: string,
   secureContext: SecureContext,
   acceptable: readonly string[],
   signal: AbortSignal,
 ): Promise<VerifiedSocket> {
   return new Promise((resolve, reject) => {
-    // Before TLS takes over, the name: a closed socket doesn't know it any more.
-    const peer = `${socket.remoteAddress}:${socket.remotePort}`;
     const tls = connect({
       socket,
       secureContext,

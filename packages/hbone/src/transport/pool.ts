@@ -1,4 +1,3 @@
-import type { X509Certificate } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { SpiffeId, WorkloadCertificate } from '@weft/spiffe';
 import { WeftError } from '@weft/telemetry';
@@ -6,7 +5,7 @@ import { formatAuthority } from '../headers/authority.ts';
 import { defaultHttp2Limits, type Http2Limits } from '../http2/limits.ts';
 import { ErrorCode } from '../http2/constants.ts';
 import type { FlatFields } from '../http2/hpack/decoder.ts';
-import { connectTls } from './client-handshake.ts';
+import { TlsClient, type VerifyPeer } from './client-handshake.ts';
 import type { HeaderFields } from './connect-request.ts';
 import {
   abortReason,
@@ -17,9 +16,10 @@ import {
   isUnprocessed,
   responseOf,
 } from './connect-response.ts';
+import { openInnerTunnel, type InnerTunnelRequest } from './inner-tunnel.ts';
 import { defaultKeepalive, type KeepaliveOptions } from './keepalive.ts';
 import { type SessionEvents, TunnelResources, TunnelSession } from './session.ts';
-import { ClientContexts } from './tls.ts';
+import type { TlsSettings } from './tls.ts';
 import type { SessionStream } from './session-stream.ts';
 import type { TunnelStream } from './tunnel-stream.ts';
 
@@ -73,8 +73,8 @@ export interface HbonePoolOptions {
   /** Makes a connected TCP socket in the right namespace, with the right mark. */
   readonly dial: (key: PoolKey, signal: AbortSignal) => Promise<Socket>;
   readonly certificateFor: (source: SpiffeId) => Promise<WorkloadCertificate>;
-  /** Refuses a server by its certificate, whose chain and name were verified (a revocation list, say). */
-  readonly verifyPeer?: (peer: X509Certificate, own: WorkloadCertificate) => WeftError | undefined;
+  readonly verifyPeer?: VerifyPeer;
+  readonly tls?: TlsSettings;
   readonly limits?: Partial<HbonePoolLimits>;
   readonly keepalive?: KeepaliveOptions;
   readonly resources?: TunnelResources;
@@ -112,7 +112,7 @@ export class HbonePool implements SessionEvents {
   private readonly limits: HbonePoolLimits;
   private readonly keepalive: KeepaliveOptions;
   private readonly resources: TunnelResources;
-  private readonly contexts = new ClientContexts();
+  private readonly tls: TlsClient;
   private readonly keys = new Map<string, KeyPool>();
   /** When each pooled connection was last asked for, and whose it is. */
   private readonly pooled = new Map<TunnelSession, { readonly pool: KeyPool; lastUsed: number }>();
@@ -126,6 +126,7 @@ export class HbonePool implements SessionEvents {
     this.limits = { ...defaultHbonePoolLimits, ...options.limits };
     this.keepalive = options.keepalive ?? defaultKeepalive;
     this.resources = options.resources ?? new TunnelResources();
+    this.tls = new TlsClient(options.tls, options.verifyPeer);
     this.sweeper = setInterval(() => this.releaseUnused(), Math.max(1, this.limits.unusedReleaseMs / 4));
     this.sweeper.unref();
   }
@@ -164,6 +165,17 @@ export class HbonePool implements SessionEvents {
           throw closeError(outcome.close, request.authority, targetName(request));
       }
     }
+  }
+
+  /**
+   * Opens a tunnel inside a tunnel, by a connection of its own: behind the outer end each may reach somebody else.
+   * It ends with its stream, and the outer one with it. Takes the outer one over, also on failure.
+   * @throws as `connect`
+   */
+  connectInside(outer: Tunnel, request: InnerTunnelRequest): Promise<Tunnel> {
+    const { tls, limits, keepalive, resources, allSessions: sessions } = this;
+    const { certificateFor } = this.options;
+    return openInnerTunnel(outer, request, { certificateFor, tls, limits, keepalive, resources, sessions });
   }
 
   /** Closes every connection of the pool and fails whoever waits. */
@@ -277,12 +289,8 @@ export class HbonePool implements SessionEvents {
       this.options.certificateFor(key.source),
       this.options.dial(key, signal),
     ]);
-    const verified = await connectTls(socket, this.contexts.of(certificate), key.acceptable, signal);
-    const refusal = this.options.verifyPeer?.(verified.peerCertificate, certificate);
-    if (refusal !== undefined) {
-      verified.socket.destroy();
-      throw refusal;
-    }
+    const server = { name: targetName(key), acceptable: key.acceptable, certificate };
+    const verified = await this.tls.secure(socket, server, signal);
     const session = new TunnelSession({
       role: 'client',
       ...verified,

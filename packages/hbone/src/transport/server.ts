@@ -10,7 +10,7 @@ import { type ConnectRequest, SessionConnectRequest } from './connect-request.ts
 import { defaultKeepalive, type KeepaliveOptions } from './keepalive.ts';
 import { hasTrustDomain, uriNames } from './peer-certificate.ts';
 import { type SessionEvents, TunnelResources, TunnelSession } from './session.ts';
-import { ALPN, tlsParameters } from './tls.ts';
+import { ALPN, tlsParameters, type TlsSettings } from './tls.ts';
 import type { SessionStream } from './session-stream.ts';
 
 export interface HboneServerLimits {
@@ -37,6 +37,7 @@ export interface HboneServerOptions {
   readonly onError?: (error: WeftError, connection: ConnectionAddresses) => void;
   /** Refuses a client by its certificate before any request (a revocation list, say). */
   readonly verifyPeer?: (peer: X509Certificate, own: WorkloadCertificate) => WeftError | undefined;
+  readonly tls?: TlsSettings;
   readonly limits?: Partial<HboneServerLimits>;
   readonly keepalive?: KeepaliveOptions;
   readonly resources?: TunnelResources;
@@ -174,7 +175,7 @@ export class HboneServer implements SessionEvents {
     let server = this.tlsServers.get(certificate);
     if (server !== undefined) return server;
     server = createServer({
-      ...tlsParameters(certificate),
+      ...tlsParameters(certificate, this.options.tls),
       ALPNProtocols: ALPN,
       requestCert: true,
       rejectUnauthorized: true,

@@ -29,6 +29,8 @@ export class TunnelResources {
 export interface SessionOptions {
   readonly role: Http2Role;
   readonly socket: TLSSocket;
+  /** How errors name the peer: its address, unless told. */
+  readonly peerName?: string;
   /** Verified. Node can tell a client's socket for it only once: the second time there is none. */
   readonly peerCertificate: X509Certificate;
   readonly limits: Http2Limits;
@@ -63,6 +65,7 @@ export class TunnelSession implements ConnectionEvents, StreamHost {
   readonly localAddress: string;
   readonly localPort: number;
   readonly openedAt = Date.now();
+  private readonly peerName: string;
   private readonly socket: TLSSocket;
   private readonly connection: Http2Connection;
   private readonly events: SessionEvents;
@@ -84,6 +87,7 @@ export class TunnelSession implements ConnectionEvents, StreamHost {
     this.remotePort = socket.remotePort ?? 0;
     this.localAddress = canonicalAddress(socket.localAddress);
     this.localPort = socket.localPort ?? 0;
+    this.peerName = o.peerName ?? `${this.remoteAddress}:${this.remotePort}`;
     this.connection = new Http2Connection({
       role: o.role,
       events: this,
@@ -98,14 +102,14 @@ export class TunnelSession implements ConnectionEvents, StreamHost {
         this.flushSoon();
       },
       dead: (reason) => {
-        this.destroy(new WeftError('WEFT1210', `${this.remoteAddress}:${this.remotePort} ${reason}`));
+        this.destroy(new WeftError('WEFT1210', `${this.peerName} ${reason}`));
       },
     });
     socket.setNoDelay(true);
     socket.on('data', this.onBytes);
     socket.on('end', () => this.finish('graceful'));
     socket.on('error', (cause) => {
-      this.error ??= new WeftError('WEFT1207', `connection to ${this.remoteAddress}:${this.remotePort}`, {
+      this.error ??= new WeftError('WEFT1207', `connection to ${this.peerName}`, {
         cause,
       });
     });
@@ -234,17 +238,14 @@ export class TunnelSession implements ConnectionEvents, StreamHost {
 
   onGoaway(_lastStreamId: number, code: number): void {
     if (code !== ErrorCode.NO_ERROR) {
-      this.error ??= new WeftError(
-        'WEFT1207',
-        `${this.remoteAddress}:${this.remotePort} sent GOAWAY ${code}`,
-      );
+      this.error ??= new WeftError('WEFT1207', `${this.peerName} sent GOAWAY ${code}`);
     }
     this.events.onChange(this);
     this.finishIfDrained();
   }
 
   onFailure(cause: Http2ConnectionError): void {
-    this.error ??= new WeftError('WEFT1204', `connection with ${this.remoteAddress}:${this.remotePort}`, {
+    this.error ??= new WeftError('WEFT1204', `connection with ${this.peerName}`, {
       cause,
     });
     this.finish('now');
@@ -273,7 +274,7 @@ export class TunnelSession implements ConnectionEvents, StreamHost {
 
   /** A fault of ours, in a handler say, costs this connection and not the process. */
   private contain(cause: unknown): void {
-    const error = new WeftError('WEFT1214', `connection with ${this.remoteAddress}:${this.remotePort}`, {
+    const error = new WeftError('WEFT1214', `connection with ${this.peerName}`, {
       cause,
     });
     this.connection.terminate(ErrorCode.INTERNAL_ERROR, '');
@@ -361,9 +362,7 @@ export class TunnelSession implements ConnectionEvents, StreamHost {
 
   private closeStreams(): void {
     this.ready.length = 0;
-    const lost =
-      this.error ??
-      new WeftError('WEFT1207', `${this.remoteAddress}:${this.remotePort} closed the connection`);
+    const lost = this.error ?? new WeftError('WEFT1207', `${this.peerName} closed the connection`);
     this.connection.close(lost);
   }
 }

@@ -10,6 +10,7 @@ import type { WorkloadCertificate } from '@weft/spiffe';
 import { WeftError } from '@weft/telemetry';
 import { TestAuthority } from '../testing/certificates.ts';
 import { CLIENT_ID, dialTcp, SERVER_ID, tunnelPair, type TunnelPair } from '../testing/tunnel-pair.ts';
+import { hasPostQuantumGroup } from './tls.ts';
 import { uriNames } from './peer-certificate.ts';
 
 const pairs: TunnelPair[] = [];
@@ -51,6 +52,30 @@ async function tlsClient(
 }
 
 const codes = (pair: TunnelPair): string[] => pair.serverErrors.map((error) => error.code);
+
+describe('TLS settings', () => {
+  it('take TLS 1.2 with its four suites when told, on both sides', async () => {
+    const pair = await pairOf(echo, { server: { tls: { tls12: true } }, pool: { tls: { tls12: true } } });
+    const old = { maxVersion: 'TLSv1.2' as const };
+    const socket = await tlsClient(pair, pair.clientCertificate, old);
+    expect(socket.getProtocol()).toBe('TLSv1.2');
+    socket.destroy();
+    const cbc = { ...old, ciphers: 'ECDHE-ECDSA-AES128-SHA256' };
+    await tlsClient(pair, pair.clientCertificate, cbc);
+    expect(codes(pair)).toEqual(['WEFT1201']);
+    const tunnel = await pair.pool.connect(pair.request());
+    expect(tunnel.peerIdentity).toBe(SERVER_ID);
+  });
+
+  // The hybrid key exchange came with OpenSSL 3.5, which Node 20 and 22 don't have.
+  (hasPostQuantumGroup() ? it : it.skip)('keep to the post-quantum key exchange when told', async () => {
+    const tls = { postQuantumOnly: true };
+    const pair = await pairOf(echo, { server: { tls }, pool: { tls } });
+    expect((await pair.pool.connect(pair.request())).peerIdentity).toBe(SERVER_ID);
+    await tlsClient(pair, pair.clientCertificate, { ecdhCurve: 'X25519' });
+    expect(codes(pair)).toEqual(['WEFT1201']);
+  });
+});
 
 describe('the server', () => {
   it.each([

@@ -4,41 +4,63 @@ import type { WorkloadCertificate } from '@weft/spiffe';
 
 /** Rust ztunnel's suites; ChaCha20 isn't among them. */
 const SUITES = 'TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256';
+const TLS12_SUITES =
+  'ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256';
 const CLASSIC_GROUPS = 'X25519:P-256:P-384';
-/** The hybrid group comes last, and only where OpenSSL (>= 3.5) knows it. */
-const HYBRID_GROUPS = `${CLASSIC_GROUPS}:X25519MLKEM768`;
+const POST_QUANTUM_GROUP = 'X25519MLKEM768';
 export const ALPN = ['h2'];
 
-/** TLS parameters of both sides: 1.3 only, and no tickets, so that every connection proves its certificate. */
-export function tlsParameters(certificate: WorkloadCertificate): SecureContextOptions {
+export interface TlsSettings {
+  /** TLS 1.2 is taken, too. */
+  readonly tls12?: boolean;
+  /** Only key exchanges that withstand quantum computers; see `hasPostQuantumGroup`. */
+  readonly postQuantumOnly?: boolean;
+}
+
+/** TLS parameters of both sides: 1.3 only unless told, and no tickets, so that every connection proves its certificate. */
+export function tlsParameters(
+  certificate: WorkloadCertificate,
+  { tls12 = false, postQuantumOnly = false }: TlsSettings = {},
+): SecureContextOptions {
   return {
     key: certificate.keyPem,
     cert: certificate.chainPem,
     ca: certificate.rootsPem,
-    minVersion: 'TLSv1.3',
+    // TLS 1.2 knows no such key exchange.
+    minVersion: tls12 && !postQuantumOnly ? 'TLSv1.2' : 'TLSv1.3',
     maxVersion: 'TLSv1.3',
-    ciphers: SUITES,
-    ecdhCurve: keyExchangeGroups(),
+    ciphers: tls12 ? `${SUITES}:${TLS12_SUITES}` : SUITES,
+    ecdhCurve: postQuantumOnly ? POST_QUANTUM_GROUP : keyExchangeGroups(),
     secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
   };
 }
 
 /** One context a certificate: it costs 0.4 to 1.5 ms and 35 KB. Rotation makes a new certificate, so a new context. */
 export class ClientContexts {
+  private readonly settings: TlsSettings | undefined;
   private readonly contexts = new WeakMap<WorkloadCertificate, SecureContext>();
+
+  constructor(settings?: TlsSettings) {
+    this.settings = settings;
+  }
 
   of(certificate: WorkloadCertificate): SecureContext {
     let context = this.contexts.get(certificate);
     if (context === undefined) {
-      context = createSecureContext(tlsParameters(certificate));
+      context = createSecureContext(tlsParameters(certificate, this.settings));
       this.contexts.set(certificate, context);
     }
     return context;
   }
 }
 
-/** OpenSSL refuses a whole list for one unknown name, and before 3.5 the hybrid group is one. */
-function keyExchangeGroups(): string {
+/** Whether this Node's OpenSSL (from 3.5) has the hybrid of X25519 and ML-KEM-768. */
+export function hasPostQuantumGroup(): boolean {
   const [major = 0, minor = 0] = process.versions.openssl.split('.').map(Number);
-  return major > 3 || (major === 3 && minor >= 5) ? HYBRID_GROUPS : CLASSIC_GROUPS;
+  return major > 3 || (major === 3 && minor >= 5);
+}
+
+/** OpenSSL refuses a whole list for one unknown name. The hybrid comes last, as in ztunnel. */
+function keyExchangeGroups(): string {
+  return hasPostQuantumGroup() ? `${CLASSIC_GROUPS}:${POST_QUANTUM_GROUP}` : CLASSIC_GROUPS;
 }

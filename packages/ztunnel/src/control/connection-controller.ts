@@ -1,7 +1,7 @@
 import { Port } from '@weft/api';
 import { describeError, WeftError } from '@weft/telemetry';
 import type { ConnectionTable, OpenConnection } from './connection-table.ts';
-import { baggageHeader, readPeerHeaders, requestHeaders } from './peer-headers.ts';
+import { baggageHeader, describePeer, readPeerHeaders, requestHeaders } from './peer-headers.ts';
 import type { PolicyGate } from './policy-gate.ts';
 import { waitFor } from './wait-for.ts';
 import type {
@@ -21,6 +21,7 @@ import {
 } from '../decide/inbound.ts';
 import { decideOutbound, type OutboundPlan } from '../decide/outbound.ts';
 import { formatSocketAddress, type SocketAddress } from '../state/ip-address.ts';
+import { encodeProxyHeader } from '../decide/proxy-header.ts';
 import type { MeshState } from '../state/mesh-state.ts';
 import { workloadIdentity, type Workload } from '../state/workload.ts';
 import type { LocalPod } from '../state/workload-store.ts';
@@ -64,6 +65,11 @@ export class ConnectionController {
     const waiting = this.waiting.get(connection);
     if (waiting !== undefined) waiting.isClosed = true;
     this.options.connections.closed(connection, received, sent, failure);
+  }
+
+  onInnerPeer({ connection, identity, baggage }: Extract<ToControl, { kind: 'inner-peer' }>): void {
+    const description = this.options.responseBaggage ? describePeer(baggage) : undefined;
+    this.options.connections.identified(connection, identity, description);
   }
 
   /** The pod's own workload, for which a new pod's first connections may have to wait. @throws WEFT1310 */
@@ -110,7 +116,7 @@ export class ConnectionController {
       podUid: question.podUid,
       local,
       direction: 'outbound',
-      protocol: isTunnel ? 'HBONE' : 'TCP',
+      protocol: isTunnel ? (plan.innerIdentities === undefined ? 'HBONE' : 'DOUBLEHBONE') : 'TCP',
       source: peer,
       destination: plan.upstream,
       originalDestination: destination,
@@ -120,6 +126,7 @@ export class ConnectionController {
       traffic: outboundTraffic(local, plan),
     });
     if (plan.kind === 'tcp') return { kind: 'connect', upstream: plan.upstream };
+    const headers = requestHeaders(local, peer, plan.service);
     return {
       kind: 'tunnel',
       upstream: plan.upstream,
@@ -127,7 +134,13 @@ export class ConnectionController {
       identity: workloadIdentity(local),
       acceptableIdentities: plan.acceptableIdentities,
       sourceIp: peer.ip,
-      headers: requestHeaders(local, peer, plan.service),
+      headers,
+      ...(plan.innerIdentities && {
+        inner: {
+          acceptableIdentities: plan.innerIdentities,
+          headers: [...headers, ['x-forwarded-network', network]],
+        },
+      }),
     };
   }
 
@@ -136,7 +149,7 @@ export class ConnectionController {
     const { peer, localIp, authority, headers, peerIdentity } = question;
     const { description, forwardedHost, network: peerNetwork } = readPeerHeaders(headers, responseBaggage);
     const plan = decideInboundTunnel(
-      { local, localIp, peerIp: peer.ip, authority, forwardedHost },
+      { local, localIp, peer, peerIdentity, authority, forwardedHost },
       this.inbound,
     );
     if (plan.kind === 'refuse') throw new Refusal(plan);
@@ -157,6 +170,7 @@ export class ConnectionController {
       upstream: plan.upstream,
       ...(plan.bindSource === undefined ? {} : { bindSource: plan.bindSource }),
       ...(responseBaggage ? { responseHeaders: baggageHeader(local) } : {}),
+      ...(plan.proxyHeader && { preamble: encodeProxyHeader(plan.proxyHeader) }),
     };
   }
 

@@ -4,14 +4,20 @@ import type { SocketAddress } from '../state/ip-address.ts';
 import type { Workload } from '../state/workload.ts';
 import type { AccessLog, LoggedConnection } from '../telemetry/access-log.ts';
 import type { ZtunnelMetrics } from '../telemetry/metrics.ts';
-import { trafficLabels, type TrafficLabels } from '../telemetry/traffic-labels.ts';
+import {
+  trafficLabels,
+  type PeerDescription,
+  type TrafficDescription,
+  type TrafficLabels,
+} from '../telemetry/traffic-labels.ts';
 
 export interface NewConnection extends LoggedConnection {
   readonly id: ConnectionId;
   readonly podUid: string;
   /** The pod's own workload. */
   readonly local: Workload;
-  readonly protocol: 'HBONE' | 'TCP';
+  /** DOUBLEHBONE: who is at the other end is known by its answer only, see `identified`. */
+  readonly protocol: 'HBONE' | 'DOUBLEHBONE' | 'TCP';
   /** Outbound: what the application dialled. */
   readonly originalDestination: SocketAddress | undefined;
   readonly forwardedHost: string | undefined;
@@ -20,7 +26,9 @@ export interface NewConnection extends LoggedConnection {
 }
 
 export interface OpenConnection extends NewConnection {
-  readonly labels: TrafficLabels;
+  traffic: TrafficDescription;
+  labels: TrafficLabels;
+  isCounted: boolean;
   readonly openedAt: Date;
   readonly openedAtMs: number;
   received: number;
@@ -49,13 +57,27 @@ export class ConnectionTable {
       received: 0,
       sent: 0,
       policyMissingSinceMs: undefined,
+      isCounted: false,
     };
     this.open.set(entry.id, entry);
-    this.metrics.series.opened(entry.labels);
-    this.metrics.opened.inc(entry.labels);
-    this.metrics.openSockets.inc({ reporter: entry.traffic.reporter });
+    if (entry.protocol !== 'DOUBLEHBONE') this.countOpened(entry);
     this.log.opened(entry);
     return entry;
+  }
+
+  /** The other end of an inner tunnel told who it is; without baggage, the gateway stands for it. */
+  identified(id: ConnectionId, identity: string | undefined, baggage: PeerDescription | undefined): void {
+    const entry = this.open.get(id);
+    if (entry === undefined || entry.isCounted) return;
+    const { traffic } = entry;
+    entry.traffic = {
+      ...traffic,
+      destination: baggage === undefined ? traffic.destination : undefined,
+      destinationBaggage: baggage,
+      destinationIdentity: identity,
+    };
+    entry.labels = trafficLabels(entry.traffic);
+    this.countOpened(entry);
   }
 
   moved(id: ConnectionId, received: number, sent: number): void {
@@ -68,6 +90,7 @@ export class ConnectionTable {
     const entry = this.open.get(id);
     if (entry === undefined) return;
     this.open.delete(id);
+    if (!entry.isCounted) this.countOpened(entry);
     this.count(entry, received - entry.received, sent - entry.sent);
     const labels = failure === undefined ? entry.labels : { ...entry.labels, response_flags: failure.flag };
     this.metrics.closed.inc(labels);
@@ -95,6 +118,13 @@ export class ConnectionTable {
 
   all(): Iterable<OpenConnection> {
     return this.open.values();
+  }
+
+  private countOpened(entry: OpenConnection): void {
+    entry.isCounted = true;
+    this.metrics.series.opened(entry.labels);
+    this.metrics.opened.inc(entry.labels);
+    this.metrics.openSockets.inc({ reporter: entry.traffic.reporter });
   }
 
   private count(entry: OpenConnection, received: number, sent: number): void {

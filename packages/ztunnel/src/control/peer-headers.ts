@@ -49,20 +49,25 @@ export interface PeerHeaders {
 
 export function readPeerHeaders(headers: HeaderList, isBaggageRead: boolean): PeerHeaders {
   const value = (name: string): string | undefined => headers.find(([n]) => n === name)?.[1];
-  const baggage = isBaggageRead ? value('baggage') : undefined;
-  const parsed = baggage === undefined ? undefined : parseBaggage(baggage);
   const forwarded = value('forwarded');
   return {
-    description: parsed && {
-      workloadName: parsed.workloadName,
-      namespace: parsed.namespace,
-      canonicalName: parsed.serviceName,
-      canonicalRevision: parsed.serviceVersion,
-      clusterId: parsed.clusterId,
-      region: parsed.region,
-      zone: parsed.zone,
-    },
+    description: isBaggageRead ? describePeer(value('baggage')) : undefined,
     forwardedHost: forwarded === undefined ? undefined : parseForwarded(forwarded)?.host,
     network: value('x-forwarded-network'),
+  };
+}
+
+/** What a peer's `baggage` says of it. */
+export function describePeer(baggage: string | undefined): PeerDescription | undefined {
+  if (baggage === undefined) return undefined;
+  const parsed = parseBaggage(baggage);
+  return {
+    workloadName: parsed.workloadName,
+    namespace: parsed.namespace,
+    canonicalName: parsed.serviceName,
+    canonicalRevision: parsed.serviceVersion,
+    clusterId: parsed.clusterId,
+    region: parsed.region,
+    zone: parsed.zone,
   };
 }

@@ -101,6 +101,10 @@ export class Connections {
     this.open.get(id)?.cut({ code: 'WEFT1405', message: why, flag: 'DENY' });
   }
 
+  innerPeer({ id }: Connection, identity: string | undefined, baggage: string | undefined): void {
+    if (this.open.has(id)) this.post({ kind: 'inner-peer', connection: id, identity, baggage });
+  }
+
   closed(connection: Connection, failure?: Failure): void {
     if (!this.open.delete(connection.id)) return;
     const { id, received, sent } = connection;

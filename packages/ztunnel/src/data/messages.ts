@@ -26,7 +26,7 @@ export interface TunnelSettings {
   readonly maxFrameBytes: number;
   readonly maxStreamsPerConnection: number;
   readonly unusedReleaseMs: number;
-  readonly tls12: boolean;
+  readonly tls: { readonly tls12: boolean; readonly postQuantumOnly: boolean };
 }
 
 export interface DataThreadSettings {

@@ -63,6 +63,7 @@ export class PodProxy {
       onError: (error, from) =>
         onTrouble(addressOf(from.remoteAddress, from.remotePort), failureOf(error, 'WEFT1323')),
       limits: { http2: { ...defaultHttp2Limits, ...http2 } },
+      tls: tunnels.tls,
       resources,
     });
     this.pool = new HbonePool({
@@ -77,6 +78,7 @@ export class PodProxy {
         unusedReleaseMs: tunnels.unusedReleaseMs,
         http2: { ...defaultHbonePoolLimits.http2, ...http2 },
       },
+      tls: tunnels.tls,
       resources,
     });
   }
@@ -189,7 +191,7 @@ export class PodProxy {
     socket.once('close', onGone);
     await this.run(connection, {
       connect: async (order) => {
-        const upstream = await this.openUpstream(order, connection.signal);
+        const upstream = await this.openUpstream(connection, order);
         socket.off('close', onGone);
         return { downstream: socketEnd(socket), upstream };
       },
@@ -220,9 +222,11 @@ export class PodProxy {
     request.signal.addEventListener('abort', () => connection.cut(clientGone), { once: true });
     await this.run(connection, {
       connect: async (order) => {
-        const upstream = await this.openUpstream(order, connection.signal);
-        const responseHeaders = order.kind === 'connect' ? order.responseHeaders : undefined;
-        return { downstream: tunnelEnd(request.accept(Object.fromEntries(responseHeaders ?? []))), upstream };
+        const upstream = await this.openUpstream(connection, order);
+        const { responseHeaders = [], preamble } = order.kind === 'connect' ? order : {};
+        const downstream = tunnelEnd(request.accept(Object.fromEntries(responseHeaders)));
+        if (preamble !== undefined) upstream.write(Buffer.from(preamble));
+        return { downstream, upstream };
       },
       refuse: (status) => request.reject(status),
     });
@@ -258,10 +262,11 @@ export class PodProxy {
   }
 
   private async openUpstream(
+    connection: Connection,
     order: Exclude<Order, { kind: 'refuse' }>,
-    signal: AbortSignal,
   ): Promise<RelayEnd> {
     const { pod } = this.options;
+    const { signal } = connection;
     if (order.kind === 'connect') {
       const bindSource = this.transparent ? order.bindSource : undefined;
       return socketEnd(
@@ -274,8 +279,9 @@ export class PodProxy {
         }),
       );
     }
-    const { stream } = await this.pool.connect({
-      source: order.identity as SpiffeId, // made by the control thread from a workload
+    const source = order.identity as SpiffeId; // made by the control thread from a workload
+    const outer = await this.pool.connect({
+      source,
       acceptable: order.acceptableIdentities,
       address: order.upstream,
       sourceIp: order.sourceIp,
@@ -283,6 +289,15 @@ export class PodProxy {
       headers: Object.fromEntries(order.headers),
       signal,
     });
+    if (order.inner === undefined) return tunnelEnd(outer.stream);
+    const { stream, peerIdentity, responseHeaders } = await this.pool.connectInside(outer, {
+      source,
+      acceptable: order.inner.acceptableIdentities,
+      authority: order.authority,
+      headers: Object.fromEntries(order.inner.headers),
+      signal,
+    });
+    this.options.connections.innerPeer(connection, peerIdentity, responseHeaders.get('baggage'));
     return tunnelEnd(stream);
   }
 }

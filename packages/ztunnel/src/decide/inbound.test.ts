@@ -1,11 +1,24 @@
 import { describe, expect, it } from '@jest/globals';
-import { decideInboundPlaintext, decideInboundTunnel, type InboundPlan } from './inbound.ts';
+import {
+  decideInboundPlaintext,
+  decideInboundTunnel,
+  type InboundPlan,
+  type TunnelRequest,
+} from './inbound.ts';
 import { formatSocketAddress } from '../state/ip-address.ts';
 import type { Service, Workload } from '../state/workload.ts';
 import { at, gatewayAt, inService, ip, service, storeOf, workload } from '../testing/records.ts';
 
 const web = service('web', '10.1.0.1');
 const local = workload('web-1', '10.0.0.2', inService(web, [[81, 8181]]));
+const request: TunnelRequest = {
+  local,
+  localIp: ip('10.0.0.2'),
+  peer: at('10.0.0.1', 40_000),
+  peerIdentity: 'spiffe://cluster.local/ns/default/sa/client',
+  authority: '10.0.0.2:80',
+  forwardedHost: undefined,
+};
 
 function decide(
   authority: string,
@@ -13,7 +26,7 @@ function decide(
   ...more: readonly (Workload | Service)[]
 ): InboundPlan {
   return decideInboundTunnel(
-    { local: me, localIp: ip('10.0.0.2'), peerIp: ip('10.0.0.1'), authority, forwardedHost: undefined },
+    { ...request, local: me, authority },
     { store: storeOf(web, me, ...more), network: '', localhostAppTunnel: true },
   );
 }
@@ -66,22 +79,108 @@ describe('decideInboundTunnel', () => {
     ).toBe('10.0.0.2:9000');
   });
 
-  it('refuses what it cannot do yet instead of leaving out the PROXY header', () => {
+  it('accepts any address for an application tunnel, whose end knows what it serves', () => {
     expect(
-      summary(decide('10.0.0.2:80', { ...local, applicationTunnel: { protocol: 'PROXY', port: 0 } })),
-    ).toBe('503 WEFT1324');
+      summary(decide('10.9.9.9:80', { ...local, applicationTunnel: { protocol: 'NONE', port: 0 } })),
+    ).toBe('10.0.0.2:80');
+  });
+
+  it('does not take a weighted waypoint for the single one that makes a sandwich', () => {
+    const behind = service('b', '10.1.0.7', {
+      weightedWaypoints: [{ destination: gatewayAt('10.0.0.2'), weight: 1 }],
+    });
+    expect(summary(decide('10.1.0.7:80', local, behind))).toBe('400 WEFT1321');
+  });
+
+  it('does not see a service that is private to another namespace', () => {
+    const secret = service('secret', '10.1.0.8', { namespace: 'other', visibility: 'Namespace' });
+    expect(summary(decide('secret.other.svc.cluster.local:80', local, secret))).toBe('503 WEFT1322');
+  });
+
+  it("takes the namesake in the pod's own namespace", () => {
+    const shared = { hostname: 'shared.example.com', canonical: true };
+    const other = service('x', '10.1.0.8', { ...shared, namespace: 'other', ports: new Map([[80, 1111]]) });
+    const own = service('y', '10.1.0.9', { ...shared, canonical: false, ports: new Map([[80, 2222]]) });
+    expect(summary(decide('shared.example.com:80', local, other, own))).toBe('10.0.0.2:2222');
+  });
+
+  it('maps a named port by the endpoint alone', () => {
+    const named = service('named', '10.1.0.8', { ports: new Map([[80, 0]]) });
+    const authority = 'named.default.svc.cluster.local:80';
+    expect(summary(decide(authority, local, named))).toBe('503 WEFT1322');
+    const me = workload('web-1', '10.0.0.2', inService(named, [[80, 7070]]));
+    expect(summary(decide(authority, me, named))).toBe('10.0.0.2:7070');
+  });
+
+  describe('with an application tunnel of PROXY protocol', () => {
+    const proxied: Workload = { ...local, applicationTunnel: { protocol: 'PROXY', port: 15088 } };
+    const identity = request.peerIdentity;
+
+    it('connects to the loopback and tells source, target and identity, while policy sees the pod', () => {
+      expect(decide('10.9.9.9:80', proxied)).toMatchObject({
+        upstream: at('127.0.0.1', 15088),
+        bindSource: undefined,
+        destination: at('10.0.0.2', 15088),
+        proxyHeader: { source: request.peer, destination: at('10.9.9.9', 80), sourceIdentity: identity },
+      });
+    });
+
+    it("connects to the pod's address from the client's without LOCALHOST_APP_TUNNEL", () => {
+      const plan = decideInboundTunnel(
+        { ...request, local: proxied },
+        { store: storeOf(web, proxied), network: '', localhostAppTunnel: false },
+      );
+      expect(plan).toMatchObject({ upstream: at('10.0.0.2', 15088), bindSource: '10.0.0.1' });
+    });
+
+    it('keeps to the family of the pod', () => {
+      const six: Workload = { ...proxied, addresses: [ip('2001:db8::2')] };
+      const plan = decideInboundTunnel(
+        { ...request, local: six, localIp: ip('2001:db8::2'), authority: '[2001:db8::2]:80' },
+        { store: storeOf(web, six), network: '', localhostAppTunnel: true },
+      );
+      expect(plan).toMatchObject({ upstream: at('::1', 15088) });
+    });
+
+    it.each([
+      [
+        'of this network before others',
+        [
+          ['far', '10.7.0.1'],
+          ['', '10.1.0.1'],
+        ],
+        '10.1.0.1',
+      ],
+      [
+        'IPv4 before IPv6',
+        [
+          ['', '2001:db8::1'],
+          ['', '10.1.0.1'],
+        ],
+        '10.1.0.1',
+      ],
+      ['of another network if there is no other', [['far', '10.7.0.1']], '10.7.0.1'],
+    ])("names a service by its address %s, with the service's port", (_, vips, expected) => {
+      const multi = service('multi', undefined, {
+        vips: vips.map(([network = '', address = '']) => ({ network, ip: ip(address) })),
+      });
+      expect(decide('multi.default.svc.cluster.local:80', proxied, multi)).toMatchObject({
+        proxyHeader: { destination: at(expected, 80) },
+      });
+    });
+
+    it('refuses a service that has no address to name', () => {
+      const headless = service('headless', undefined);
+      expect(summary(decide('headless.default.svc.cluster.local:80', proxied, headless))).toBe(
+        '503 WEFT1324',
+      );
+    });
   });
 
   it('shows the client to the application unless the client is the pod itself', () => {
     expect(decide('10.0.0.2:80')).toMatchObject({ bindSource: '10.0.0.1' });
     const hairpin = decideInboundTunnel(
-      {
-        local,
-        localIp: ip('10.0.0.2'),
-        peerIp: ip('10.0.0.2'),
-        authority: '10.0.0.2:80',
-        forwardedHost: undefined,
-      },
+      { ...request, peer: at('10.0.0.2', 40_000) },
       { store: storeOf(web, local), network: '', localhostAppTunnel: true },
     );
     expect(hairpin).toMatchObject({ kind: 'connect', bindSource: undefined });
@@ -89,13 +188,7 @@ describe('decideInboundTunnel', () => {
 
   it('names the service by the forwarded host if the pod is in it', () => {
     const plan = decideInboundTunnel(
-      {
-        local,
-        localIp: ip('10.0.0.2'),
-        peerIp: ip('10.0.0.1'),
-        authority: '10.0.0.2:1',
-        forwardedHost: web.hostname,
-      },
+      { ...request, authority: '10.0.0.2:1', forwardedHost: web.hostname },
       { store: storeOf(web, local), network: '', localhostAppTunnel: true },
     );
     expect(plan).toMatchObject({ service: { name: 'web' } });

@@ -1,9 +1,12 @@
 import type { ErrorCode } from '@weft/telemetry';
 import { endpointPort } from './load-balance.ts';
 import { illegalPorts } from './outbound.ts';
+import type { ProxyHeader } from './proxy-header.ts';
 import {
   formatSocketAddress,
   ipFamily,
+  LOOPBACK_V4,
+  LOOPBACK_V6,
   parseIp,
   splitAuthority,
   type IpAddress,
@@ -23,7 +26,9 @@ export interface TunnelRequest {
   /** The pod that the tunnel ended in. */
   readonly local: Workload;
   readonly localIp: IpAddress;
-  readonly peerIp: IpAddress;
+  readonly peer: SocketAddress;
+  /** Proven by TLS. */
+  readonly peerIdentity: string | undefined;
   readonly authority: string;
   /** `host` of the `forwarded` header: the service that the client addressed, by its own account. */
   readonly forwardedHost: string | undefined;
@@ -37,6 +42,8 @@ export type InboundPlan =
       readonly bindSource: IpAddress | undefined;
       /** What policies see as the destination. */
       readonly destination: SocketAddress;
+      /** Told to the application before anything else. */
+      readonly proxyHeader: ProxyHeader | undefined;
       /** For telemetry only. */
       readonly service: Service | undefined;
     }
@@ -49,7 +56,7 @@ export type InboundPlan =
 
 /** Decides what a CONNECT that arrived on 15008 is to be connected to. Policy is decided apart from it. */
 export function decideInboundTunnel(request: TunnelRequest, context: InboundContext): InboundPlan {
-  const { local, localIp, peerIp, authority, forwardedHost } = request;
+  const { local, localIp, peer, authority, forwardedHost } = request;
   const target = splitAuthority(authority);
   if (target === undefined)
     return refuse(400, 'WEFT1320', `authority ${JSON.stringify(authority.slice(0, 256))}`);
@@ -57,12 +64,17 @@ export function decideInboundTunnel(request: TunnelRequest, context: InboundCont
   if (targetIp !== undefined && !isDestinationAccepted(targetIp, request, context)) {
     return refuse(400, 'WEFT1321', `${authority} arrived at ${localIp}`);
   }
+  const { store, network } = context;
   let { port } = target;
+  // What the client addressed, as far as it is an address.
+  let addressed = targetIp && { ip: targetIp, port };
   if (targetIp === undefined) {
-    const service = context.store.serviceByHostname(target.host, local.namespace);
+    const service = store.serviceByHostname(target.host, local.namespace);
     if (service === undefined) return refuse(503, 'WEFT1322', `no service ${target.host} is visible here`);
     const mapped = endpointPort(local, service, port);
     if (mapped === undefined) return refuse(503, 'WEFT1322', `service ${service.key} has no port ${port}`);
+    const vip = virtualIp(service, network);
+    addressed = vip && { ip: vip, port };
     port = mapped;
   }
   const tunnel = local.applicationTunnel;
@@ -70,13 +82,22 @@ export function decideInboundTunnel(request: TunnelRequest, context: InboundCont
   const destination = { ip: localIp, port };
   if (illegalPorts.has(port))
     return refuse(503, 'WEFT1314', `${formatSocketAddress(destination)} is a port of the proxy`);
-  if (tunnel?.protocol === 'PROXY') return refuse(503, 'WEFT1324', `workload ${local.uid}`);
+  const isProxied = tunnel?.protocol === 'PROXY';
+  if (isProxied && addressed === undefined)
+    return refuse(503, 'WEFT1324', `${target.host} has no address for the PROXY header`);
+  const proxyHeader =
+    isProxied && addressed !== undefined
+      ? { source: peer, destination: addressed, sourceIdentity: request.peerIdentity }
+      : undefined;
+  // From there the kernel takes a source of the loopback, too.
+  const ip = isProxied && context.localhostAppTunnel ? loopbackOf(localIp) : localIp;
   return {
     kind: 'connect',
-    upstream: destination,
-    bindSource: peerIp === localIp || ipFamily(peerIp) !== ipFamily(localIp) ? undefined : peerIp,
+    upstream: { ip, port },
+    bindSource: ip === localIp ? bindableSource(peer.ip, localIp) : undefined,
     destination,
-    service: destinationService(context.store, local, port, forwardedHost),
+    proxyHeader,
+    service: destinationService(store, local, port, forwardedHost),
   };
 }
 
@@ -92,10 +113,27 @@ export function decideInboundPlaintext(
   return {
     kind: 'connect',
     upstream: destination,
-    bindSource: peerIp === destination.ip ? undefined : peerIp,
+    bindSource: bindableSource(peerIp, destination.ip),
     destination,
+    proxyHeader: undefined,
     service: destinationService(store, local, destination.port, undefined),
   };
+}
+
+/** The client's own address is kept where a socket to the destination can have it, and isn't the pod's own. */
+function bindableSource(peerIp: IpAddress, destinationIp: IpAddress): IpAddress | undefined {
+  return peerIp === destinationIp || ipFamily(peerIp) !== ipFamily(destinationIp) ? undefined : peerIp;
+}
+
+function loopbackOf(ip: IpAddress): IpAddress {
+  return ipFamily(ip) === 4 ? LOOPBACK_V4 : LOOPBACK_V6;
+}
+
+/** One of the service's addresses: of this network rather than others, IPv4 rather than IPv6. */
+function virtualIp({ vips }: Service, network: string): IpAddress | undefined {
+  const here = vips.filter((vip) => vip.network === network);
+  const candidates = here.length > 0 ? here : vips;
+  return (candidates.find(({ ip }) => ipFamily(ip) === 4) ?? candidates[0])?.ip;
 }
 
 /** A tunnel to this pod may ask for this pod, or for something that this pod is the waypoint of. */

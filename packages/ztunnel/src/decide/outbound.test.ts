@@ -1,7 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
 import { decideOutbound, type OutboundPlan } from './outbound.ts';
-import { formatSocketAddress } from '../state/ip-address.ts';
-import type { Service, Workload } from '../state/workload.ts';
+import { Cidr, formatSocketAddress, ipBytes } from '../state/ip-address.ts';
+import {
+  serviceKey,
+  type GatewayAddress,
+  type Service,
+  type ServiceKey,
+  type Workload,
+} from '../state/workload.ts';
 import { at, gatewayAt, inService, ip, service, storeOf, workload } from '../testing/records.ts';
 
 const client = workload('client', '10.0.0.1');
@@ -11,7 +17,21 @@ const web = service('web', '10.1.0.1');
 const webPod = workload('web-1', '10.0.0.4', inService(web));
 const waypointService = service('waypoint', '10.1.0.9', { ports: new Map([[15008, 15008]]) });
 const waypointPod = workload('waypoint-1', '10.0.0.9', inService(waypointService));
+const eastWest = workload('east-west', '10.0.0.8');
+const eastWestService = service('east-west', '10.1.0.8', {
+  ports: new Map([[15008, 15008]]),
+  subjectAltNames: ['spiffe://cluster.local/ns/gw/sa/gw'],
+});
+const withSans = { ...web, subjectAltNames: ['spiffe://cluster.local/ns/far/sa/web'] };
 const behindWaypoint = { waypoint: gatewayAt('10.1.0.9') };
+
+function gatewayNamed(key: ServiceKey, hboneMtlsPort = 15008): GatewayAddress {
+  return { destination: { kind: 'hostname', key }, hboneMtlsPort };
+}
+
+function cidr(address: string, length: number): { network: string; cidr: Cidr } {
+  return { network: '', cidr: new Cidr(ipBytes(ip(address)), length) };
+}
 
 function plan(
   records: readonly (Workload | Service)[],
@@ -31,12 +51,17 @@ function summary(made: OutboundPlan): string {
     case 'tcp':
       return `tcp ${formatSocketAddress(made.upstream)}`;
     case 'tunnel':
-      return `tunnel ${formatSocketAddress(made.upstream)} for ${made.authority} as ${made.acceptableIdentities
-        .map((identity) => identity.replace('spiffe://cluster.local/ns/', ''))
-        .join()}`;
+      return (
+        `tunnel ${formatSocketAddress(made.upstream)} for ${made.authority} as ${names(made.acceptableIdentities)}` +
+        (made.innerIdentities === undefined ? '' : ` inside as ${names(made.innerIdentities)}`)
+      );
     case 'refuse':
       return `refuse ${made.code}`;
   }
+}
+
+function names(identities: readonly string[]): string {
+  return identities.map((identity) => identity.replace('spiffe://cluster.local/ns/', '')).join();
 }
 
 describe('decideOutbound', () => {
@@ -163,9 +188,159 @@ describe('decideOutbound', () => {
       'tunnel 10.0.0.9:15008 for 10.1.0.1:80 as default/sa/waypoint-1',
     ],
     [
-      'refuses other networks instead of leaking to them',
+      'prefers an address of its own to a range of addresses',
+      [service('all', undefined, { cidrVips: [cidr('10.1.0.0', 8)] }), web, webPod],
+      '10.1.0.1',
+      80,
+      'tunnel 10.0.0.4:15008 for 10.0.0.4:8080 as default/sa/web-1',
+    ],
+    [
+      'takes the longest of the ranges',
+      [
+        service('wide', undefined, { cidrVips: [cidr('10.1.0.0', 8)] }),
+        { ...web, vips: [], cidrVips: [cidr('10.1.0.0', 24)] },
+        webPod,
+      ],
+      '10.1.0.77',
+      80,
+      'tunnel 10.0.0.4:15008 for 10.0.0.4:8080 as default/sa/web-1',
+    ],
+    [
+      'resolves a waypoint by the host name of its service',
+      [{ ...web, waypoint: gatewayNamed(waypointService.key) }, webPod, waypointService, waypointPod],
+      '10.1.0.1',
+      80,
+      'tunnel 10.0.0.9:15008 for 10.1.0.1:80 as default/sa/waypoint-1',
+    ],
+    [
+      'resolves a waypoint by the host name of a workload',
+      [
+        { ...web, waypoint: gatewayNamed(serviceKey('default', 'wp.example.com'), 15009) },
+        workload('wp', '10.0.0.9', { hostname: 'wp.example.com' }),
+      ],
+      '10.1.0.1',
+      80,
+      'tunnel 10.0.0.9:15009 for 10.1.0.1:80 as default/sa/wp',
+    ],
+    [
+      'resolves a waypoint by the address of a workload',
+      [
+        { ...web, waypoint: gatewayAt('10.0.0.9', 15009) },
+        { ...waypointPod, services: new Map() },
+      ],
+      '10.1.0.1',
+      80,
+      'tunnel 10.0.0.9:15009 for 10.1.0.1:80 as default/sa/waypoint-1',
+    ],
+    [
+      'accepts the identities that the service of a waypoint lists',
+      [
+        { ...web, ...behindWaypoint },
+        { ...waypointService, subjectAltNames: ['spiffe://cluster.local/ns/x/sa/y'] },
+        waypointPod,
+      ],
+      '10.1.0.1',
+      80,
+      'tunnel 10.0.0.9:15008 for 10.1.0.1:80 as x/sa/y,default/sa/waypoint-1',
+    ],
+    [
+      'needs no port of the waypoint service where its pod has an application tunnel',
+      [
+        { ...web, ...behindWaypoint },
+        { ...waypointService, ports: new Map() },
+        { ...waypointPod, applicationTunnel: { protocol: 'PROXY', port: 15088 } },
+      ],
+      '10.1.0.1',
+      80,
+      'tunnel 10.0.0.9:15008 for 10.1.0.1:80 as default/sa/waypoint-1',
+    ],
+    [
+      'falls back to the single waypoint when all weights are zero',
+      [
+        {
+          ...web,
+          ...behindWaypoint,
+          weightedWaypoints: [{ destination: gatewayAt('10.1.0.250'), weight: 0 }],
+        },
+        waypointService,
+        waypointPod,
+      ],
+      '10.1.0.1',
+      80,
+      'tunnel 10.0.0.9:15008 for 10.1.0.1:80 as default/sa/waypoint-1',
+    ],
+    [
+      'refuses an endpoint on another network that has no gateway',
       [web, { ...webPod, network: 'far' }],
       '10.1.0.1',
+      80,
+      'refuse WEFT1312',
+    ],
+    [
+      'reaches an endpoint on another network through its gateway, found by address, with the names of the service',
+      [withSans, { ...webPod, network: 'far', networkGateway: gatewayAt('10.0.0.8') }, eastWest],
+      '10.1.0.1',
+      80,
+      `tunnel 10.0.0.8:15008 for ${web.hostname}:80 as default/sa/east-west inside as far/sa/web`,
+    ],
+    [
+      'reaches an endpoint on another network through its gateway, found by service',
+      [
+        withSans,
+        { ...webPod, addresses: [], network: 'far', networkGateway: gatewayNamed(eastWestService.key) },
+        eastWestService,
+        { ...eastWest, ...inService(eastWestService) },
+      ],
+      '10.1.0.1',
+      80,
+      `tunnel 10.0.0.8:15008 for ${web.hostname}:80 as gw/sa/gw,default/sa/east-west inside as far/sa/web`,
+    ],
+    [
+      'accepts nobody inside where the service lists nobody',
+      [web, { ...webPod, network: 'far', networkGateway: gatewayAt('10.0.0.8') }, eastWest],
+      '10.1.0.1',
+      80,
+      `tunnel 10.0.0.8:15008 for ${web.hostname}:80 as default/sa/east-west inside as `,
+    ],
+    [
+      'refuses a gateway that is not known',
+      [withSans, { ...webPod, network: 'far', networkGateway: gatewayAt('10.0.0.8') }],
+      '10.1.0.1',
+      80,
+      'refuse WEFT1312',
+    ],
+    [
+      'asks the gateway for a port that its service has',
+      [
+        withSans,
+        { ...webPod, network: 'far', networkGateway: gatewayNamed(eastWestService.key) },
+        { ...eastWestService, ports: new Map() },
+        {
+          ...eastWest,
+          ...inService(eastWestService),
+          applicationTunnel: { protocol: 'NONE', port: 1 },
+        },
+      ],
+      '10.1.0.1',
+      80,
+      'refuse WEFT1312',
+    ],
+    [
+      'reaches a waypoint on another network through its gateway, with the names of the waypoint',
+      [
+        { ...withSans, ...behindWaypoint },
+        { ...waypointService, subjectAltNames: ['spiffe://cluster.local/ns/far/sa/waypoint'] },
+        { ...waypointPod, addresses: [], network: 'far', networkGateway: gatewayAt('10.0.0.8') },
+        eastWest,
+      ],
+      '10.1.0.1',
+      80,
+      `tunnel 10.0.0.8:15008 for ${web.hostname}:80 as default/sa/east-west inside as far/sa/waypoint`,
+    ],
+    [
+      'refuses a workload on another network that is addressed directly, as only a name means the same there',
+      [{ ...server, ...behindWaypoint }, waypointService, { ...waypointPod, network: 'far' }],
+      '10.0.0.2',
       80,
       'refuse WEFT1312',
     ],

@@ -19,6 +19,8 @@ export interface TrafficDescription {
   /** SPIFFE identity proven by TLS; undefined for plain TCP. */
   readonly sourceIdentity: string | undefined;
   readonly destination: Workload | undefined;
+  /** Of the other end of a tunnel to another network, where the workload itself is not known. */
+  readonly destinationBaggage?: PeerDescription | undefined;
   readonly destinationIdentity: string | undefined;
   readonly service: Service | undefined;
   readonly isMutualTls: boolean;
@@ -58,7 +60,7 @@ export type TrafficLabels = Readonly<Record<(typeof trafficLabelNames)[number], 
 
 /** The labels that Istio's dashboards group by; what isn't known is the literal `unknown`. */
 export function trafficLabels(traffic: TrafficDescription, flag: ResponseFlag = '-'): TrafficLabels {
-  const { source, sourceBaggage, destination, service } = traffic;
+  const { source, sourceBaggage, destination, destinationBaggage, service } = traffic;
   const or = (...values: readonly (string | undefined)[]): string =>
     values.find((value) => value !== undefined && value !== '') ?? 'unknown';
   return {
@@ -75,20 +77,20 @@ export function trafficLabels(traffic: TrafficDescription, flag: ResponseFlag = 
     destination_service: or(service?.hostname),
     destination_service_namespace: or(service?.namespace),
     destination_service_name: or(service?.name),
-    destination_workload: or(destination?.workloadName),
-    destination_canonical_service: or(destination?.canonicalName),
-    destination_canonical_revision: or(destination?.canonicalRevision),
-    destination_workload_namespace: or(destination?.namespace),
+    destination_workload: or(destination?.workloadName, destinationBaggage?.workloadName),
+    destination_canonical_service: or(destination?.canonicalName, destinationBaggage?.canonicalName),
+    destination_canonical_revision: or(destination?.canonicalRevision, destinationBaggage?.canonicalRevision),
+    destination_workload_namespace: or(destination?.namespace, destinationBaggage?.namespace),
     destination_principal: or(traffic.destinationIdentity),
-    destination_app: or(destination?.canonicalName),
-    destination_version: or(destination?.canonicalRevision),
-    destination_cluster: or(destination?.clusterId),
+    destination_app: or(destination?.canonicalName, destinationBaggage?.workloadName),
+    destination_version: or(destination?.canonicalRevision, destinationBaggage?.canonicalRevision),
+    destination_cluster: or(destination?.clusterId, destinationBaggage?.clusterId),
     request_protocol: 'tcp',
     response_flags: flag,
     connection_security_policy: traffic.isMutualTls ? 'mutual_tls' : 'unknown',
     source_region: or(source?.locality.region, sourceBaggage?.region),
     source_zone: or(source?.locality.zone, sourceBaggage?.zone),
-    destination_region: or(destination?.locality.region),
-    destination_zone: or(destination?.locality.zone),
+    destination_region: or(destination?.locality.region, destinationBaggage?.region),
+    destination_zone: or(destination?.locality.zone, destinationBaggage?.zone),
   };
 }
