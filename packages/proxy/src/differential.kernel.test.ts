@@ -6,7 +6,7 @@ import { table, type Case } from './testing/differential/cases.ts';
 import { exchange } from './testing/differential/client.ts';
 import { findEnvoy } from './testing/differential/envoy-binary.ts';
 import { generate } from './testing/differential/generator.ts';
-import { knownDifference, knownLogDifferences } from './testing/differential/known-differences.ts';
+import { knownDifference } from './testing/differential/known-differences.ts';
 import { comparableLog, observe, type Observation } from './testing/differential/observation.ts';
 import { peers, ProxyProcess, type Peer } from './testing/differential/proxy-process.ts';
 import { Upstreams } from './testing/differential/upstreams.ts';
@@ -105,8 +105,7 @@ if (envoy.kind === 'missing') console.warn(`skipped: ${envoy.reason}`);
       expect(common.length).toBeGreaterThan(asked.length * 0.8);
       const different = common
         .map((id) => ({ case: asked[id], ours: ours.get(id), theirs: theirs.get(id) }))
-        .filter((line) => line.ours !== line.theirs)
-        .filter(({ ours: text = '' }) => !knownLogDifferences.some(({ line }) => line.test(text)));
+        .filter((line) => line.ours !== line.theirs);
       expect(different).toEqual([]);
     });
 

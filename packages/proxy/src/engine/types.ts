@@ -222,6 +222,8 @@ export interface LocalReply {
   readonly details: string;
   readonly flag?: ResponseFlag;
   readonly headers?: readonly (readonly [string, string])[];
+  /** The header changes of the route don't apply. */
+  readonly unrouted?: true;
   /** Overrides the mapping from `status` for gRPC requests. */
   readonly grpcStatus?: number;
 }

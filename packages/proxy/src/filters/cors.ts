@@ -99,6 +99,7 @@ class CorsFilter implements HttpFilter {
       callbacks.sendLocalReply({
         status: 200,
         details: 'cors_response',
+        unrouted: true,
         headers: matches ? preflightHeaders(policy, origin, headers) : [],
       });
       return 'stop';

@@ -82,6 +82,7 @@ describe('cors', () => {
     expect(reply).toEqual({
       status: 200,
       details: 'cors_response',
+      unrouted: true,
       headers: [
         ['access-control-allow-origin', 'http://a.good.test'],
         ['access-control-allow-credentials', 'true'],

@@ -69,6 +69,8 @@ export type ResponseReceiver = HttpStreamEvents;
 
 export interface HttpServerStream extends HttpStream {
   readonly protocol: HttpProtocol;
+  /** HTTP/1: the response will be the connection's last. */
+  endConnection?(): void;
 }
 
 /** A request that the codec refuses. The user answers it with a local reply; the codec closes what must be closed. */

@@ -41,6 +41,7 @@ export class Http1ServerStream implements HttpServerStream {
   private readonly codec: ServerStreamHost;
   private framing: SendFraming = { kind: 'none' };
   private keepAlive = false;
+  private last = false;
   private ended = false;
 
   constructor(codec: ServerStreamHost, request: Request) {
@@ -51,6 +52,10 @@ export class Http1ServerStream implements HttpServerStream {
 
   get writableLength(): number {
     return this.codec.writer.bufferedBytes;
+  }
+
+  endConnection(): void {
+    this.last = true;
   }
 
   sendInformational(headers: HeaderMap): void {
@@ -68,7 +73,7 @@ export class Http1ServerStream implements HttpServerStream {
       status === 101 || (this.headers.method === 'CONNECT' && status >= 200 && status < 300 && !endStream);
     let extra = '';
     // An answer ahead of the request's end ends the connection: the rest is as long as its sender likes.
-    this.keepAlive = !codec.lastResponse && this.requestEnded;
+    this.keepAlive = !this.last && !codec.lastResponse && this.requestEnded;
     if (tunnel) {
       headers.delete('content-length');
       if (status === 101) {

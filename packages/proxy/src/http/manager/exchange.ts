@@ -15,7 +15,7 @@ import { isGrpcContentType } from '../../matching/index.ts';
 import type { BadRequest, HttpServerStream, HttpStreamEvents, ResetReason } from '../codec.ts';
 import { Router, type RouterHost } from '../router/router.ts';
 import { httpsLocation } from '../router/redirect.ts';
-import { parseGrpcTimeout } from '../router/timeouts.ts';
+import { grpcTimeoutText, parseGrpcTimeout } from '../router/timeouts.ts';
 import { FILTER_DISABLED } from '../route/filter-configs.ts';
 import type { RouteLookup } from '../route/route-table.ts';
 import type { ChosenRoute } from '../route/route.ts';
@@ -119,6 +119,10 @@ export class Exchange implements HttpStreamEvents, RouterHost, StreamCallbacks {
     if (refused !== undefined) {
       // As Envoy, which looks for a route only once it knows the scheme.
       if (headers.has('x-forwarded-proto')) this.findRoute();
+      // As Envoy: after a path that makes no sense the next one isn't tried; a redirect asks for it.
+      if (refused.details === 'path_normalization_failed' && refused.status !== 307) {
+        this.stream.endConnection?.();
+      }
       this.sendLocalReply(refused);
       return;
     }
@@ -254,19 +258,25 @@ export class Exchange implements HttpStreamEvents, RouterHost, StreamCallbacks {
     const { headers, body } = buildLocalReply(reply, info, {
       grpc: this.grpc,
       head: info.requestHeaders?.method === 'HEAD',
+      mutate: this.routeMutates(reply) ? this.chosenRoute : undefined,
       map: config.localReply,
     });
     if (reply.details === 'direct_response') {
       config.stats.directResponses.add();
     }
     info.responseHeaders = headers;
-    this.chosenRoute?.mutate('response', headers, info);
     // A reply replaces what the response's filters were at.
     this.responsePass?.close();
     this.responsePass = this.createResponsePass();
     this.responseStarted = true;
     this.responsePass.push({ kind: 'headers', headers, end: body.length === 0 });
     if (body.length > 0) this.responsePass?.push({ kind: 'data', chunk: body, end: true });
+  }
+
+  /** A route that answers by itself changes no other answer. */
+  private routeMutates(reply: LocalReply): boolean {
+    if (reply.unrouted === true) return false;
+    return reply.details === 'direct_response' || this.chosenRoute?.route.action.kind === 'forward';
   }
 
   // ── for the router ──
@@ -476,15 +486,17 @@ export class Exchange implements HttpStreamEvents, RouterHost, StreamCallbacks {
     const forward = action?.kind === 'forward' ? action.forward : undefined;
     let ms = forward?.maxStreamDurationMs ?? this.config.timeouts.maxStreamMs;
     let fired = ms > 0;
-    if (this.grpc && forward?.grpcTimeoutHeaderMaxMs !== undefined) {
+    const headers = this.grpc ? this.info.requestHeaders : undefined;
+    if (forward?.grpcTimeoutHeaderMaxMs !== undefined) {
       const cap = forward.grpcTimeoutHeaderMaxMs;
-      const asked = parseGrpcTimeout(this.info.requestHeaders?.get('grpc-timeout'));
+      const asked = parseGrpcTimeout(headers?.get('grpc-timeout'));
       if (asked !== undefined) {
         ms = cap > 0 ? Math.min(asked, cap) : asked;
         fired = true;
       }
     }
     if (!fired) return;
+    if (headers?.has('grpc-timeout') === true) headers.set('grpc-timeout', grpcTimeoutText(ms));
     this.cancelDurationTimer = this.engine.clock.schedule(ms, () => {
       this.config.stats.maxStreamDurations.add();
       this.sendLocalReply({

@@ -4,6 +4,7 @@ import { compileLogFilter } from '../../access-log/filter.ts';
 import { HeaderMap, type LocalReply, type StreamInfo } from '../../engine/types.ts';
 import { at } from '../../matching/index.ts';
 import { compileHeaderMutations } from '../route/header-mutations.ts';
+import type { ChosenRoute } from '../route/route.ts';
 
 type LocalReplyConfig =
   envoy.extensions.filters.network.http_connection_manager.v3.LocalReplyConfig.$Properties;
@@ -91,7 +92,13 @@ export function grpcStatusOfHttp(status: number): number {
 export function buildLocalReply(
   reply: LocalReply,
   info: StreamInfo,
-  o: { readonly grpc: boolean; readonly head: boolean; readonly map: LocalReplyMapper },
+  o: {
+    readonly grpc: boolean;
+    readonly head: boolean;
+    /** Whose header changes apply, before the mapper's. */
+    readonly mutate: Pick<ChosenRoute, 'mutate'> | undefined;
+    readonly map: LocalReplyMapper;
+  },
 ): { readonly headers: HeaderMap; readonly body: Buffer } {
   const mapped: Reply = {
     status: reply.status,
@@ -100,6 +107,8 @@ export function buildLocalReply(
     headers: new HeaderMap(),
   };
   for (const [name, value] of reply.headers ?? []) mapped.headers.append(name, value);
+  mapped.headers.status = reply.status;
+  o.mutate?.mutate('response', mapped.headers, info);
   o.map(mapped, info);
   const { headers } = mapped;
   if (o.grpc) {

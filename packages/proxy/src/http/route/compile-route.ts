@@ -148,6 +148,7 @@ function compileForward(
     appendForwardedHost: config.appendXForwardedHost === true,
     timeoutMs: at('timeout', () => durationMs(config.timeout)) ?? DEFAULT_TIMEOUT_MS,
     idleTimeoutMs: durationMs(config.idleTimeout),
+    replacesTimeout: Boolean(maxStreamDuration),
     maxStreamDurationMs: durationMs(maxStreamDuration?.maxStreamDuration),
     grpcTimeoutHeaderMaxMs: durationMs(grpcHeaderMax),
     maxGrpcTimeoutMs: durationMs(config.maxGrpcTimeout),

@@ -54,6 +54,8 @@ export interface ForwardAction {
   readonly timeoutMs: number;
   /** Undefined: the connection manager's. */
   readonly idleTimeoutMs: number | undefined;
+  /** `max_stream_duration` is there: as in Envoy, `timeout` and `max_grpc_timeout` then count for nothing. */
+  readonly replacesTimeout: boolean;
   readonly maxStreamDurationMs: number | undefined;
   readonly grpcTimeoutHeaderMaxMs: number | undefined;
   /** Cap of grpc-timeout; 0: as asked; undefined: grpc-timeout is not looked at. */

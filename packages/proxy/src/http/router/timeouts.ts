@@ -26,9 +26,9 @@ export interface RequestTimeouts {
 
 /** Decides the timeouts of a request, and tells the upstream what was decided. */
 export function applyTimeouts(headers: HeaderMap, action: ForwardAction, grpc: boolean): RequestTimeouts {
-  let globalMs = action.timeoutMs;
-  if (grpc && action.maxGrpcTimeoutMs !== undefined) {
-    const cap = action.maxGrpcTimeoutMs;
+  let globalMs = action.replacesTimeout ? 0 : action.timeoutMs;
+  const cap = grpc && !action.replacesTimeout ? action.maxGrpcTimeoutMs : undefined;
+  if (cap !== undefined) {
     const asked = parseGrpcTimeout(headers.get('grpc-timeout'));
     if (asked !== undefined) globalMs = cap > 0 && (asked === 0 || asked > cap) ? cap : asked;
     else globalMs = cap;
@@ -44,13 +44,13 @@ export function applyTimeouts(headers: HeaderMap, action: ForwardAction, grpc: b
   const expected = perTryMs > 0 ? perTryMs : globalMs;
   if (expected > 0) {
     headers.set('x-envoy-expected-rq-timeout-ms', String(expected));
-    if (grpc && action.maxGrpcTimeoutMs !== undefined) headers.set('grpc-timeout', grpcTimeoutText(expected));
+    if (cap !== undefined) headers.set('grpc-timeout', grpcTimeoutText(expected));
   }
   return { globalMs, perTryMs };
 }
 
 /** At most 8 digits. */
-function grpcTimeoutText(ms: number): string {
+export function grpcTimeoutText(ms: number): string {
   if (ms < 1e8) return `${ms}m`;
   return `${Math.min(Math.ceil(ms / 1000), 99_999_999)}S`;
 }

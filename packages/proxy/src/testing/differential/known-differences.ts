@@ -6,8 +6,8 @@ export interface KnownDifference {
 }
 
 /**
- * Where the engine answers otherwise than Envoy, by the name of the case. The first group is on purpose: stricter, or as
- * the RFC says; the second is not yet as Envoy and does no harm.
+ * Where the engine answers otherwise than Envoy, by the name of the case: on purpose, because it is stricter, or as the
+ * RFC says, or the same by the RFC.
  */
 const known: readonly KnownDifference[] = [
   { cases: /raw two hosts$/, reason: 'RFC 9112 §3.2: two Host lines are a 400; Envoy joins them' },
@@ -61,35 +61,10 @@ const known: readonly KnownDifference[] = [
     reason: 'what came in one piece with the error may not get out before the reset',
   },
   {
-    cases: /\/timeout\/stream .*grpc-timeout: (?:2S|rubbish|0m)$/,
-    reason: 'max_stream_duration without a timeout of the route: Envoy tells the upstream the duration',
-  },
-  {
-    cases:
-      /OPTIONS app.test \/cors origin: (?:http:\/\/|https:\/\/a\.)good\.test, access-control-request-method/,
-    reason: 'header mutations of the route also apply to the reply to a preflight',
-  },
-  {
-    cases: /raw line "GET \/%00 /,
-    sometimes: true,
-    reason: 'a path that is refused does not cost the connection',
-  },
-  {
     cases: /^(?:behind|edge|allow) .* \/(?:\/|\.|\\|%2e|%2f|%5c)*(?:[? ]|$)/i,
     sometimes: true,
     reason: 'Envoy leaves a path that is nothing but slashes unmerged',
   },
-  {
-    cases: /^(?:allow|deny) .* \/(?:[^ ?]*\/)?(?:direct|redirect|mutate)/,
-    sometimes: true,
-    reason: 'header mutations of a route that answers by itself also apply to a denial, and know its status',
-  },
-];
-
-/** Access log lines of ours that differ from Envoy's. */
-export const knownLogDifferences: readonly { readonly line: RegExp; readonly reason: string }[] = [
-  { line: / retry\.none /, reason: 'URX is for retries that were used up, not for none allowed' },
-  { line: / missing_host_header /, reason: 'a request without Host broke the protocol: DPE' },
 ];
 
 export function knownDifference(name: string): KnownDifference | undefined {

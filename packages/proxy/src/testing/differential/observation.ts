@@ -30,11 +30,8 @@ const CLIENT_ADDRESS = new Set(['x-forwarded-for', 'x-envoy-external-address']);
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 /** `x-case` and `x-peer` are the test's own. */
 const LEFT_OUT = new Set(['date', 'x-case', 'x-peer']);
-/**
- * Of a response: `transfer-encoding` only frames it, and Envoy sends `connection: close` where it doesn't want to read the
- * rest of a request's body, which the engine does read.
- */
-const FRAMING = ['connection', 'transfer-encoding'];
+/** Of a response: it only frames it. */
+const FRAMING = ['transfer-encoding'];
 const ANY_VALUE = new Set(['x-envoy-upstream-service-time']);
 
 function stable(name: string, value: string): string {
