@@ -23,6 +23,7 @@ export const CniName = { plugin: 'istio-cni' } as const;
 /** Paths inside the containers and on the node. */
 export const Path = {
   zdsSocket: '/var/run/ztunnel/ztunnel.sock',
+  meshConfig: '/etc/istio/config/mesh',
   cniPluginSocket: '/var/run/istio-cni/pluginevent.sock',
   cniLogSocket: '/var/run/istio-cni/log.sock',
   cniRunDir: '/var/run/istio-cni',

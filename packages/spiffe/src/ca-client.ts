@@ -19,8 +19,8 @@ export interface CaClient {
 export interface IstioCaClientOptions {
   /** `host:port`, with an optional `https://` or, for tests, `http://`. */
   readonly address: string;
-  /** The roots that the authority's own certificate leads to; read again for every request. */
-  readonly readRoots: () => string;
+  /** The roots that the authority's own certificate leads to, undefined for the system's; read again for every request. */
+  readonly readRoots: () => string | undefined;
   /** Another name accepted in the authority's certificate. */
   readonly alternativeHostname?: string | undefined;
   /** The bearer token; read again for every request, as the kubelet rotates it. */
@@ -42,7 +42,7 @@ const { IstioCertificateRequest, IstioCertificateResponse } = istio.v1.auth;
 /** `istio.v1.auth.IstioCertificateService` over one kept channel, made anew when the roots change. */
 export class IstioCaClient implements CaClient {
   private readonly options: IstioCaClientOptions;
-  private channel: { readonly rootsPem: string; readonly client: grpc.Client } | undefined;
+  private channel: { readonly rootsPem: string | undefined; readonly client: grpc.Client } | undefined;
 
   constructor(options: IstioCaClientOptions) {
     this.options = options;
@@ -111,7 +111,7 @@ export class IstioCaClient implements CaClient {
     const target = address.replace(/^https?:\/\//, '');
     try {
       const rootsPem = address.startsWith('http://') ? '' : readRoots();
-      if (this.channel?.rootsPem !== rootsPem) {
+      if (this.channel === undefined || this.channel.rootsPem !== rootsPem) {
         const credentials = address.startsWith('http://')
           ? grpc.credentials.createInsecure()
           : serverTrust({ rootsPem, alternativeHostname });

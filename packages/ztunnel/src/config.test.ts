@@ -1,8 +1,10 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
-import { loadConfig, readToken } from './config.ts';
+import { Environment } from '@weft/telemetry';
+import { loadConfig, readRoots, readToken } from './config.ts';
+import { readProxyConfig } from './proxy-config.ts';
 
 describe('configuration', () => {
   it('has the defaults of the reference', () => {
@@ -98,5 +100,173 @@ describe('configuration', () => {
     } finally {
       rmSync(folder, { recursive: true });
     }
+  });
+});
+
+describe('each variable', () => {
+  it.each<[Readonly<Record<string, string>>, object]>([
+    [{ NETWORK: 'n' }, { network: 'n' }],
+    [{ NODE_NAME: 'n' }, { nodeName: 'n' }],
+    [{ CLUSTER_ID: 'c', ISTIO_META_CLUSTER_ID: 'd' }, { clusterId: 'c' }],
+    [{ ISTIO_META_CLUSTER_ID: 'd' }, { clusterId: 'd' }],
+    [{ CLUSTER_DOMAIN: 'd' }, { clusterDomain: 'd' }],
+    [{ TRUST_DOMAIN: 'd' }, { trustDomain: 'd' }],
+    [
+      { INSTANCE_IP: '10.0.0.1', POD_NAME: 'p', POD_NAMESPACE: 'n', SERVICE_ACCOUNT: 's' },
+      { instanceIp: '10.0.0.1', podName: 'p', podNamespace: 'n', serviceAccount: 's' },
+    ],
+    [
+      { CA_ADDRESS: 'ca:1' },
+      { ca: { address: 'https://ca:1' }, xds: { address: 'https://localhost:15012' } },
+    ],
+    [{ XDS_ROOT_CA: 'SYSTEM' }, { xds: { root: { kind: 'system' } } }],
+    [{ CA_ROOT_CA: '/r' }, { ca: { root: { kind: 'file', path: '/r' } } }],
+    [
+      { ALT_XDS_HOSTNAME: 'x', ALT_CA_HOSTNAME: 'c' },
+      { xds: { alternativeHostname: 'x' }, ca: { alternativeHostname: 'c' } },
+    ],
+    [{ CA_HEADER_Tenant: 't' }, { ca: { headers: new Map([['tenant', 't']]) } }],
+    [{ SECRET_TTL: '1h' }, { secretTtlMs: 3_600_000 }],
+    [{ FAKE_CA: 'true' }, { fakeCa: true }],
+    [{ CRL_PATH: '/crl' }, { crlPath: '/crl' }],
+    [{ CRL_PATH: '' }, { crlPath: undefined }],
+    [{ INPOD_UDS: '/z' }, { zdsSocket: '/z' }],
+    [{ INPOD_PORT_REUSE: 'false' }, { sockets: { reusePort: false } }],
+    [{ PACKET_MARK: '0' }, { sockets: { mark: undefined } }],
+    [{ PACKET_MARK: '7' }, { sockets: { mark: 7 } }],
+    [{ IPV6_ENABLED: 'false' }, { sockets: { ipv6: false } }],
+    [{ KEEPALIVE_ENABLED: 'false' }, { sockets: { keepAlive: undefined } }],
+    [
+      {
+        KEEPALIVE_TIME: '1s',
+        KEEPALIVE_INTERVAL: '2s',
+        KEEPALIVE_RETRIES: '3',
+        USER_TIMEOUT_ENABLED: 'true',
+      },
+      { sockets: { keepAlive: { idleMs: 1_000, intervalMs: 2_000, probes: 3 }, userTimeoutMs: 7_000 } },
+    ],
+    [
+      { HTTP2_STREAM_WINDOW_SIZE: '70000', HTTP2_CONNECTION_WINDOW_SIZE: '80000', HTTP2_FRAME_SIZE: '16384' },
+      { tunnels: { streamWindowBytes: 70_000, connectionWindowBytes: 80_000, maxFrameBytes: 16_384 } },
+    ],
+    [{ POOL_MAX_STREAMS_PER_CONNECTION: '1' }, { tunnels: { maxStreamsPerConnection: 1 } }],
+    [{ POOL_UNUSED_RELEASE_TIMEOUT: '1s' }, { tunnels: { unusedReleaseMs: 1_000 } }],
+    [{ LOCALHOST_APP_TUNNEL: 'false' }, { localhostAppTunnel: false }],
+    [{ ENABLE_RESPONSE_BAGGAGE: 'false' }, { responseBaggage: false }],
+    [{ TLS12_ENABLED: 'true' }, { tunnels: { tls: { tls12: true } } }],
+    [{ TLS12_ENABLED: 'yes' }, { tunnels: { tls: { tls12: false } } }],
+    [{ AUTHZ_POLICY_INFO_LOGGING: 'true' }, { policyInfoLogging: true }],
+    [{ AUTHZ_POLICY_INFO_LOGGING: 'yes' }, { policyInfoLogging: false }],
+    [{ PREFERED_SERVICE_NAMESPACE: 'p' }, { preferredServiceNamespace: 'p' }],
+    [{ ISTIO_META_ISTIO_VERSION: '1.32' }, { istioVersion: '1.32' }],
+    [{ ZTUNNEL_WORKER_THREADS: '3', PROXY_CONFIG: 'concurrency: 5' }, { dataThreads: 3 }],
+    [{ PROXY_CONFIG: 'concurrency: 5', ZTUNNEL_CPU_LIMIT: '7' }, { dataThreads: 5 }],
+    [{ ZTUNNEL_RESOURCE_CPU_LIMIT: '1.5' }, { dataThreads: 2 }],
+    [{ ZTUNNEL_RESOURCE_CPU_REQUEST: '9' }, { dataThreads: 9 }],
+    [{ LOG_FORMAT: 'json' }, { logFormat: 'json' }],
+    [{ LOG_FORMAT: 'xml' }, { logFormat: 'plain' }],
+    [{ RUST_LOG: 'access=debug' }, { logFilter: 'access=debug' }],
+    [
+      {
+        PROXY_CONFIG:
+          '{ discoveryAddress: "cp:1", proxyAdminPort: 1, statsPort: 2, proxyMetadata: { A: 1 } }',
+      },
+      {
+        xds: { address: 'https://cp:1' },
+        ca: { address: 'https://cp:1' },
+        ports: { admin: 1, stats: 2, readiness: 15_021 },
+        nodeMetadata: new Map([['A', '1']]),
+      },
+    ],
+    [
+      {
+        PROXY_CONFIG: '{ discoveryAddress: "cp:1", proxyMetadata: { ISTIO_META_A: x } }',
+        XDS_ADDRESS: 'e:2',
+        ISTIO_META_A: 'y',
+      },
+      { xds: { address: 'https://e:2' }, nodeMetadata: new Map([['A', 'y']]) },
+    ],
+  ])('%j has its effect', (env, expected) => {
+    expect(loadConfig(env)).toMatchObject(expected);
+  });
+
+  it.each([
+    { ENABLE_PROXY: 'false' },
+    { ENABLE_PROXY: 'on' },
+    { FAKE_CA: 'yes' },
+    { LOCALHOST_APP_TUNNEL: '1' },
+    { ENABLE_RESPONSE_BAGGAGE: 'TRUE' },
+    { INPOD_PORT_REUSE: 'no' },
+    { KEEPALIVE_ENABLED: 'no' },
+    { KEEPALIVE_TIME: '180' },
+    { KEEPALIVE_INTERVAL: 'x' },
+    { KEEPALIVE_RETRIES: '0' },
+    { USER_TIMEOUT_ENABLED: 'no' },
+    { ENABLE_ORIG_SRC: 'maybe' },
+    { PACKET_MARK: '-1' },
+    { HTTP2_STREAM_WINDOW_SIZE: '2147483648' },
+    { HTTP2_CONNECTION_WINDOW_SIZE: '1' },
+    { POOL_MAX_STREAMS_PER_CONNECTION: '0' },
+    { POOL_UNUSED_RELEASE_TIMEOUT: '5' },
+    { CONNECTION_TERMINATION_DEADLINE: 'soon' },
+    { TERMINATION_GRACE_PERIOD_SECONDS: '1.5' },
+    { ZTUNNEL_WORKER_THREADS: 'many' },
+    { ZTUNNEL_RESOURCE_CPU_REQUEST: '1Gi' },
+    { PROXY_CONFIG: '[]' },
+    { PROXY_CONFIG: '{' },
+    { PROXY_CONFIG: 'concurrency: two' },
+    { PROXY_CONFIG: 'statsPort: 70000' },
+    { PROXY_CONFIG: 'discoveryAddress: 1' },
+    { PROXY_CONFIG: 'proxyMetadata: { A: { b: c } }' },
+  ])('%j is refused by its name', (env) => {
+    const [name = ''] = Object.keys(env);
+    expect(() => loadConfig(env)).toThrow(
+      expect.objectContaining({ code: 'WEFT1001', message: expect.stringContaining(name) }),
+    );
+  });
+
+  it('takes defaults from the mesh file, under PROXY_CONFIG, key by key', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'weft-mesh-config-'));
+    try {
+      mkdirSync(join(folder, 'config'));
+      const mesh = join(folder, 'config', 'mesh');
+      writeFileSync(
+        mesh,
+        'rootNamespace: istio-system\ndefaultConfig: { discoveryAddress: "cp:1", statsPort: 9, proxyMetadata: { A: x, B: y } }\n',
+      );
+      const PROXY_CONFIG = 'statsPort: 10\nproxyMetadata: { B: z }';
+      expect(readProxyConfig(new Environment({ PROXY_CONFIG }), mesh)).toEqual({
+        discoveryAddress: 'cp:1',
+        statsPort: 10,
+        proxyMetadata: { A: 'x', B: 'z' },
+      });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it('reads roots from a file, inline, or leaves them to the system', () => {
+    const pem = '-----BEGIN CERTIFICATE-----';
+    expect(readRoots(loadConfig({ XDS_ROOT_CA: pem }).xds.root)).toBe(pem);
+    expect(readRoots(loadConfig({ CA_ROOT_CA: 'SYSTEM' }).ca.root)).toBeUndefined();
+  });
+
+  it('is in the table of the documentation, and nothing else is', () => {
+    const folder = new URL('../src/', import.meta.url);
+    const sources = readdirSync(folder).filter((name) => /(config|settings)\.ts$/.test(name));
+    const source = sources.map((name) => readFileSync(new URL(name, folder), 'utf8')).join('\n');
+    const read = new Set(source.match(/(?<=')[A-Z][A-Z0-9]*(_[A-Z0-9]+)+_?(?=')/g));
+    const table = readFileSync(new URL('../../../docs/ztunnel-configuration.md', import.meta.url), 'utf8');
+    const cells = table
+      .split('\n')
+      .filter((line) => line.startsWith('| `'))
+      .map((line) => line.split(' | ')[0] ?? '');
+    const listed = new Set(cells.join(' ').match(/[A-Z][A-Z0-9]*(_[A-Z0-9]+)+_?/g));
+    // Made of two parts in the code, or keys of the metadata.
+    const isMade = (name: string): boolean => /^((ALT_)?(XDS|CA)|ISTIO|DNS)_/.test(name);
+    expect([...read].filter((name) => !listed.has(name) && !isMade(name))).toEqual([]);
+    expect([...listed].filter((name) => !source.includes(name) && !isMade(name))).toEqual([
+      'PROXY_WORKLOAD_INFO',
+    ]);
   });
 });

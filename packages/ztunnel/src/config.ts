@@ -9,8 +9,10 @@ import {
   ZTUNNEL_MARK,
 } from '@weft/api';
 import { Environment, WeftError, type LogFormat } from '@weft/telemetry';
-import { tlsSettings } from './tls-settings.ts';
+import { readProxyConfig, type ProxyConfig } from './proxy-config.ts';
 import type { SocketSettings, TunnelSettings } from './data/messages.ts';
+import { tlsSettings } from './tls-settings.ts';
+import { LOOPBACK_V4, LOOPBACK_V6, parseSocketAddress, type SocketAddress } from './state/ip-address.ts';
 
 /** Everything that the environment decides, parsed once. Variables are those of Istio's ztunnel. */
 export interface Config {
@@ -27,11 +29,17 @@ export interface Config {
   readonly xds: ControlPlaneConfig;
   readonly ca: ControlPlaneConfig;
   readonly secretTtlMs: number;
+  /** Certificates from an authority of this process, which nobody else trusts. */
+  readonly fakeCa: boolean;
+  /** Decides between services of one host name that are all as near. */
+  readonly preferredServiceNamespace: string | undefined;
   readonly zdsSocket: string;
   readonly drainDeadlineMs: number;
   readonly dataThreads: number;
   readonly sockets: SocketSettings;
   readonly tunnels: TunnelSettings;
+  /** Where each pod's DNS proxy listens; none if DNS isn't captured. */
+  readonly dnsAddresses: readonly SocketAddress[];
   readonly localhostAppTunnel: boolean;
   readonly responseBaggage: boolean;
   readonly policyInfoLogging: boolean;
@@ -69,7 +77,9 @@ export type TokenSource =
 export function loadConfig(variables: Readonly<Record<string, string | undefined>>): Config {
   const env = new Environment(variables);
   refuseUnsupported(env);
+  const proxyConfig = readProxyConfig(env);
   const token = tokenSource(env);
+  const metadata = nodeMetadata(env, proxyConfig);
   const mark = env.integer('PACKET_MARK', ZTUNNEL_MARK, { min: 0, max: 0xffff_ffff });
   return {
     network: env.string('NETWORK', ''),
@@ -81,12 +91,14 @@ export function loadConfig(variables: Readonly<Record<string, string | undefined
     podName: env.string('POD_NAME', ''),
     podNamespace: env.string('POD_NAMESPACE', ''),
     serviceAccount: env.string('SERVICE_ACCOUNT', ''),
-    xds: controlPlane(env, 'XDS', token),
-    ca: controlPlane(env, 'CA', token),
+    xds: controlPlane(env, 'XDS', token, proxyConfig),
+    ca: controlPlane(env, 'CA', token, proxyConfig),
     secretTtlMs: env.durationMs('SECRET_TTL', 24 * 3_600_000),
+    fakeCa: env.boolean('FAKE_CA', false),
+    preferredServiceNamespace: env.optional('PREFERED_SERVICE_NAMESPACE') || undefined,
     zdsSocket: env.string('INPOD_UDS', Path.zdsSocket),
     drainDeadlineMs: drainDeadlineMs(env),
-    dataThreads: dataThreads(env, availableParallelism()),
+    dataThreads: dataThreads(env, availableParallelism(), proxyConfig),
     sockets: socketSettings(env, mark),
     tunnels: {
       streamWindowBytes: env.integer('HTTP2_STREAM_WINDOW_SIZE', 4_194_304, {
@@ -102,15 +114,20 @@ export function loadConfig(variables: Readonly<Record<string, string | undefined
       unusedReleaseMs: env.durationMs('POOL_UNUSED_RELEASE_TIMEOUT', 300_000),
       tls: tlsSettings(env),
     },
+    dnsAddresses: dnsAddresses(metadata),
     localhostAppTunnel: env.boolean('LOCALHOST_APP_TUNNEL', true),
     responseBaggage: env.boolean('ENABLE_RESPONSE_BAGGAGE', true),
     crlPath: env.optional('CRL_PATH') || undefined,
     policyInfoLogging: env.optional('AUTHZ_POLICY_INFO_LOGGING') === 'true',
     logFormat: env.optional('LOG_FORMAT') === 'json' ? 'json' : 'plain',
     logFilter: env.string('RUST_LOG', 'info'),
-    nodeMetadata: nodeMetadata(env),
-    istioVersion: env.string('ISTIO_META_ISTIO_VERSION', 'unknown'),
-    ports: { admin: Port.ztunnelAdmin, stats: Port.stats, readiness: Port.readiness },
+    nodeMetadata: metadata,
+    istioVersion: String(metadata.get('ISTIO_VERSION') ?? 'unknown'),
+    ports: {
+      admin: proxyConfig.proxyAdminPort ?? Port.ztunnelAdmin,
+      stats: proxyConfig.statsPort ?? Port.stats,
+      readiness: Port.readiness,
+    },
   };
 }
 
@@ -120,20 +137,26 @@ function refuseUnsupported(env: Environment): void {
     throw new WeftError('WEFT1001', `${what} is not supported by this version`);
   };
   if (env.string('PROXY_MODE', 'shared') !== 'shared') refuse('PROXY_MODE other than shared');
-  for (const name of ['XDS_ON_DEMAND', 'UNSTABLE_ENABLE_SOCKS5', 'FAKE_CA'] as const) {
+  for (const name of ['XDS_ON_DEMAND', 'UNSTABLE_ENABLE_SOCKS5'] as const) {
     if (env.boolean(name, false)) refuse(`${name}=true`);
   }
+  if (!env.boolean('ENABLE_PROXY', true)) refuse('ENABLE_PROXY=false');
   for (const name of ['LOCAL_XDS_PATH', 'LOCAL_XDS'] as const) {
     if ((env.optional(name) ?? '') !== '') refuse(name);
   }
 }
 
-function controlPlane(env: Environment, prefix: 'XDS' | 'CA', token: TokenSource): ControlPlaneConfig {
+function controlPlane(
+  env: Environment,
+  prefix: 'XDS' | 'CA',
+  token: TokenSource,
+  { discoveryAddress }: ProxyConfig,
+): ControlPlaneConfig {
   const fallback =
     env.optional('KUBERNETES_SERVICE_HOST') === undefined
       ? `https://localhost:${Port.xds}`
       : `https://istiod.istio-system.svc:${Port.xds}`;
-  const address = env.string(`${prefix}_ADDRESS`, fallback);
+  const address = env.string(`${prefix}_ADDRESS`, discoveryAddress ?? fallback);
   const headers = new Map<string, string>();
   for (const [name, value] of env.withPrefix(`${prefix}_HEADER_`)) headers.set(name.toLowerCase(), value);
   return {
@@ -196,11 +219,12 @@ function drainDeadlineMs(env: Environment): number {
 }
 
 /** ZTUNNEL_WORKER_THREADS: a number, a share of the cores, or 0 for all of them. */
-function dataThreads(env: Environment, cores: number): number {
+function dataThreads(env: Environment, cores: number, { concurrency }: ProxyConfig): number {
   const value = env.optional('ZTUNNEL_WORKER_THREADS') ?? '';
   const share = /^(\d{1,3})%$/.exec(value)?.[1];
   if (share !== undefined) return Math.max(1, Math.ceil((cores * Number(share)) / 100));
   if (value !== '') return env.integer('ZTUNNEL_WORKER_THREADS', 0, { min: 0, max: 1024 }) || cores;
+  if (concurrency !== undefined) return concurrency || cores;
   const limit = cpuQuantity(env, 'ZTUNNEL_CPU_LIMIT') ?? cpuQuantity(env, 'ZTUNNEL_RESOURCE_CPU_LIMIT');
   const request = cpuQuantity(env, 'ZTUNNEL_RESOURCE_CPU_REQUEST') ?? 0;
   if (limit !== undefined) return Math.max(1, limit, request);
@@ -217,8 +241,27 @@ function cpuQuantity(env: Environment, name: string): number | undefined {
   return Math.ceil(Number(match[1]) / (match[2] === 'm' ? 1000 : 1));
 }
 
-function nodeMetadata(env: Environment): ReadonlyMap<string, unknown> {
-  const metadata = new Map<string, unknown>(env.withPrefix('ISTIO_META_'));
+/** DNS_CAPTURE and DNS_PROXY_ADDR of the node's metadata. */
+function dnsAddresses(metadata: ReadonlyMap<string, unknown>): readonly SocketAddress[] {
+  if ((metadata.get('DNS_CAPTURE') ?? 'true') !== 'true') return [];
+  const text = String(metadata.get('DNS_PROXY_ADDR') ?? `localhost:${Port.dns}`);
+  const local = /^localhost:(\d{1,5})$/.exec(text)?.[1];
+  const port = Number(local);
+  if (local !== undefined && port > 0 && port <= 65_535)
+    return [
+      { ip: LOOPBACK_V4, port },
+      { ip: LOOPBACK_V6, port },
+    ];
+  const address = parseSocketAddress(text);
+  if (address === undefined) throw new WeftError('WEFT1001', `DNS_PROXY_ADDR=${text}: expected address:port`);
+  return [address];
+}
+
+function nodeMetadata(env: Environment, { proxyMetadata }: ProxyConfig): ReadonlyMap<string, unknown> {
+  const metadata = new Map<string, unknown>([
+    ...Object.entries(proxyMetadata),
+    ...env.withPrefix('ISTIO_META_'),
+  ]);
   for (const [name, text] of env.withPrefix('ISTIO_METAJSON_')) {
     try {
       metadata.set(name, JSON.parse(text));
