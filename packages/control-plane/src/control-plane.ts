@@ -29,6 +29,7 @@ import { reflectCluster } from './sources/reflect.ts';
 import { MESH_KEY, createSources } from './sources/sources.ts';
 import { createPolicyConditions } from './status/policy-conditions.ts';
 import { writePolicyStatuses } from './status/policy-status-writer.ts';
+import { routeKinds } from './status/route-kinds.ts';
 import { writeRouteStatuses } from './status/route-status-writer.ts';
 import { writeServiceStatuses } from './status/service-status-writer.ts';
 import { admit } from './webhooks/admission.ts';
@@ -251,10 +252,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         });
         writeRouteStatuses({
           ...common,
-          kinds: [
-            { type: resources.httpRoutes, routes: sources.httpRoutes, parents: gateways.httpRouteParents },
-            { type: resources.grpcRoutes, routes: sources.grpcRoutes, parents: gateways.grpcRouteParents },
-          ],
+          kinds: routeKinds(sources, gateways),
           logger: logger.scope('status'),
         });
         runGatewayController({ ...common, sources, gateways, logger: logger.scope('gateway') });

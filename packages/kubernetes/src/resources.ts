@@ -134,6 +134,9 @@ export const resources = {
   gatewayClasses: clusterScoped(GATEWAY_API, 'v1', 'gatewayclasses', 'GatewayClass'),
   httpRoutes: namespaced(GATEWAY_API, 'v1', 'httproutes', 'HTTPRoute'),
   grpcRoutes: namespaced(GATEWAY_API, 'v1', 'grpcroutes', 'GRPCRoute'),
+  tcpRoutes: namespaced(GATEWAY_API, 'v1', 'tcproutes', 'TCPRoute'),
+  tlsRoutes: namespaced(GATEWAY_API, 'v1', 'tlsroutes', 'TLSRoute'),
+  udpRoutes: namespaced(GATEWAY_API, 'v1', 'udproutes', 'UDPRoute'),
   referenceGrants: namespaced(GATEWAY_API, 'v1', 'referencegrants', 'ReferenceGrant'),
 } as const;
 

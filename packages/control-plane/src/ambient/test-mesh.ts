@@ -14,10 +14,13 @@ import {
   gatewayFacts,
   grpcRouteFacts,
   httpRouteFacts,
+  referenceGrantFacts,
+  unservedRouteFacts,
 } from '../sources/gateway-objects.ts';
 import { createNetworkingGraph } from '../networking/networking-graph.ts';
 import { policyObject } from '../sources/policy-objects.ts';
 import { MESH_KEY, createSources } from '../sources/sources.ts';
+import { createGatewayGraph } from '../gateway/gateway-graph.ts';
 import { createPolicyConditions } from '../status/policy-conditions.ts';
 import { type AmbientOptions, createAmbientGraph } from './ambient-graph.ts';
 import { decodeAuthorization, decodeService, decodeWorkload, yaml } from './test-objects.ts';
@@ -36,6 +39,16 @@ export function createMesh(options: Pick<AmbientOptions, 'requireWaypoint'> = {}
   });
   const networking = createNetworkingGraph(graph, sources, ambient, { clusterDomain: 'cluster.local' });
   const conditions = createPolicyConditions(graph, sources, ambient);
+  const gateways = createGatewayGraph(graph, sources, {
+    ...ambient,
+    template: {
+      image: 'weft/proxyv2:1',
+      systemNamespace: 'istio-system',
+      revision: '',
+      clusterId: 'Kubernetes',
+      clusterDomain: 'cluster.local',
+    },
+  });
   sources.meshConfig.set(MESH_KEY, '');
   graph.build();
   graph.flush();
@@ -78,6 +91,10 @@ export function createMesh(options: Pick<AmbientOptions, 'requireWaypoint'> = {}
         return sources.httpRoutes.set(key, httpRouteFacts(object));
       case 'GRPCRoute':
         return sources.grpcRoutes.set(key, grpcRouteFacts(object));
+      case 'TCPRoute':
+        return sources.tcpRoutes.set(key, unservedRouteFacts('TCPRoute')(object));
+      case 'ReferenceGrant':
+        return sources.referenceGrants.set(key, referenceGrantFacts(object));
       default:
         return fail(object);
     }
@@ -88,6 +105,7 @@ export function createMesh(options: Pick<AmbientOptions, 'requireWaypoint'> = {}
     ambient,
     networking,
     conditions,
+    gateways,
     errors,
     /** Writes the objects, and tells which resources changed in consequence; removals with a minus. */
     apply(...objects: string[]): string[] {

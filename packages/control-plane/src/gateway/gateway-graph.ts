@@ -4,18 +4,19 @@ import type { Mesh } from '../ambient/mesh.ts';
 import { isManaged, waypointResourceName } from '../ambient/waypoints.ts';
 import type { PodFacts } from '../sources/facts.ts';
 import type { ServiceWaypoint } from '../ambient/service-waypoint.ts';
-import type { AnyRouteFacts, GatewayFacts } from '../sources/gateway-objects.ts';
+import type { AnyRouteFacts, GatewayFacts, UnservedRouteFacts } from '../sources/gateway-objects.ts';
 import { MESH_KEY, type Sources } from '../sources/sources.ts';
 import { type WantedGatewayStatus, waypointStatus } from './gateway-status.ts';
-import { type WantedRouteParent, routeParents } from './route-status.ts';
+import { type WantedRouteParent, routeParents, unservedRouteParents } from './route-status.ts';
 import { type DesiredObject, type WaypointTemplate, waypointObjects } from './waypoint-deployment.ts';
+
+export type RouteKindName = AnyRouteFacts['kind'] | UnservedRouteFacts['kind'];
 
 /** What the leader writes for waypoint Gateways, by the Gateways' keys. */
 export interface GatewayGraph {
   readonly statuses: Collection<WantedGatewayStatus>;
   readonly deployments: Collection<readonly DesiredObject[]>;
-  readonly httpRouteParents: Collection<readonly WantedRouteParent[]>;
-  readonly grpcRouteParents: Collection<readonly WantedRouteParent[]>;
+  readonly routeParents: Readonly<Record<RouteKindName, Collection<readonly WantedRouteParent[]>>>;
 }
 
 export function createGatewayGraph(
@@ -64,21 +65,36 @@ export function createGatewayGraph(
       return waypointObjects(gateway, { ...template, network, trustDomain });
     },
   });
-  const parentsOf = (name: string, routes: Collection<AnyRouteFacts>) =>
+  const grants = sources.referenceGrants.index('grantsOfNamespace', ({ namespace }) => [namespace]);
+  const served = (name: string, routes: Collection<AnyRouteFacts>) =>
     graph.map(name, {
       from: routes,
-      uses: { services: sources.services, serviceWaypoints },
+      uses: { waypointGateways, services: sources.services, serviceWaypoints, grants },
       transform: (route, fetch) =>
         routeParents(route, {
           service: (at) => fetch.services.get(at),
           waypoint: (at) => fetch.serviceWaypoints.get(at),
+          grants: (namespace) => fetch.grants.lookup(namespace),
+          isWaypoint: (at) => fetch.waypointGateways.get(at) !== undefined,
         }),
+    });
+  const unserved = (name: string, routes: Collection<UnservedRouteFacts>) =>
+    graph.map(name, {
+      from: routes,
+      uses: { waypointGateways },
+      transform: (route, fetch) =>
+        unservedRouteParents(route, { isWaypoint: (at) => fetch.waypointGateways.get(at) !== undefined }),
     });
   return {
     statuses,
     deployments,
-    httpRouteParents: parentsOf('httpRouteParents', sources.httpRoutes),
-    grpcRouteParents: parentsOf('grpcRouteParents', sources.grpcRoutes),
+    routeParents: {
+      HTTPRoute: served('httpRouteParents', sources.httpRoutes),
+      GRPCRoute: served('grpcRouteParents', sources.grpcRoutes),
+      TCPRoute: unserved('tcpRouteParents', sources.tcpRoutes),
+      TLSRoute: unserved('tlsRouteParents', sources.tlsRoutes),
+      UDPRoute: unserved('udpRouteParents', sources.udpRoutes),
+    },
   };
 }
 

@@ -1,31 +1,33 @@
 import { describe, expect, it } from '@jest/globals';
 import { createMesh } from '../ambient/test-mesh.ts';
-import { routeParents } from './route-status.ts';
 
 const waypoint = [
   '{ kind: GatewayClass, metadata: { name: istio-waypoint }, spec: { controllerName: istio.io/mesh-controller } }',
   `{ kind: Gateway, metadata: { name: wp, namespace: infra }, status: { addresses: [{ value: 10.0.0.1 }] }, spec: { gatewayClassName: istio-waypoint,
      listeners: [{ name: mesh, port: 15008, protocol: HBONE, allowedRoutes: { namespaces: { from: All } } }] } }`,
   `{ kind: Service, metadata: { name: web, namespace: shop, labels: { istio.io/use-waypoint: wp, istio.io/use-waypoint-namespace: infra } },
-     spec: { clusterIPs: [10.96.0.1], ports: [{ name: http, port: 80 }] } }`,
+     spec: { clusterIPs: [10.96.0.1], ports: [{ name: http, port: 80 }, { name: tcp, port: 9000 }] } }`,
+  '{ kind: Service, metadata: { name: headless, namespace: shop }, spec: { clusterIP: None, ports: [{ port: 80 }] } }',
   '{ kind: Service, metadata: { name: plain, namespace: shop }, spec: { clusterIPs: [10.96.0.2], ports: [{ port: 80 }] } }',
 ];
 const web = '{ group: "", kind: Service, name: web, namespace: shop }';
 const rule = '{ backendRefs: [{ name: web, port: 80 }] }';
 
-function conditions(parent: string, rules: string, namespace = 'shop'): Record<string, string> {
+function conditionsOf(kind: string, parent: string, rules: string, namespace = 'shop', more: string[] = []) {
   const mesh = createMesh();
   mesh.apply(
     ...waypoint,
-    `{ kind: HTTPRoute, metadata: { name: r, namespace: ${namespace} }, spec: { parentRefs: [${parent}], rules: [${rules}] } }`,
+    ...more,
+    `{ kind: ${kind}, metadata: { name: r, namespace: ${namespace} }, spec: { parentRefs: [${parent}], rules: [${rules}] } }`,
   );
-  const route = mesh.sources.httpRoutes.get(`${namespace}/r`);
-  if (route === undefined) throw new Error('no route');
-  const [first] = routeParents(route, {
-    service: (key) => mesh.sources.services.get(key),
-    waypoint: (key) => mesh.ambient.serviceWaypoints.get(key),
-  });
-  return Object.fromEntries((first?.conditions ?? []).map((c) => [c.type, `${c.reason}: ${c.message}`]));
+  const [parents] = Object.values(mesh.gateways.routeParents).flatMap((of) => [...of.values()]);
+  return Object.fromEntries(
+    (parents?.[0]?.conditions ?? []).map((c) => [c.type, `${c.reason}: ${c.message}`]),
+  );
+}
+
+function conditions(parent: string, rules: string, namespace = 'shop', more: string[] = []) {
+  return conditionsOf('HTTPRoute', parent, rules, namespace, more);
 }
 
 describe('status of a route in the mesh', () => {
@@ -46,6 +48,43 @@ describe('status of a route in the mesh', () => {
       'shop',
       'NoMatchingParent: port 81 not found',
     ],
+    [
+      'a section that it does not have',
+      web.replace('}', ', sectionName: grpc }'),
+      rule,
+      'shop',
+      'NoMatchingParent: sectionName "grpc" not found',
+    ],
+    ['a section', web.replace('}', ', sectionName: http }'), rule, 'shop', 'Accepted: Route was valid'],
+    [
+      'a port that carries no HTTP',
+      web.replace('}', ', sectionName: tcp }'),
+      rule,
+      'shop',
+      'UnsupportedValue: no port of service "shop/web" that the route attaches to carries HTTP',
+    ],
+    [
+      'a headless Service',
+      web.replace('web', 'headless'),
+      rule,
+      'shop',
+      'UnsupportedValue: parent service "shop/headless" is headless: requests go to its pods, and no route sees them',
+    ],
+    [
+      'the waypoint itself',
+      '{ name: wp, namespace: infra }',
+      rule,
+      'shop',
+      'NotAllowedByListeners: routes attach to the Services that use a waypoint, not to its listeners',
+    ],
+    [
+      'a ServiceEntry',
+      '{ group: networking.istio.io, kind: ServiceEntry, name: web }',
+      rule,
+      'shop',
+      'UnsupportedValue: waypoints apply routes to Services, not to ServiceEntries',
+    ],
+    ["somebody else's Gateway", '{ name: edge }', rule, 'shop', undefined],
     [
       'a Service of another namespace',
       web,
@@ -86,6 +125,85 @@ describe('status of a route in the mesh', () => {
     ],
   ])('referring to %s', (_case, rules, expected) => {
     expect(conditions(web, rules)['ResolvedRefs']).toBe(expected);
+  });
+
+  it.each([
+    [
+      'without leave',
+      '',
+      'RefNotPermitted: backendRef far/elsewhere not accessible to a HTTPRoute in namespace "shop" (missing a ReferenceGrant?)',
+    ],
+    ['with leave', '{ group: "", kind: Service }', 'ResolvedRefs: All references resolved'],
+    ['with leave for it', '{ group: "", kind: Service, name: far }', 'ResolvedRefs: All references resolved'],
+    ['with leave for another', '{ group: "", kind: Service, name: near }', 'RefNotPermitted'],
+    ['with leave for Secrets', '{ group: "", kind: Secret }', 'RefNotPermitted'],
+  ])('referring to a Service of another namespace %s', (_case, to, expected) => {
+    const more = [
+      '{ kind: Service, metadata: { name: far, namespace: elsewhere }, spec: { clusterIPs: [10.96.0.9], ports: [{ port: 80 }] } }',
+      `{ kind: ReferenceGrant, metadata: { name: g, namespace: elsewhere }, spec: { to: [${to}],
+          from: [{ group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: shop }] } }`,
+    ];
+    const found = conditions(
+      web,
+      '{ backendRefs: [{ name: far, namespace: elsewhere, port: 80 }] }',
+      'shop',
+      more,
+    );
+    expect(found['ResolvedRefs']).toContain(expected);
+  });
+
+  it('needs no leave to send to its parent what was on the way there', () => {
+    const own = '{ backendRefs: [{ name: web, namespace: shop, port: 80 }] }';
+    expect(conditions(web, own, 'infra')['ResolvedRefs']).toContain('All references resolved');
+  });
+
+  it.each([
+    [
+      'a filter that nobody knows, in its only rule',
+      '{ filters: [{ type: ExtensionRef }] }',
+      'UnsupportedValue: rules[0].filters[0]: unsupported filter type "ExtensionRef"; requests that the rule matches are answered 500',
+      undefined,
+    ],
+    [
+      'a filter that nobody knows, in one of two rules',
+      `${rule}, { filters: [{ type: ExternalAuth }] }`,
+      'Accepted: Route was valid',
+      'UnsupportedValue: rules[1].filters[0]: unsupported filter type "ExternalAuth"; requests that the rule matches are answered 500',
+    ],
+    [
+      'filters that exclude each other',
+      '{ filters: [{ type: RequestRedirect, requestRedirect: {} }, { type: URLRewrite, urlRewrite: {} }] }',
+      'IncompatibleFilters: rules[0].filters: RequestRedirect and URLRewrite exclude each other; requests that the rule matches are answered 500',
+      undefined,
+    ],
+    [
+      'a session to keep',
+      '{ sessionPersistence: { sessionName: s } }',
+      'Accepted: Route was valid',
+      'UnsupportedValue: rules[0].sessionPersistence: is not supported: sessions do not stick to an endpoint',
+    ],
+    [
+      'an expression that is none',
+      `${rule}, { matches: [{ path: { type: RegularExpression, value: "/(?=a)" } }] }`,
+      'Accepted: Route was valid',
+      expect.stringContaining('UnsupportedValue: Dropped Rule rules[1].matches[0].path.value'),
+    ],
+    [
+      'a time that is none',
+      '{ timeouts: { request: soon } }',
+      'Accepted: Route was valid',
+      'UnsupportedValue: rules[0].timeouts.request: "soon" is not a duration',
+    ],
+  ])('with %s', (_case, rules, accepted, partially) => {
+    const found = conditions(web, rules);
+    expect(found['Accepted']).toBe(accepted);
+    expect(found['PartiallyInvalid']).toEqual(partially);
+  });
+
+  it.each(['TCPRoute'])('of kind %s says that nothing comes of it', (kind) => {
+    expect(conditionsOf(kind, web, '{}')).toEqual({
+      Accepted: `UnsupportedValue: waypoints do not serve ${kind}s: this route has no effect`,
+    });
   });
 
   it('tells that a Service without a waypoint takes no notice', () => {

@@ -13,6 +13,7 @@ import { sharedClusters } from './clusters.ts';
 import { loadAssignment } from './endpoints.ts';
 import { mainInternal } from './main-internal.ts';
 import { inboundCluster, outboundCluster } from './names.ts';
+import { mayReferTo } from './reference-grants.ts';
 import { attachesTo, parentServices } from './route-attachment.ts';
 import type { Backend } from './routes.ts';
 import { type ServiceConfig, serviceConfig, upstreamProtocol } from './service-config.ts';
@@ -54,6 +55,8 @@ export function createNetworkingGraph(
   const authorization = sources.authorizationPolicies.index('target', attachmentKeys);
   const authentication = sources.requestAuthentications.index('target', attachmentKeys);
 
+  const grants = sources.referenceGrants.index('namespace', ({ namespace }) => [namespace]);
+
   const configs = graph.map('waypointServices', {
     from: serviceWaypoints,
     uses: {
@@ -65,6 +68,7 @@ export function createNetworkingGraph(
       authorization,
       authentication,
       jwks: sources.jwks,
+      grants,
     },
     equal: sameConfig,
     transform: ({ binding }, fetch, key): WaypointService | undefined => {
@@ -106,6 +110,8 @@ export function createNetworkingGraph(
               `${itsBinding.waypoint.namespace}/${itsBinding.waypoint.name}` === waypoint,
           };
         },
+        mayReferTo: (route, namespace, name) =>
+          mayReferTo(route, { namespace, name }, fetch.grants.lookup(namespace)),
         authorization: distinctPolicies(policies),
         authentication: distinctPolicies(at.flatMap((target) => fetch.authentication.lookup(target))),
         jwks: (uri) => fetch.jwks.get(uri),

@@ -12,15 +12,12 @@ const { HeaderAppendAction } = envoy.config.core.v3.HeaderValueOption;
 const { RedirectResponseCode } = envoy.config.route.v3.RedirectAction;
 const { CorsPolicy } = envoy.extensions.filters.http.cors.v3;
 
-/** Filter types that become part of a route. */
-export const supportedFilters: readonly string[] = [
-  'RequestHeaderModifier',
-  'ResponseHeaderModifier',
-  'RequestRedirect',
-  'URLRewrite',
-  'RequestMirror',
-  'CORS',
-];
+const filtersOfAll = ['RequestHeaderModifier', 'ResponseHeaderModifier', 'RequestMirror'];
+/** Filter types that become part of a route, by the route's kind. */
+export const supportedFilters: Readonly<Record<'HTTPRoute' | 'GRPCRoute', readonly string[]>> = {
+  HTTPRoute: [...filtersOfAll, 'RequestRedirect', 'URLRewrite', 'CORS'],
+  GRPCRoute: filtersOfAll,
+};
 /** Filter types that a backend may have. */
 export const supportedBackendFilters: readonly string[] = ['RequestHeaderModifier', 'ResponseHeaderModifier'];
 

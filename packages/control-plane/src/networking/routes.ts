@@ -12,8 +12,9 @@ import {
   hostChange,
   pathRewrite,
   redirect,
-  supportedFilters,
+  supportedBackendFilters,
 } from './route-filters.ts';
+import { type RouteProblem, routeProblems } from './route-problems.ts';
 import { type RankedMatch, compareRank, routeMatches } from './route-matches.ts';
 
 type Route = envoy.config.route.v3.Route.$Properties;
@@ -32,6 +33,8 @@ export interface RouteContext {
   readonly ownCluster: string;
   /** Undefined where there is no such Service, or it has no such port. */
   readonly backend: (namespace: string, name: string, port: number | undefined) => Backend | undefined;
+  /** Whether the Service's namespace lets the route send requests there. */
+  readonly mayReferTo: (route: AnyRouteFacts, namespace: string, name: string) => boolean;
 }
 
 export interface Backend {
@@ -55,16 +58,23 @@ export function serviceRoutes(attached: readonly AnyRouteFacts[], context: Route
       (a, b) =>
         compare(a.createdAt, b.createdAt) || compare(a.namespace, b.namespace) || compare(a.name, b.name),
     )
-    .flatMap((route) =>
-      route.rules.flatMap((rule, i) =>
-        routeMatches(route, i).map((matched) => ({ route, rule, i, matched })),
-      ),
-    );
+    .flatMap((route) => {
+      const problems = routeProblems(route);
+      return route.rules.flatMap((rule, i) => {
+        const has = (effect: RouteProblem['effect']): boolean =>
+          problems.some((problem) => problem.rule === i && problem.effect === effect);
+        if (has('unmatched')) return [];
+        const isRefused = has('refused');
+        return routeMatches(route, i).map((matched) => ({ route, rule, i, matched, isRefused }));
+      });
+    });
   // Stable, so that age, name and order within a route decide among equals.
   candidates.sort((a, b) => compareRank(a.matched.rank, b.matched.rank));
-  return candidates.map(({ route, rule, i, matched }) => ({
+  return candidates.map(({ route, rule, i, matched, isRefused }) => ({
     name: rule.name ?? `${route.namespace}.${route.name}.${i}`,
-    ...ruleRoute(route, rule, matched, context),
+    ...(isRefused
+      ? { match: matched.match, decorator: decorator(context), ...INTERNAL_ERROR }
+      : ruleRoute(route, rule, matched, context)),
   }));
 }
 
@@ -103,8 +113,6 @@ function ruleRoute(
 ): Route {
   const { filters = [] } = rule;
   const common = { match, decorator: decorator(context) };
-  // What a filter would have done is not known, so nothing may be let through without it.
-  if (filters.some(({ type }) => !supportedFilters.includes(type))) return { ...common, ...INTERNAL_ERROR };
   const cors = filters.find((filter) => filter.cors !== undefined)?.cors;
   const shared = {
     ...common,
@@ -171,20 +179,23 @@ function isUnchanged(changes: HeaderChanges): boolean {
 
 /** A backend that can't be had keeps its share of the requests: they are answered 500. */
 function backendCluster(route: AnyRouteFacts, reference: BackendReference, context: RouteContext): string {
-  const backend = resolveBackend(route.namespace, reference, context.backend);
+  const backend = resolveBackend(route, reference, context);
   if (backend === undefined) return Name.unknownService;
   const { hostname, port, served } = backend;
   return served ? inboundCluster(port, 'http', hostname) : outboundCluster(port, hostname);
 }
 
-export function resolveBackend(
-  routeNamespace: string,
-  { group = '', kind = 'Service', namespace = routeNamespace, name, port, filters = [] }: BackendReference,
-  lookup: RouteContext['backend'],
+function resolveBackend(
+  route: AnyRouteFacts,
+  reference: BackendReference,
+  context: RouteContext,
 ): Backend | undefined {
+  const { group = '', kind = 'Service', namespace = route.namespace, name, port, filters = [] } = reference;
   if (kind !== 'Service' || (group !== '' && group !== 'core') || port === undefined) return undefined;
-  const canHonour = filters.every(({ type }) => type.endsWith('HeaderModifier'));
-  return canHonour ? lookup(namespace, name, port) : undefined;
+  const canHonour = filters.every(({ type }) => supportedBackendFilters.includes(type));
+  return canHonour && context.mayReferTo(route, namespace, name)
+    ? context.backend(namespace, name, port)
+    : undefined;
 }
 
 const RETRY_ON = 'connect-failure,refused-stream,unavailable,cancelled';

@@ -26,8 +26,9 @@ export interface ServiceInput {
   readonly addresses: readonly string[];
   readonly ports: readonly ServicePortFacts[];
   /** Routes of a port: those that name it as their parent, and those that name the Service without a port. */
-  readonly routes: (port: number) => readonly AnyRouteFacts[];
+  readonly routes: (port: ServicePortFacts) => readonly AnyRouteFacts[];
   readonly backend: RouteContext['backend'];
+  readonly mayReferTo: RouteContext['mayReferTo'];
   readonly authorization: readonly PolicyObject<AuthorizationPolicySpec>[];
   readonly authentication: readonly PolicyObject<RequestAuthenticationSpec>[];
   /** Keys of an issuer, by its `jwksUri`. */
@@ -70,19 +71,21 @@ export function serviceConfig(input: ServiceInput): ServiceConfig {
   const ports: PortConfig[] = [];
   const chains: FilterChain[] = [];
   const clusters: Cluster[] = [];
-  const add = (port: number, layer: Layer, protocol: UpstreamProtocol): string => {
+  const { mayReferTo } = input;
+  const add = (declared: ServicePortFacts, layer: Layer, protocol: UpstreamProtocol): string => {
+    const { port } = declared;
     const cluster = inboundCluster(port, layer, hostname);
     clusters.push(serviceCluster({ name: cluster, protocol, service }));
     if (layer === 'tcp') {
       chains.push(tcpChain({ cluster, authorization: input.authorization }));
       return cluster;
     }
-    const context: RouteContext = { hostname, port, ownCluster: cluster, backend };
+    const context: RouteContext = { hostname, port, ownCluster: cluster, backend, mayReferTo };
     chains.push(
       httpChain({
         cluster,
         port,
-        routes: serviceRoutes(input.routes(port), context),
+        routes: serviceRoutes(input.routes(declared), context),
         authorization: input.authorization,
         authentication: input.authentication,
         jwks: input.jwks,
@@ -96,19 +99,19 @@ export function serviceConfig(input: ServiceInput): ServiceConfig {
     switch (protocol) {
       case 'http1':
       case 'http2':
-        ports.push({ port, kind: 'http', chain: add(port, 'http', protocol), isTls: false });
+        ports.push({ port, kind: 'http', chain: add(declared, 'http', protocol), isTls: false });
         break;
       case 'tcp': {
         const isTls = appProtocol(declared) === AppProtocol.TLS;
-        ports.push({ port, kind: 'tcp', chain: add(port, 'tcp', protocol), isTls });
+        ports.push({ port, kind: 'tcp', chain: add(declared, 'tcp', protocol), isTls });
         break;
       }
       case 'downstream':
         ports.push({
           port,
           kind: 'sniffed',
-          httpChain: add(port, 'http', protocol),
-          tcpChain: add(port, 'tcp', 'tcp'),
+          httpChain: add(declared, 'http', protocol),
+          tcpChain: add(declared, 'tcp', 'tcp'),
         });
     }
   }

@@ -160,6 +160,8 @@ export interface RouteRule<Match> {
     readonly attempts?: number;
     readonly backoff?: string;
   };
+  /** Of the experimental channel; what it says is not read. */
+  readonly sessionPersistence?: unknown;
 }
 
 export interface RouteFacts<Match> extends ObjectFacts {
@@ -167,6 +169,15 @@ export interface RouteFacts<Match> extends ObjectFacts {
   readonly hostnames: readonly string[];
   readonly rules: readonly RouteRule<Match>[];
   readonly parents: readonly RouteParentStatus[];
+}
+
+/** Kinds of which only the parents are read, to say at each that nothing comes of the route. */
+export type UnservedRouteKind = 'TCPRoute' | 'TLSRoute' | 'UDPRoute';
+export type UnservedRouteFacts = Omit<RouteFacts<never>, 'rules'> & { readonly kind: UnservedRouteKind };
+
+export interface ReferenceGrantFacts extends ObjectFacts {
+  readonly from: readonly { readonly group: string; readonly kind: string; readonly namespace: string }[];
+  readonly to: readonly { readonly group: string; readonly kind: string; readonly name?: string }[];
 }
 
 export type HttpRouteFacts = RouteFacts<HttpRouteMatch> & { readonly kind: 'HTTPRoute' };
@@ -197,6 +208,20 @@ export function httpRouteFacts(object: UntypedObject & KubernetesObject): HttpRo
 
 export function grpcRouteFacts(object: UntypedObject & KubernetesObject): GrpcRouteFacts {
   return { kind: 'GRPCRoute', ...routeFacts<GrpcRouteMatch>(object) };
+}
+
+export function unservedRouteFacts(
+  kind: UnservedRouteKind,
+): (object: UntypedObject & KubernetesObject) => UnservedRouteFacts {
+  return (object) => {
+    const { rules: _rules, ...facts } = routeFacts<never>(object);
+    return { kind, ...facts };
+  };
+}
+
+export function referenceGrantFacts(object: UntypedObject & KubernetesObject): ReferenceGrantFacts {
+  const spec = (object.spec ?? {}) as Partial<ReferenceGrantFacts>; // validated by the CRD's schema
+  return { ...objectFacts(object), from: spec.from ?? [], to: spec.to ?? [] };
 }
 
 function routeFacts<Match>(object: UntypedObject & KubernetesObject): RouteFacts<Match> {

@@ -9,7 +9,14 @@ import {
 } from '@weft/kubernetes';
 import type { Counter, Logger } from '@weft/telemetry';
 import { endpointSliceFacts, namespaceFacts, nodeFacts, podFacts, serviceFacts } from './facts.ts';
-import { gatewayClassFacts, gatewayFacts, grpcRouteFacts, httpRouteFacts } from './gateway-objects.ts';
+import {
+  gatewayClassFacts,
+  gatewayFacts,
+  grpcRouteFacts,
+  httpRouteFacts,
+  referenceGrantFacts,
+  unservedRouteFacts,
+} from './gateway-objects.ts';
 import { policyObject } from './policy-objects.ts';
 import { MESH_KEY, type Sources } from './sources.ts';
 
@@ -81,6 +88,10 @@ export async function reflectCluster(options: ReflectOptions): Promise<void> {
   reflect(resources.gatewayClasses, sources.gatewayClasses, gatewayClassFacts);
   reflect(resources.httpRoutes, sources.httpRoutes, httpRouteFacts);
   reflect(resources.grpcRoutes, sources.grpcRoutes, grpcRouteFacts);
+  reflect(resources.tcpRoutes, sources.tcpRoutes, unservedRouteFacts('TCPRoute'));
+  reflect(resources.tlsRoutes, sources.tlsRoutes, unservedRouteFacts('TLSRoute'));
+  reflect(resources.udpRoutes, sources.udpRoutes, unservedRouteFacts('UDPRoute'));
+  reflect(resources.referenceGrants, sources.referenceGrants, referenceGrantFacts);
   reflect(resources.deployments, sources.managedDeployments, ({ metadata }) => metadata.generation ?? 0, {
     labelSelector: `${Label.gatewayManaged}=${MANAGED_BY_MESH}`,
   });

@@ -1,6 +1,13 @@
 import type { Graph, SourceCollection } from '@weft/collections';
 import type { EndpointSliceFacts, NamespaceFacts, NodeFacts, PodFacts, ServiceFacts } from './facts.ts';
-import type { GatewayClassFacts, GatewayFacts, GrpcRouteFacts, HttpRouteFacts } from './gateway-objects.ts';
+import type {
+  GatewayClassFacts,
+  GatewayFacts,
+  GrpcRouteFacts,
+  HttpRouteFacts,
+  ReferenceGrantFacts,
+  UnservedRouteFacts,
+} from './gateway-objects.ts';
 import type {
   AuthorizationPolicySpec,
   PeerAuthenticationSpec,
@@ -23,6 +30,10 @@ export interface Sources {
   readonly gatewayClasses: SourceCollection<GatewayClassFacts>;
   readonly httpRoutes: SourceCollection<HttpRouteFacts>;
   readonly grpcRoutes: SourceCollection<GrpcRouteFacts>;
+  readonly tcpRoutes: SourceCollection<UnservedRouteFacts>;
+  readonly tlsRoutes: SourceCollection<UnservedRouteFacts>;
+  readonly udpRoutes: SourceCollection<UnservedRouteFacts>;
+  readonly referenceGrants: SourceCollection<ReferenceGrantFacts>;
   /** Deployments that the mesh made for Gateways: the value changes with their specification. */
   readonly managedDeployments: SourceCollection<number>;
   /** Key sets of token issuers, by the URI from which they were fetched. */
@@ -48,6 +59,10 @@ export function createSources(graph: Graph): Sources {
     gatewayClasses: graph.source('gatewayClasses'),
     httpRoutes: graph.source('httpRoutes'),
     grpcRoutes: graph.source('grpcRoutes'),
+    tcpRoutes: graph.source('tcpRoutes'),
+    tlsRoutes: graph.source('tlsRoutes'),
+    udpRoutes: graph.source('udpRoutes'),
+    referenceGrants: graph.source('referenceGrants'),
     managedDeployments: graph.source('managedDeployments'),
     jwks: graph.source('jwks'),
     meshConfig: graph.source('meshConfig'),

@@ -1,23 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
 import { GatewayController } from '@weft/api';
 import type { ChangeSet, Collection, Graph } from '@weft/collections';
-import {
-  type KubernetesClient,
-  type ResourceType,
-  type UntypedObject,
-  isNotFound,
-  resources,
-} from '@weft/kubernetes';
+import { type KubernetesClient, type ResourceType, type UntypedObject, isNotFound } from '@weft/kubernetes';
 import { type Clock, type Logger, WeftError, describeError } from '@weft/telemetry';
 import { sameConditions, stampConditions } from '../gateway/gateway-status.ts';
 import type { WantedRouteParent } from '../gateway/route-status.ts';
 import { KeyedReconciler } from '../reconcile/keyed-reconciler.ts';
-import {
-  type AnyRouteFacts,
-  type RouteParentStatus,
-  grpcRouteFacts,
-  httpRouteFacts,
-} from '../sources/gateway-objects.ts';
+import type { AnyRouteFacts, RouteParentStatus } from '../sources/gateway-objects.ts';
 
 export interface RouteStatusOptions {
   readonly client: Pick<KubernetesClient, 'get' | 'replaceStatus'>;
@@ -29,9 +18,12 @@ export interface RouteStatusOptions {
   readonly signal: AbortSignal;
 }
 
+type RouteStatusFacts = Pick<AnyRouteFacts, 'namespace' | 'name' | 'generation' | 'parents'>;
+
 export interface RouteKind {
   readonly type: ResourceType<UntypedObject>;
-  readonly routes: Collection<AnyRouteFacts>;
+  readonly routes: Collection<RouteStatusFacts>;
+  readonly facts: (object: UntypedObject) => RouteStatusFacts;
   readonly parents: Collection<readonly WantedRouteParent[]>;
 }
 
@@ -47,7 +39,7 @@ export function writeRouteStatuses({
   logger,
   signal,
 }: RouteStatusOptions): void {
-  for (const { type, routes, parents } of kinds) {
+  for (const { type, routes, facts, parents } of kinds) {
     const reconciler = new KeyedReconciler({
       clock,
       signal,
@@ -57,10 +49,10 @@ export function writeRouteStatuses({
         if (known === undefined || wanted === undefined || isWritten(known, wanted)) return;
         try {
           const object = await client.get(type, known.name, known.namespace, { signal });
-          const route = type === resources.httpRoutes ? httpRouteFacts(object) : grpcRouteFacts(object);
+          const route = facts(object);
           // What is wanted is of the version that we know; when there is a newer one, it brings us back.
           if (route.generation !== known.generation) return;
-          const others = route.parents.filter((parent) => !isOurs(parent));
+          const others = route.parents.filter((parent) => !isOurs(parent, wanted));
           const ours = wanted.map((parent) => ({
             ...parent,
             conditions: stampConditions(parent.conditions, written(route, parent), {
@@ -89,22 +81,39 @@ export function writeRouteStatuses({
   }
 }
 
-function isWritten(route: AnyRouteFacts, wanted: readonly WantedRouteParent[]): boolean {
-  const ours = route.parents.filter(isOurs);
+function isWritten(route: RouteStatusFacts, wanted: readonly WantedRouteParent[]): boolean {
+  const ours = route.parents.filter((parent) => isOurs(parent, wanted));
   return (
     ours.length === wanted.length &&
-    wanted.every((parent) => sameConditions(written(route, parent), parent.conditions, route.generation))
+    wanted.every((parent) => {
+      const found = written(route, parent);
+      return (
+        found.length === parent.conditions.length &&
+        sameConditions(found, parent.conditions, route.generation)
+      );
+    })
   );
 }
 
-/** Parents are Services: a Gateway's entry under the same controller name is somebody else's part. */
-function isOurs({ controllerName, parentRef }: RouteParentStatus): boolean {
-  return controllerName === GatewayController.gateway && parentRef.kind === 'Service';
+/** Of Gateways only those that we want to speak of: the rest, under the same controller name, is somebody else's part. */
+function isOurs(
+  { controllerName, parentRef }: RouteParentStatus,
+  wanted: readonly WantedRouteParent[],
+): boolean {
+  return (
+    controllerName === GatewayController.gateway &&
+    (parentRef.kind === 'Service' ||
+      parentRef.kind === 'ServiceEntry' ||
+      wanted.some((parent) => isDeepStrictEqual(parent.parentRef, parentRef)))
+  );
 }
 
-function written(route: AnyRouteFacts, { parentRef }: WantedRouteParent): RouteParentStatus['conditions'] {
-  const found = route.parents.find(
-    (parent) => isOurs(parent) && isDeepStrictEqual(parent.parentRef, parentRef),
+function written(
+  { parents }: RouteStatusFacts,
+  { parentRef, controllerName }: WantedRouteParent,
+): RouteParentStatus['conditions'] {
+  const found = parents.find(
+    (parent) => parent.controllerName === controllerName && isDeepStrictEqual(parent.parentRef, parentRef),
   );
   return found?.conditions ?? [];
 }
