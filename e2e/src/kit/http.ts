@@ -26,23 +26,31 @@ export interface SampleAnswer {
 }
 
 /** The same request several times over, each on a connection of its own, from one process in the pod. */
-export async function ask(
+export function ask(
   mesh: LocalMesh,
   from: Workload,
   request: HttpRequest,
   count = 1,
 ): Promise<readonly HttpAnswer[]> {
-  const { url, method = 'GET', headers = {} } = request;
+  return askAll(mesh, from, Array<HttpRequest>(count).fill(request));
+}
+
+/** One request after the other, each on a connection of its own, from one process in the pod. */
+export async function askAll(
+  mesh: LocalMesh,
+  from: Workload,
+  requests: readonly HttpRequest[],
+): Promise<readonly HttpAnswer[]> {
   const script = `
     const { request } = require('node:http');
-    const one = () => new Promise((done) => {
+    const one = ({ url, method, headers }) => new Promise((done) => {
       const failed = (error) => done({ status: 0, headers: {}, body: '', error: String(error.code ?? error.message) });
-      const r = request(${JSON.stringify(url)}, { method: ${JSON.stringify(method)}, headers: ${JSON.stringify(headers)}, agent: false, timeout: 5000 }, (s) => {
+      const r = request(url, { method, headers, agent: false, timeout: 5000 }, (s) => {
         let body = ''; s.setEncoding('utf8').on('data', (c) => (body += c)).on('end', () => done({ status: s.statusCode, headers: s.headers, body })).on('error', failed);
       });
       r.on('timeout', () => r.destroy(new Error('timeout'))); r.on('error', failed); r.end();
     });
-    (async () => { const all = []; for (let i = 0; i < ${count}; i++) all.push(await one()); console.log(JSON.stringify(all)); })();`;
+    (async () => { const all = []; for (const r of ${JSON.stringify(requests)}) all.push(await one(r)); console.log(JSON.stringify(all)); })();`;
   const output = await mesh.exec(from.namespace, from.name, process.execPath, '-e', script);
   return JSON.parse(output) as HttpAnswer[]; // printed by the script above
 }

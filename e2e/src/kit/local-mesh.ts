@@ -86,6 +86,11 @@ export class LocalMesh {
     return capture(this.kubectlPath, ['apply', '-f', '-'], { env: this.environment, input: manifest });
   }
 
+  /** By one kubectl, in this order. */
+  applyAll(objects: readonly object[]): Promise<string> {
+    return this.apply(objects.map((object) => JSON.stringify(object)).join('\n'));
+  }
+
   async json<T>(...args: readonly string[]): Promise<T> {
     return JSON.parse(await this.kubectl(...args, '-o', 'json')) as T; // the caller knows the kind it asked for
   }

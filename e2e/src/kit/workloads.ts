@@ -6,6 +6,8 @@ export interface Workload {
   readonly namespace: string;
   readonly name: string;
   readonly node: string;
+  /** Beside those that every pod gets. */
+  readonly labels?: Readonly<Record<string, string>>;
 }
 
 export interface Deployed extends Workload {
@@ -34,7 +36,7 @@ export async function deploy(
       },
     },
   ];
-  for (const { name, node } of workloads) {
+  for (const { name, node, labels: ownLabels } of workloads) {
     objects.push(
       { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name, namespace } },
       {
@@ -43,7 +45,7 @@ export async function deploy(
         metadata: {
           name,
           namespace,
-          labels: { app: name, role: name.startsWith('server') ? 'server' : 'client' },
+          labels: { app: name, role: name.startsWith('server') ? 'server' : 'client', ...ownLabels },
         },
         spec: {
           nodeName: node,
@@ -61,7 +63,7 @@ export async function deploy(
       },
     );
   }
-  for (const object of objects) await mesh.apply(JSON.stringify(object));
+  await mesh.applyAll(objects);
   return deployed(mesh, namespace, workloads);
 }
 
