@@ -1,5 +1,6 @@
 export { closeDescriptor, socketDescriptor } from './descriptor.ts';
 export { raiseFileLimit } from './file-limit.ts';
+export { acceptQueued, ignoreNewConnections } from './listener-handover.ts';
 export * from './network-namespace.ts';
 export * from './packet-capture.ts';
 export * from './seqpacket.ts';

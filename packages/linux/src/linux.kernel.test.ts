@@ -29,6 +29,10 @@ if (reason !== undefined) console.warn(`skipped: ${reason}`);
       expect(await sandbox.call('spoofs')).toEqual({ spoofed: true, remote: '192.0.2.7' });
     });
 
+    it('hands a port over to another listener without losing a connection', async () => {
+      expect(await sandbox.call('handsOver')).toEqual({ queued: 8, during: 8, refused: 0 });
+    });
+
     it('captures what goes over an interface, until it is closed', async () => {
       expect(await sandbox.call('capturesSegments')).toEqual({
         ports: true,

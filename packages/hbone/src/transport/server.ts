@@ -48,6 +48,9 @@ export interface ConnectionAddresses {
   readonly remotePort: number;
 }
 
+/** What a connection that was in its handshake when the drain began has for its first request. */
+const LATE_SESSION_MS = 1_000;
+
 /** Terminates HBONE on sockets that somebody else accepted. */
 export class HboneServer implements SessionEvents {
   private readonly options: HboneServerOptions;
@@ -155,6 +158,7 @@ export class HboneServer implements SessionEvents {
       return;
     }
     this.options.onConnect(new SessionConnectRequest(session, stream, head, target));
+    if (this.state === 'draining') session.drain();
   }
 
   /** @internal */
@@ -196,23 +200,24 @@ export class HboneServer implements SessionEvents {
     this.handshakes.delete(connectionKey(socket));
     const certificate = socket.getPeerX509Certificate();
     const refusal = this.checkPeer(certificate, socket.alpnProtocol, own, from);
-    if (certificate === undefined || refusal !== undefined || this.state !== 'open') {
+    if (certificate === undefined || refusal !== undefined || this.state === 'closed') {
       socket.on('error', () => undefined);
       socket.destroy();
       if (refusal !== undefined) this.report(refusal, from);
       return;
     }
-    this.sessionSet.add(
-      new TunnelSession({
-        role: 'server',
-        socket,
-        peerCertificate: certificate,
-        limits: this.limits.http2,
-        keepalive: this.keepalive,
-        resources: this.resources,
-        events: this,
-      }),
-    );
+    const session = new TunnelSession({
+      role: 'server',
+      socket,
+      peerCertificate: certificate,
+      limits: this.limits.http2,
+      keepalive: this.keepalive,
+      resources: this.resources,
+      events: this,
+    });
+    this.sessionSet.add(session);
+    // It was accepted before the drain. Some clients take a connection that starts with GOAWAY for a failed one.
+    if (this.state === 'draining') setTimeout(() => session.drain(), LATE_SESSION_MS).unref();
   }
 
   private checkPeer(

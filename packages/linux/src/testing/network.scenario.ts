@@ -3,6 +3,9 @@ import { createServer, Socket, type AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { readlinkSync } from 'node:fs';
 import {
+  acceptQueued,
+  closeDescriptor,
+  ignoreNewConnections,
   PacketCapture,
   createNetworkNamespace,
   createTcpListener,
@@ -130,6 +133,57 @@ export async function findsOriginalDestination(family: 4 | 6): Promise<string> {
   server.close();
   namespace.close();
   return text;
+}
+
+/**
+ * A listener with connections in its queue gives its port to a second one; more come while it does. `queued` and
+ * `during` count those that were served, `refused` all that failed.
+ */
+export async function handsOver(): Promise<{ queued: number; during: number; refused: number }> {
+  const namespace = namespaceWithLoopback();
+  const listen = (port: number): number =>
+    inNetworkNamespace(namespace, () => createTcpListener({ host: '127.0.0.1', port, reusePort: true }).fd);
+  const served = { old: 0, fresh: 0 };
+  let refused = 0;
+  const first = listen(0);
+  const probe = createServer().listen({ fd: first });
+  await once(probe, 'listening');
+  const { port } = probe.address() as AddressInfo;
+  const ask = async (): Promise<void> => {
+    const { fd } = inNetworkNamespace(namespace, () => createTcpSocket({ family: 4 }));
+    const socket = new Socket({ fd }).connect({ host: '127.0.0.1', port });
+    let text = '';
+    try {
+      for await (const chunk of socket) text += String(chunk);
+    } catch {
+      // Counted below.
+    }
+    if (text === 'served') return;
+    refused++;
+  };
+  // A second descriptor that nobody accepts from is the old proxy: its queue fills.
+  const old = listen(port);
+  probe.close();
+  const queued = Array.from({ length: 8 }, ask);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  const fresh = createServer((socket) => {
+    served.fresh++;
+    socket.end('served');
+  });
+  fresh.listen({ fd: listen(port) });
+  await once(fresh, 'listening');
+  ignoreNewConnections(old);
+  const during = Array.from({ length: 8 }, ask);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  for (let fd = acceptQueued(old); fd !== undefined; fd = acceptQueued(old)) {
+    served.old++;
+    new Socket({ fd }).end('served');
+  }
+  closeDescriptor(old);
+  await Promise.all([...queued, ...during]);
+  fresh.close();
+  namespace.close();
+  return { queued: served.old, during: served.fresh, refused };
 }
 
 /** Captures on loopback what a client says to a server there. */

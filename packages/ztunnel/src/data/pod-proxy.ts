@@ -1,4 +1,5 @@
-import { createServer, type Server, type Socket } from 'node:net';
+import { createServer, Socket, type Server } from 'node:net';
+import { setTimeout } from 'node:timers/promises';
 import { Port } from '@weft/api';
 import {
   defaultHbonePoolLimits,
@@ -9,8 +10,10 @@ import {
   type TunnelResources,
 } from '@weft/hbone';
 import {
+  acceptQueued,
   closeDescriptor,
   createTcpListener,
+  ignoreNewConnections,
   inNetworkNamespace,
   originalDestination,
   setTcpOptions,
@@ -27,6 +30,8 @@ import type { Revocation } from './revocation.ts';
 import { relay, socketEnd, tunnelEnd, type RelayEnd } from '@weft/hbone';
 
 const LISTEN_BACKLOG = 128;
+/** How long TCP handshakes may take to end that had begun when the listeners turned deaf. Below a SYN's first repetition. */
+const HANDOVER_MS = 200;
 
 export interface PodProxyOptions {
   readonly pod: PodListeners;
@@ -41,10 +46,16 @@ export interface PodProxyOptions {
   readonly onTrouble: (peer: SocketAddress | undefined, failure: Failure) => void;
 }
 
+interface Listener {
+  readonly fd: number;
+  readonly server: Server;
+  readonly onSocket: (socket: Socket) => void;
+}
+
 /** One data thread's share of a pod: its listeners, its tunnels and its connections. */
 export class PodProxy {
   private readonly options: PodProxyOptions;
-  private readonly listeners: Server[] = [];
+  private readonly listeners: Listener[] = [];
   private readonly hbone: HboneServer;
   private readonly pool: HbonePool;
   private readonly connections = new Set<Connection>();
@@ -99,9 +110,19 @@ export class PodProxy {
     return this.transparent;
   }
 
-  /** Stops accepting and tells tunnels to go elsewhere; resolves when the tunnels into this pod have ended. */
+  /**
+   * Stops accepting and tells tunnels to go elsewhere; resolves when the tunnels into this pod have ended. A
+   * connection whose handshake or queue this process has is served, or its client would see a reset although the
+   * next proxy listens already.
+   */
   async drain(): Promise<void> {
-    for (const listener of this.listeners) listener.close();
+    for (const { fd } of this.listeners) ignoreNewConnections(fd);
+    await setTimeout(HANDOVER_MS);
+    for (const { fd, server, onSocket } of this.listeners) {
+      for (let queued = acceptQueued(fd); queued !== undefined; queued = acceptQueued(fd))
+        onSocket(new Socket({ fd: queued, allowHalfOpen: true }));
+      server.close();
+    }
     await this.hbone.drain();
   }
 
@@ -113,7 +134,7 @@ export class PodProxy {
 
   /** Cuts everything. */
   destroy(): void {
-    for (const listener of this.listeners) listener.close();
+    for (const { server } of this.listeners) server.close();
     for (const connection of this.connections) connection.cut(podLeft);
     this.hbone.destroy();
     this.pool.close();
@@ -147,13 +168,14 @@ export class PodProxy {
     };
     const made = pod.namespaceFd === undefined ? make() : inNetworkNamespace({ fd: pod.namespaceFd }, make);
     this.transparent = made.transparent;
+    const onSocket = (socket: Socket): void => {
+      socket.on('error', () => undefined); // whoever uses the socket learns of it by its close
+      if (kind === 'hbone') return this.hbone.accept(socket);
+      void this.serveSocket(socket, kind);
+    };
     const server = createServer(
       { allowHalfOpen: true, pauseOnConnect: kind !== 'hbone', noDelay: true },
-      (socket) => {
-        socket.on('error', () => undefined); // whoever uses the socket learns of it by its close
-        if (kind === 'hbone') this.hbone.accept(socket);
-        else void this.serveSocket(socket, kind);
-      },
+      onSocket,
     );
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
@@ -163,7 +185,7 @@ export class PodProxy {
       throw error;
     });
     server.on('error', (error) => this.options.onTrouble(undefined, failureOf(error, 'WEFT1325')));
-    this.listeners.push(server);
+    this.listeners.push({ fd: made.fd, server, onSocket });
   }
 
   /** A connection that the pod's rules redirected here. */
