@@ -15,6 +15,9 @@ export class FakeControlPlane {
   readonly rootsPem: string;
   readonly port: number;
   readonly issued: string[] = [];
+  /** The latest certificate of each identity. */
+  readonly leaves = new Map<string, string>();
+  private issuing: { readonly ca: CertificateAuthority; readonly rootsPem: string; readonly ttlMs: number };
   private readonly server: grpc.Server;
   private readonly discovery: DeltaServer<string>;
   private readonly addresses = new MemorySource(TypeUrl.address);
@@ -24,6 +27,7 @@ export class FakeControlPlane {
     this.server = server;
     this.port = port;
     this.rootsPem = ca.rootsPem;
+    this.issuing = { ca, rootsPem: ca.rootsPem, ttlMs: 3_600_000 };
     this.discovery = new DeltaServer({
       types: [{ source: this.addresses }, { source: this.policies }],
       authenticate: () => Promise.resolve('anybody'),
@@ -36,11 +40,11 @@ export class FakeControlPlane {
         const identity = metadata?.fields?.['ImpersonatedIdentity']?.stringValue ?? '';
         this.issued.push(identity);
         const { publicKey } = verifyCsr(csr);
-        const { chainPem } = ca.sign({ publicKey, uriSans: [identity], ttlMs: 3_600_000 });
-        callback(
-          null,
-          Buffer.from(IstioCertificateResponse.encode({ certChain: [chainPem, ca.rootsPem] }).finish()),
-        );
+        const { ca: authority, rootsPem, ttlMs } = this.issuing;
+        const { leafPem, intermediatesPem } = authority.sign({ publicKey, uriSans: [identity], ttlMs });
+        this.leaves.set(identity, leafPem);
+        const certChain = [leafPem, ...intermediatesPem, rootsPem];
+        callback(null, Buffer.from(IstioCertificateResponse.encode({ certChain }).finish()));
       },
     });
   }
@@ -66,6 +70,11 @@ export class FakeControlPlane {
       );
     });
     return new FakeControlPlane(server, bound, authority);
+  }
+
+  /** Certificates from now on: whose they are, which roots go with them, and how long they live. */
+  issueWith(ca: CertificateAuthority, rootsPem: string, ttlMs: number): void {
+    this.issuing = { ca, rootsPem, ttlMs };
   }
 
   setWorkload(workload: WorkloadMessage): void {

@@ -407,7 +407,11 @@ export interface ConfigDump {
     readonly endpoints: Readonly<Record<string, unknown>>;
   }[];
   readonly policies: readonly { readonly name: string }[];
-  readonly certificates: readonly { readonly identity: string; readonly state: string }[];
+  readonly certificates: readonly {
+    readonly identity: string;
+    readonly state: string;
+    readonly rootCerts: readonly { readonly pem: string }[];
+  }[];
   readonly workloadState: Readonly<
     Record<
       string,
