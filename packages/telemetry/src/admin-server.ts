@@ -1,10 +1,14 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { encodeBody } from './content-encoding.ts';
 import { systemErrorCode } from './errors.ts';
 
 export interface AdminResponse {
   readonly status?: number;
   readonly contentType?: string;
-  readonly body: string | Uint8Array;
+  /** What is too large to be held as a whole comes as a stream; anything else may be compressed. */
+  readonly body: string | Uint8Array | Readable;
 }
 export interface AdminRequest {
   readonly method: string;
@@ -84,24 +88,35 @@ async function respond(
   try {
     const url = new URL(request.url ?? '/', 'http://admin');
     const handler = Object.hasOwn(routes, url.pathname) ? routes[url.pathname] : undefined;
-    if (handler === undefined) return send(response, { status: 404, body: 'Not Found\n' });
+    if (handler === undefined) return await send(request, response, { status: 404, body: 'Not Found\n' });
     const body = await readBody(request);
-    if (body === undefined) return send(response, { status: 413, body: 'body too large\n' });
+    if (body === undefined) return await send(request, response, { status: 413, body: 'body too large\n' });
     const { method = 'GET', headers } = request;
     const remoteAddress = request.socket.remoteAddress ?? '';
-    send(response, await handler({ method, url, headers, remoteAddress, body }));
+    await send(request, response, await handler({ method, url, headers, remoteAddress, body }));
   } catch (error) {
-    if (!response.headersSent) send(response, { status: 500, body: `${String(error)}\n` });
+    if (!response.headersSent) await send(request, response, { status: 500, body: `${String(error)}\n` });
     else response.destroy();
   }
 }
 
-function send(
+async function send(
+  { headers }: IncomingMessage,
   response: ServerResponse,
   { status = 200, contentType = 'text/plain; charset=utf-8', body }: AdminResponse,
-): void {
-  response.writeHead(status, { 'content-type': contentType, 'content-length': Buffer.byteLength(body) });
-  response.end(body);
+): Promise<void> {
+  if (typeof body !== 'string' && !(body instanceof Uint8Array)) {
+    response.writeHead(status, { 'content-type': contentType });
+    return pipeline(body, response);
+  }
+  const { bytes, encoding } = await encodeBody(body, headers['accept-encoding']);
+  response.writeHead(status, {
+    'content-type': contentType,
+    'content-length': bytes.length,
+    vary: 'accept-encoding',
+    ...(encoding === undefined ? {} : { 'content-encoding': encoding }),
+  });
+  response.end(bytes);
 }
 
 async function readBody(request: IncomingMessage): Promise<string | undefined> {

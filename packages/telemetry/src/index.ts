@@ -6,5 +6,6 @@ export * from './error-codes/index.ts';
 export * from './errors.ts';
 export * from './logger.ts';
 export * from './metrics.ts';
+export * from './profiling.ts';
 export * from './readiness.ts';
 export * from './shutdown.ts';

@@ -1,5 +1,8 @@
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
-import { Bare, LogLevels, createLogger } from './logger.ts';
+import { Bare, LogLevels, MAX_LOG_BUFFER, createLogger, stdoutSink } from './logger.ts';
 
 function lines(format: 'plain' | 'json', levels = new LogLevels()) {
   const written: string[] = [];
@@ -51,5 +54,26 @@ describe('logger', () => {
     levels.reset();
     logger.debug('hidden again');
     expect(written).toHaveLength(2);
+  });
+});
+
+describe('the output', () => {
+  it('waits for its reader when its buffer is full, and loses no line', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'weft-log-'));
+    try {
+      const path = join(folder, 'log');
+      const fd = openSync(path, 'w');
+      const sink = stdoutSink(fd);
+      const line = `${'x'.repeat(1_023)}\n`;
+      const lineCount = (2 * MAX_LOG_BUFFER) / line.length;
+      for (let i = 0; i < lineCount; i++) sink.write(line);
+      // Nothing of this ran asynchronously, so what is in the file was waited for.
+      expect(readFileSync(path).length).toBeGreaterThanOrEqual(MAX_LOG_BUFFER);
+      sink.flush();
+      expect(readFileSync(path).length).toBe(2 * MAX_LOG_BUFFER);
+      closeSync(fd);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 });

@@ -75,11 +75,21 @@ export function isLogLevel(text: string): text is LogLevel {
   return Object.hasOwn(rank, text);
 }
 
-/** Standard output through pino's buffered, back-pressured destination. */
-export function stdoutSink(): LogSink {
-  const destination = pino.destination({ dest: 1, sync: false, minLength: 0 });
+/** About ten thousand lines; what comes on top waits for the reader, as no line may be lost. */
+export const MAX_LOG_BUFFER = 2 * 1024 * 1024;
+
+/** A descriptor, standard output unless told, through pino's buffered destination. */
+export function stdoutSink(dest = 1): LogSink {
+  const destination = pino.destination({ dest, sync: false, minLength: 0 });
+  let buffered = 0;
+  destination.on('drain', () => (buffered = 0));
   return {
-    write: (line) => void destination.write(line),
+    write: (line) => {
+      buffered = destination.write(line) ? 0 : buffered + line.length;
+      if (buffered < MAX_LOG_BUFFER) return;
+      destination.flushSync();
+      buffered = 0;
+    },
     flush: () => {
       try {
         destination.flushSync();

@@ -1,6 +1,7 @@
 import { connectSeqpacket, raiseFileLimit } from '@weft/linux';
 import { CertificateSource } from '@weft/spiffe';
 import {
+  cpuProfile,
   createLogger,
   createMetricsRegistry,
   describeError,
@@ -170,6 +171,11 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
       connections: () => listConnections(connections.all()),
       levels,
       logFilter: config.logFilter,
+      takeProfile: (thread, options) => {
+        const index = /^data-(\d{1,4})$/.exec(thread)?.[1];
+        if (index !== undefined) return threads.profile(Number(index), options);
+        return thread === 'control' ? cpuProfile(options) : undefined;
+      },
       quit,
     },
     registry,

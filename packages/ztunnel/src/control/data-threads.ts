@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import { WeftError } from '@weft/telemetry';
+import { WeftError, type ProfileOptions } from '@weft/telemetry';
 import { threadNumberOf } from '../data/connection.ts';
 import type {
   ConnectionId,
@@ -25,7 +25,7 @@ export interface DataThreadsOptions {
 interface Thread {
   readonly number: number;
   readonly worker: Worker;
-  readonly calls: Map<number, { resolve: () => void; reject: (error: Error) => void }>;
+  readonly calls: Map<number, { resolve: (answer: Answer) => void; reject: (error: Error) => void }>;
 }
 
 /** A data thread that fails this soon after its start isn't started again, or it would fail for ever. */
@@ -69,6 +69,12 @@ export class DataThreads {
     for (const { worker } of this.threads) worker.postMessage(revocationsMessage(revocations));
   }
 
+  /** The text of a `.cpuprofile`; undefined if there is no such thread. */
+  profile(index: number, options: ProfileOptions): Promise<string> | undefined {
+    const thread = this.threads[index];
+    return thread && this.call(thread, { kind: 'profile', options }).then(({ profile = '' }) => profile);
+  }
+
   order(connection: ConnectionId, order: Order): void {
     this.threadOf(connection)?.worker.postMessage({ kind: 'order', connection, order } satisfies ToData);
   }
@@ -100,7 +106,7 @@ export class DataThreads {
     return this.threads.slice(hash % this.threads.length).slice(0, 1);
   }
 
-  private call(thread: Thread, message: CallMessage): Promise<void> {
+  private call(thread: Thread, message: CallMessage): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const call = this.nextCall++;
       thread.calls.set(call, { resolve, reject });
@@ -146,7 +152,7 @@ export class DataThreads {
     }
     const waiting = thread.calls.get(message.call);
     thread.calls.delete(message.call);
-    if (message.error === undefined) waiting?.resolve();
+    if (message.error === undefined) waiting?.resolve(message);
     else waiting?.reject(new Error(message.error));
   }
 }
@@ -155,5 +161,6 @@ function revocationsMessage(bytes: Uint8Array): ToData {
   return { kind: 'revocations', bytes };
 }
 
+type Answer = Extract<ToControl, { kind: 'answer' }>;
 type WithoutCall<T> = T extends unknown ? Omit<T, 'call'> : never;
-type CallMessage = WithoutCall<Extract<ToData, { kind: 'open-pod' | 'close-pod' | 'drain' }>>;
+type CallMessage = WithoutCall<Extract<ToData, { kind: 'open-pod' | 'close-pod' | 'profile' | 'drain' }>>;

@@ -1,6 +1,6 @@
 import { TunnelResources } from '@weft/hbone';
 import type { SpiffeId, WorkloadCertificate } from '@weft/spiffe';
-import { describeError, WeftError } from '@weft/telemetry';
+import { cpuProfile, describeError, WeftError } from '@weft/telemetry';
 import { CertificateCache } from './certificate-cache.ts';
 import { Connections } from './connection.ts';
 import type { CertificatePems, DataThreadSettings, PodListeners, ToControl, ToData } from './messages.ts';
@@ -49,6 +49,11 @@ export class DataPlane {
         this.pods.get(message.podUid)?.destroy();
         this.pods.delete(message.podUid);
         return this.post({ kind: 'answer', call: message.call });
+      case 'profile':
+        return void cpuProfile(message.options).then(
+          (profile) => this.post({ kind: 'answer', call: message.call, profile }),
+          (error: unknown) => this.post({ kind: 'answer', call: message.call, error: describeError(error) }),
+        );
       case 'drain':
         return void this.drain(message.call);
     }

@@ -1,4 +1,4 @@
-import type { ErrorCode } from '@weft/telemetry';
+import type { ErrorCode, ProfileOptions } from '@weft/telemetry';
 import type { IpAddress, SocketAddress } from '../state/ip-address.ts';
 
 /**
@@ -82,6 +82,8 @@ export type ToData =
   | { readonly kind: 'close-pod'; readonly call: number; readonly podUid: string }
   /** Stop accepting, let connections end, answer when there are none. */
   | { readonly kind: 'drain'; readonly call: number }
+  /** Answered with the text of a `.cpuprofile`. */
+  | { readonly kind: 'profile'; readonly call: number; readonly options: ProfileOptions }
   /** The content of the file of revocation lists, which the control thread has read without trouble. */
   | { readonly kind: 'revocations'; readonly bytes: Uint8Array }
   | { readonly kind: 'order'; readonly connection: ConnectionId; readonly order: Order }
@@ -140,6 +142,7 @@ export type ToControl =
       readonly kind: 'answer';
       readonly call: number;
       readonly transparent?: boolean;
+      readonly profile?: string;
       readonly error?: string;
     }
   | Question
