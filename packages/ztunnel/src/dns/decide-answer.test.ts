@@ -73,6 +73,7 @@ describe('an answer', () => {
       {
         store: storeOf(...records),
         clusterDomain: 'cluster.local',
+        searchDomains: (namespace) => podSearchDomains(namespace, 'cluster.local'),
         preferredNamespace: undefined,
         ipv6: true,
         random: () => 0.999,

@@ -1,4 +1,4 @@
-import { candidateNames, podSearchDomains, withWildcards } from './candidate-names.ts';
+import { candidateNames, withWildcards } from './candidate-names.ts';
 import type { LocalAnswer } from './message-writer.ts';
 import type { Random } from '../decide/load-balance.ts';
 import { ipFamily, type IpAddress } from '../state/ip-address.ts';
@@ -15,6 +15,8 @@ export interface NameQuestion {
 export interface AnswerContext {
   readonly store: WorkloadStore;
   readonly clusterDomain: string;
+  /** What the resolver of a client in this namespace may have added to a name. */
+  readonly searchDomains: (namespace: string) => readonly string[];
   /** PREFERED_SERVICE_NAMESPACE: whose service is taken where nothing else decides. */
   readonly preferredNamespace: string | undefined;
   readonly ipv6: boolean;
@@ -42,7 +44,7 @@ interface Match {
 function findService({ name, client }: NameQuestion, context: AnswerContext): Match | undefined {
   const { namespace } = client;
   const { clusterDomain } = context;
-  const searchDomains = podSearchDomains(namespace, clusterDomain);
+  const searchDomains = context.searchDomains(namespace);
   for (const candidate of candidateNames(name, { namespace, clusterDomain, searchDomains })) {
     for (const searched of withWildcards(candidate.name)) {
       const service = preferredService(searched, namespace, context);

@@ -1,7 +1,9 @@
 import { systemClock, WeftError, type Logger } from '@weft/telemetry';
+import { podSearchDomains } from './candidate-names.ts';
 import type { DnsMetrics } from './dns-metrics.ts';
 import { Forwarder, type ForwardBudget } from './forwarder.ts';
 import { DnsListeners } from './listeners.ts';
+import type { ResolverConfig } from './resolv-conf.ts';
 import { DnsResponder } from './responder.ts';
 import { exchangeWith } from './upstream-exchange.ts';
 import type { SocketSettings } from '../data/messages.ts';
@@ -11,7 +13,8 @@ import type { WorkloadStore } from '../state/workload-store.ts';
 
 export interface DnsProxiesOptions {
   readonly addresses: readonly SocketAddress[];
-  readonly nameservers: readonly SocketAddress[];
+  /** Where names of others are resolved, and what a dedicated pod's resolver may have added to a name. */
+  readonly resolver: ResolverConfig;
   readonly sockets: SocketSettings;
   readonly store: WorkloadStore;
   readonly clusterDomain: string;
@@ -38,11 +41,11 @@ export class DnsProxies {
     this.options = options;
   }
 
-  /** @param namespaceFd open for as long as the pod is */
-  async open(podUid: string, namespaceFd: number): Promise<void> {
-    const { addresses, sockets, nameservers, workloadOf, onError } = this.options;
+  /** @param namespaceFd open for as long as the pod is; undefined for the process's own namespace */
+  async open(podUid: string, namespaceFd: number | undefined): Promise<void> {
+    const { addresses, sockets, resolver, clusterDomain, workloadOf, onError } = this.options;
     const forwarder = new Forwarder({
-      nameservers,
+      nameservers: resolver.nameservers,
       budget: this.budget,
       clock: systemClock,
       exchange: (server, request, transport, signal) =>
@@ -50,6 +53,9 @@ export class DnsProxies {
     });
     const responder = new DnsResponder({
       ...this.options,
+      // A dedicated proxy reads the pod's own file; that of every other pod is what kubelet wrote.
+      searchDomains: (namespace) =>
+        namespaceFd === undefined ? resolver.search : podSearchDomains(namespace, clusterDomain),
       ipv6: sockets.ipv6,
       random: Math.random,
       clock: systemClock,

@@ -93,7 +93,7 @@ export class Forwarder {
       const launch = (): void => {
         cancelAttempt();
         const server = attempts[next++];
-        if (server === undefined) {
+        if (server === undefined || signal.aborted) {
           if (running === 0) settle();
           return;
         }

@@ -13,7 +13,8 @@ export const MAX_TCP_CONNECTIONS = 64;
 const LISTEN_BACKLOG = 128;
 
 export interface DnsListenersOptions {
-  readonly namespaceFd: number;
+  /** Undefined for the process's own namespace. */
+  readonly namespaceFd: number | undefined;
   readonly sockets: SocketSettings;
   readonly addresses: readonly SocketAddress[];
   readonly responder: DnsResponder;
@@ -35,8 +36,7 @@ export class DnsListeners {
   static async open(options: DnsListenersOptions): Promise<DnsListeners> {
     const listeners = new DnsListeners(options);
     try {
-      const hasIpv6 =
-        options.sockets.ipv6 && inNetworkNamespace({ fd: options.namespaceFd }, loopbackHasIpv6);
+      const hasIpv6 = options.sockets.ipv6 && listeners.inNamespace(loopbackHasIpv6);
       for (const address of options.addresses) {
         if (ipFamily(address.ip) === 6 && !hasIpv6) continue;
         await listeners.listen(address);
@@ -55,11 +55,16 @@ export class DnsListeners {
     for (const socket of this.connections) socket.destroy();
   }
 
+  private inNamespace<T>(work: () => T): T {
+    const { namespaceFd } = this.options;
+    return namespaceFd === undefined ? work() : inNetworkNamespace({ fd: namespaceFd }, work);
+  }
+
   private receive({ ip, port }: SocketAddress): void {
-    const { namespaceFd, sockets, responder, onError } = this.options;
+    const { sockets, responder, onError } = this.options;
     const { mark, reusePort } = sockets;
     const family = ipFamily(ip);
-    const fd = inNetworkNamespace({ fd: namespaceFd }, () =>
+    const fd = this.inNamespace(() =>
       createUdpSocket({
         family,
         ...(mark === undefined ? {} : { mark }),
@@ -84,9 +89,9 @@ export class DnsListeners {
   }
 
   private async listen({ ip, port }: SocketAddress): Promise<void> {
-    const { namespaceFd, sockets, responder, onError } = this.options;
+    const { sockets, responder, onError } = this.options;
     const { mark, reusePort } = sockets;
-    const { fd } = inNetworkNamespace({ fd: namespaceFd }, () =>
+    const { fd } = this.inNamespace(() =>
       createTcpListener({ host: ip, port, reusePort, ...(mark === undefined ? {} : { mark }) }),
     );
     const server = createServer({ allowHalfOpen: true }, (socket) => {

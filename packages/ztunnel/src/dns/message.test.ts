@@ -85,7 +85,10 @@ describe('a request', () => {
         for (const [at, value] of changes) bytes[at % bytes.length] = value;
         return bytes.subarray(0, Math.max(0, bytes.length - (cut > 40 ? cut - 40 : 0)));
       });
-    const arbitrary = fc.oneof(mutated, fc.uint8Array({ maxLength: 600 }).map(Buffer.from));
+    const arbitrary = fc.oneof(
+      mutated,
+      fc.uint8Array({ maxLength: 600 }).map((bytes) => Buffer.from(bytes)),
+    );
     fc.assert(
       fc.property(arbitrary, (bytes) => {
         const request = readRequest(bytes);

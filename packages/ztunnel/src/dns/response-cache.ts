@@ -1,6 +1,6 @@
 import type { Clock } from '@weft/telemetry';
 import { readResponse } from './message-reader.ts';
-import { HEADER_BYTES, Opcode, ResponseCode } from './protocol.ts';
+import { Opcode, ResponseCode } from './protocol.ts';
 
 export type DnsTransport = 'udp' | 'tcp';
 
