@@ -11835,6 +11835,81 @@ export namespace envoy {
                 }
 
                 /**
+                 * Properties of a RouteList.
+                 * @deprecated Use envoy.config.route.v3.RouteList.$Properties instead.
+                 */
+                interface IRouteList extends envoy.config.route.v3.RouteList.$Properties {
+                }
+
+                /** Represents a RouteList. */
+                class RouteList {
+
+                    /**
+                     * Constructs a new RouteList.
+                     * @param [properties] Properties to set
+                     */
+                    constructor(properties?: envoy.config.route.v3.RouteList.$Properties);
+
+                    /** Unknown fields preserved while decoding when enabled */
+                    $unknowns?: Uint8Array[];
+
+                    /** RouteList routes. */
+                    routes: envoy.config.route.v3.Route.$Properties[];
+
+                    /**
+                     * Creates a new RouteList instance using the specified properties.
+                     * @param [properties] Properties to set
+                     * @returns RouteList instance
+                     */
+                    static create(properties: envoy.config.route.v3.RouteList.$Shape): envoy.config.route.v3.RouteList & envoy.config.route.v3.RouteList.$Shape;
+                    static create(properties?: envoy.config.route.v3.RouteList.$Properties): envoy.config.route.v3.RouteList;
+
+                    /**
+                     * Encodes the specified RouteList message. Does not implicitly {@link envoy.config.route.v3.RouteList.verify|verify} messages.
+                     * @param message RouteList message or plain object to encode
+                     * @param [writer] Writer to encode to
+                     * @returns Writer
+                     */
+                    static encode(message: envoy.config.route.v3.RouteList.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+                    /**
+                     * Decodes a RouteList message from the specified reader or buffer.
+                     * @param reader Reader or buffer to decode from
+                     * @param [length] Message length if known beforehand
+                     * @returns {envoy.config.route.v3.RouteList & envoy.config.route.v3.RouteList.$Shape} RouteList
+                     * @throws {Error} If the payload is not a reader or valid buffer
+                     * @throws {$protobuf.util.ProtocolError} If required fields are missing
+                     */
+                    static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): envoy.config.route.v3.RouteList & envoy.config.route.v3.RouteList.$Shape;
+
+                    /**
+                     * Gets the type url for RouteList
+                     * @param [prefix] Custom type url prefix, defaults to `"type.googleapis.com"`
+                     * @returns The type url
+                     */
+                    static getTypeUrl(prefix?: string): string;
+                }
+
+                namespace RouteList {
+
+                    /** Properties of a RouteList. */
+                    interface $Properties {
+
+                        /** RouteList routes */
+                        routes?: (envoy.config.route.v3.Route.$Properties[]|null);
+
+                        /** Unknown fields preserved while decoding when enabled */
+                        $unknowns?: Uint8Array[];
+                    }
+
+                    /** Shape of a RouteList. */
+                    type $Shape = {
+                      routes?: envoy.config.route.v3.Route.$Shape[]|null;
+                      $unknowns?: Uint8Array[];
+                    };
+                }
+
+                /**
                  * Properties of a Route.
                  * @deprecated Use envoy.config.route.v3.Route.$Properties instead.
                  */
@@ -16971,6 +17046,90 @@ export namespace envoy {
 
                     /** Shape of an InternalRedirectPolicy. */
                     type $Shape = envoy.config.route.v3.InternalRedirectPolicy.$Properties;
+                }
+
+                /**
+                 * Properties of a FilterConfig.
+                 * @deprecated Use envoy.config.route.v3.FilterConfig.$Properties instead.
+                 */
+                interface IFilterConfig extends envoy.config.route.v3.FilterConfig.$Properties {
+                }
+
+                /** Represents a FilterConfig. */
+                class FilterConfig {
+
+                    /**
+                     * Constructs a new FilterConfig.
+                     * @param [properties] Properties to set
+                     */
+                    constructor(properties?: envoy.config.route.v3.FilterConfig.$Properties);
+
+                    /** Unknown fields preserved while decoding when enabled */
+                    $unknowns?: Uint8Array[];
+
+                    /** FilterConfig config. */
+                    config?: (google.protobuf.Any.$Properties|null);
+
+                    /** FilterConfig isOptional. */
+                    isOptional: boolean;
+
+                    /** FilterConfig disabled. */
+                    disabled: boolean;
+
+                    /**
+                     * Creates a new FilterConfig instance using the specified properties.
+                     * @param [properties] Properties to set
+                     * @returns FilterConfig instance
+                     */
+                    static create(properties: envoy.config.route.v3.FilterConfig.$Shape): envoy.config.route.v3.FilterConfig & envoy.config.route.v3.FilterConfig.$Shape;
+                    static create(properties?: envoy.config.route.v3.FilterConfig.$Properties): envoy.config.route.v3.FilterConfig;
+
+                    /**
+                     * Encodes the specified FilterConfig message. Does not implicitly {@link envoy.config.route.v3.FilterConfig.verify|verify} messages.
+                     * @param message FilterConfig message or plain object to encode
+                     * @param [writer] Writer to encode to
+                     * @returns Writer
+                     */
+                    static encode(message: envoy.config.route.v3.FilterConfig.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+                    /**
+                     * Decodes a FilterConfig message from the specified reader or buffer.
+                     * @param reader Reader or buffer to decode from
+                     * @param [length] Message length if known beforehand
+                     * @returns {envoy.config.route.v3.FilterConfig & envoy.config.route.v3.FilterConfig.$Shape} FilterConfig
+                     * @throws {Error} If the payload is not a reader or valid buffer
+                     * @throws {$protobuf.util.ProtocolError} If required fields are missing
+                     */
+                    static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): envoy.config.route.v3.FilterConfig & envoy.config.route.v3.FilterConfig.$Shape;
+
+                    /**
+                     * Gets the type url for FilterConfig
+                     * @param [prefix] Custom type url prefix, defaults to `"type.googleapis.com"`
+                     * @returns The type url
+                     */
+                    static getTypeUrl(prefix?: string): string;
+                }
+
+                namespace FilterConfig {
+
+                    /** Properties of a FilterConfig. */
+                    interface $Properties {
+
+                        /** FilterConfig config */
+                        config?: (google.protobuf.Any.$Properties|null);
+
+                        /** FilterConfig isOptional */
+                        isOptional?: (boolean|null);
+
+                        /** FilterConfig disabled */
+                        disabled?: (boolean|null);
+
+                        /** Unknown fields preserved while decoding when enabled */
+                        $unknowns?: Uint8Array[];
+                    }
+
+                    /** Shape of a FilterConfig. */
+                    type $Shape = envoy.config.route.v3.FilterConfig.$Properties;
                 }
 
                 /**
@@ -43015,6 +43174,158 @@ export namespace envoy {
                             /** Shape of a TlsInspector. */
                             type $Shape = envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector.$Properties;
                         }
+                    }
+                }
+            }
+        }
+
+        /** Namespace formatter. */
+        namespace formatter {
+
+            /** Namespace metadata. */
+            namespace metadata {
+
+                /** Namespace v3. */
+                namespace v3 {
+
+                    /**
+                     * Properties of a Metadata.
+                     * @deprecated Use envoy.extensions.formatter.metadata.v3.Metadata.$Properties instead.
+                     */
+                    interface IMetadata extends envoy.extensions.formatter.metadata.v3.Metadata.$Properties {
+                    }
+
+                    /** Represents a Metadata. */
+                    class Metadata {
+
+                        /**
+                         * Constructs a new Metadata.
+                         * @param [properties] Properties to set
+                         */
+                        constructor(properties?: envoy.extensions.formatter.metadata.v3.Metadata.$Properties);
+
+                        /** Unknown fields preserved while decoding when enabled */
+                        $unknowns?: Uint8Array[];
+
+                        /**
+                         * Creates a new Metadata instance using the specified properties.
+                         * @param [properties] Properties to set
+                         * @returns Metadata instance
+                         */
+                        static create(properties: envoy.extensions.formatter.metadata.v3.Metadata.$Shape): envoy.extensions.formatter.metadata.v3.Metadata & envoy.extensions.formatter.metadata.v3.Metadata.$Shape;
+                        static create(properties?: envoy.extensions.formatter.metadata.v3.Metadata.$Properties): envoy.extensions.formatter.metadata.v3.Metadata;
+
+                        /**
+                         * Encodes the specified Metadata message. Does not implicitly {@link envoy.extensions.formatter.metadata.v3.Metadata.verify|verify} messages.
+                         * @param message Metadata message or plain object to encode
+                         * @param [writer] Writer to encode to
+                         * @returns Writer
+                         */
+                        static encode(message: envoy.extensions.formatter.metadata.v3.Metadata.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+                        /**
+                         * Decodes a Metadata message from the specified reader or buffer.
+                         * @param reader Reader or buffer to decode from
+                         * @param [length] Message length if known beforehand
+                         * @returns {envoy.extensions.formatter.metadata.v3.Metadata & envoy.extensions.formatter.metadata.v3.Metadata.$Shape} Metadata
+                         * @throws {Error} If the payload is not a reader or valid buffer
+                         * @throws {$protobuf.util.ProtocolError} If required fields are missing
+                         */
+                        static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): envoy.extensions.formatter.metadata.v3.Metadata & envoy.extensions.formatter.metadata.v3.Metadata.$Shape;
+
+                        /**
+                         * Gets the type url for Metadata
+                         * @param [prefix] Custom type url prefix, defaults to `"type.googleapis.com"`
+                         * @returns The type url
+                         */
+                        static getTypeUrl(prefix?: string): string;
+                    }
+
+                    namespace Metadata {
+
+                        /** Properties of a Metadata. */
+                        interface $Properties {
+
+                            /** Unknown fields preserved while decoding when enabled */
+                            $unknowns?: Uint8Array[];
+                        }
+
+                        /** Shape of a Metadata. */
+                        type $Shape = envoy.extensions.formatter.metadata.v3.Metadata.$Properties;
+                    }
+                }
+            }
+
+            /** Namespace req_without_query. */
+            namespace req_without_query {
+
+                /** Namespace v3. */
+                namespace v3 {
+
+                    /**
+                     * Properties of a ReqWithoutQuery.
+                     * @deprecated Use envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery.$Properties instead.
+                     */
+                    interface IReqWithoutQuery extends envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery.$Properties {
+                    }
+
+                    /** Represents a ReqWithoutQuery. */
+                    class ReqWithoutQuery {
+
+                        /**
+                         * Constructs a new ReqWithoutQuery.
+                         * @param [properties] Properties to set
+                         */
+                        constructor(properties?: envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery.$Properties);
+
+                        /** Unknown fields preserved while decoding when enabled */
+                        $unknowns?: Uint8Array[];
+
+                        /**
+                         * Creates a new ReqWithoutQuery instance using the specified properties.
+                         * @param [properties] Properties to set
+                         * @returns ReqWithoutQuery instance
+                         */
+                        static create(properties: envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery.$Shape): envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery & envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery.$Shape;
+                        static create(properties?: envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery.$Properties): envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery;
+
+                        /**
+                         * Encodes the specified ReqWithoutQuery message. Does not implicitly {@link envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery.verify|verify} messages.
+                         * @param message ReqWithoutQuery message or plain object to encode
+                         * @param [writer] Writer to encode to
+                         * @returns Writer
+                         */
+                        static encode(message: envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+                        /**
+                         * Decodes a ReqWithoutQuery message from the specified reader or buffer.
+                         * @param reader Reader or buffer to decode from
+                         * @param [length] Message length if known beforehand
+                         * @returns {envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery & envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery.$Shape} ReqWithoutQuery
+                         * @throws {Error} If the payload is not a reader or valid buffer
+                         * @throws {$protobuf.util.ProtocolError} If required fields are missing
+                         */
+                        static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery & envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery.$Shape;
+
+                        /**
+                         * Gets the type url for ReqWithoutQuery
+                         * @param [prefix] Custom type url prefix, defaults to `"type.googleapis.com"`
+                         * @returns The type url
+                         */
+                        static getTypeUrl(prefix?: string): string;
+                    }
+
+                    namespace ReqWithoutQuery {
+
+                        /** Properties of a ReqWithoutQuery. */
+                        interface $Properties {
+
+                            /** Unknown fields preserved while decoding when enabled */
+                            $unknowns?: Uint8Array[];
+                        }
+
+                        /** Shape of a ReqWithoutQuery. */
+                        type $Shape = envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery.$Properties;
                     }
                 }
             }

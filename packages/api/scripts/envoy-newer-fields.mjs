@@ -223,4 +223,6 @@ export const newerFields = {
     10: 'hash_policy',
     11: 'retry_policy',
   },
+  'xds.type.matcher.v3.Matcher.OnMatch': { 3: 'keep_matching' },
+  'xds.type.matcher.v3.StringMatcher': { 8: 'custom' },
 };

@@ -25,6 +25,7 @@ import type { Embedding } from './engine/embedding.ts';
 import { ProxyEngine } from './engine/engine.ts';
 import type { NodeInfo } from './engine/types.ts';
 import { durationMs, structToPlain } from './filters/message.ts';
+import { checkFields } from './field-support/check-fields.ts';
 import { FilterRegistry } from './filters/index.ts';
 import { httpConnectionManager, router } from './http/index.ts';
 import { InternalListenerTable } from './network/internal-listeners.ts';
@@ -89,9 +90,10 @@ export class Proxy {
   private admin: AdminServer | undefined;
   private adminPort: number | undefined;
 
-  /** Compiles nothing yet. */
+  /** Compiles nothing yet. @throws WEFT2101 naming a field of the bootstrap that isn't supported */
   constructor(options: ProxyOptions) {
     const { bootstrap, embedding = {} } = options;
+    checkBootstrap(bootstrap);
     this.options = options;
     this.logger = options.logger ?? silentLogger;
     this.clock = options.clock ?? systemClock;
@@ -99,10 +101,19 @@ export class Proxy {
     this.live = this.liveGate.opened;
     const internalListeners = new InternalListenerTable(() => this.clock.now());
     internalListeners.bufferBytes = internalBuffer(bootstrap) ?? internalListeners.bufferBytes;
+    const reported = new Set<string>();
+    const onUnknownField = (resource: string, field: string): void => {
+      this.stats.counter('server.dynamic_unknown_fields').add();
+      const key = `${resource} ${field}`;
+      if (reported.has(key) || reported.size >= MAX_REPORTED_FIELDS) return;
+      reported.add(key);
+      this.logger.warn('unknown field', { resource, field });
+    };
     this.stores = new ResourceStores({
       clock: this.clock,
       logger: this.logger,
       secretServers: embedding.secretServers ?? new Map(),
+      onUnknownField,
       onNames: (typeUrl, names) => {
         this.wantedNames.set(typeUrl, names);
         this.ads?.setNames(typeUrl, names);
@@ -123,20 +134,12 @@ export class Proxy {
       ...(options.random === undefined ? {} : { random: options.random }),
       ...(embedding.workloads === undefined ? {} : { workloads: embedding.workloads }),
     });
-    const reported = new Set<string>();
-    const onIgnored = (resource: string, field: string): void => {
-      this.stats.counter('server.dynamic_unknown_fields').add();
-      const key = `${resource} ${field}`;
-      if (reported.has(key) || reported.size >= MAX_REPORTED_FIELDS) return;
-      reported.add(key);
-      this.logger.warn('field is ignored', { resource, field });
-    };
-    this.clusterUpdates = new ClusterUpdates({ engine: this.engine, table: this.clusters, onIgnored });
+    this.clusterUpdates = new ClusterUpdates({ engine: this.engine, table: this.clusters, onUnknownField });
     this.listeners = new ListenerManager({
       engine: this.engine,
       internalListeners,
       drainTimeMs: options.drainTimeMs ?? DEFAULT_DRAIN_TIME_MS,
-      onIgnored,
+      onUnknownField,
       ...(options.originalDestination === undefined
         ? {}
         : { originalDestination: options.originalDestination }),
@@ -305,8 +308,18 @@ export class Proxy {
   }
 }
 
+/** Resources are checked one by one, when they are taken: errors name them then. */
+function checkBootstrap(bootstrap: Bootstrap): void {
+  const { Bootstrap: Message } = envoy.config.bootstrap.v3;
+  const rest = Message.decode(Message.encode(bootstrap).finish());
+  rest.staticResources = null;
+  checkFields('envoy.config.bootstrap.v3.Bootstrap', Message.encode(rest).finish(), {
+    resource: 'bootstrap',
+  });
+}
+
 const SERVER_STATES: readonly ProxyState[] = ['LIVE', 'DRAINING', 'PRE_INITIALIZING', 'INITIALIZING'];
-/** Ignored fields that are logged one by one; the counter goes on. */
+/** Unknown fields that are logged one by one; the counter goes on. */
 const MAX_REPORTED_FIELDS = 1_000;
 
 /** Envoy's order of subscriptions: a type comes after those that it is needed by. */

@@ -3,7 +3,10 @@ import { describeError } from '@weft/telemetry';
 import { ConfigError, type Engine } from '../engine/types.ts';
 import { createCluster, type UpstreamCluster } from '../upstream/cluster.ts';
 import type { ClusterTable } from '../upstream/cluster-table.ts';
+import { checkFields, type UnknownFieldListener } from '../field-support/check-fields.ts';
 import { createCompileContext, WarmUp } from './compile-context.ts';
+
+const MESSAGE = 'envoy.config.cluster.v3.Cluster';
 
 export interface ClusterVersion {
   readonly bytes: Uint8Array;
@@ -37,18 +40,18 @@ interface Slot {
 export class ClusterUpdates {
   private readonly engine: Engine;
   private readonly table: ClusterTable;
-  private readonly onIgnored: (resource: string, field: string) => void;
+  private readonly onUnknownField: UnknownFieldListener;
   private readonly slots = new Map<string, Slot>();
   private readonly warmWaiters: (() => void)[] = [];
 
   constructor(o: {
     readonly engine: Engine;
     readonly table: ClusterTable;
-    readonly onIgnored: (resource: string, field: string) => void;
+    readonly onUnknownField: UnknownFieldListener;
   }) {
     this.engine = o.engine;
     this.table = o.table;
-    this.onIgnored = o.onIgnored;
+    this.onUnknownField = o.onUnknownField;
   }
 
   /** @throws ConfigError: nothing has changed then */
@@ -65,9 +68,10 @@ export class ClusterUpdates {
     const warmUp = new WarmUp(() => {
       if (holder.version !== undefined && slot.warming === holder.version) this.serve(name, slot);
     });
-    const context = createCompileContext({ engine, resource: name, warmUp, onIgnored: this.onIgnored });
+    const context = createCompileContext({ engine, resource: name, warmUp });
     let cluster: UpstreamCluster;
     try {
+      checkFields(MESSAGE, copy, { resource: name, onUnknown: this.onUnknownField });
       cluster = createCluster(copy, context);
     } catch (error) {
       const failure =

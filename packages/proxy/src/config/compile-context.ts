@@ -43,8 +43,6 @@ export interface CompileScope {
   readonly resource: string;
   readonly warmUp: WarmUp;
   readonly listener?: ListenerScope;
-  /** A field was left out of account. */
-  readonly onIgnored: (resource: string, field: string) => void;
 }
 
 export function createCompileContext(scope: CompileScope, path = ''): CompileContext {
@@ -60,7 +58,6 @@ export function createCompileContext(scope: CompileScope, path = ''): CompileCon
     fail: (reason, cause) => {
       throw new ConfigError(scope.resource, path, reason, cause === undefined ? undefined : { cause });
     },
-    ignore: (field) => scope.onIgnored(scope.resource, path === '' ? field : `${path}.${field}`),
     warmUp: (what) => scope.warmUp.wait(what),
     ...(scope.listener === undefined ? {} : { listener: scope.listener }),
   };

@@ -12,6 +12,7 @@ import { dataSourceText } from '../upstream/config/tls-context.ts';
 import { ConfigError } from '../engine/types.ts';
 import type { Embedding } from '../engine/embedding.ts';
 import { durationMs } from '../filters/message.ts';
+import { checkFields, type UnknownFieldListener } from '../field-support/check-fields.ts';
 import { FileSource } from './file-source.ts';
 import { TYPE_PREFIX } from './typed-config.ts';
 import { WatchedResources, type ResourceWatcher } from './watched-resources.ts';
@@ -31,6 +32,7 @@ export interface ResourceStoresOptions {
   readonly secretServers: NonNullable<Embedding['secretServers']>;
   /** Tells ADS what is wanted. */
   readonly onNames: (typeUrl: string, names: readonly string[]) => void;
+  readonly onUnknownField: UnknownFieldListener;
 }
 
 /** The resources that others refer to by name, from ADS, from files, from the process itself or from the bootstrap. */
@@ -56,7 +58,12 @@ export class ResourceStores {
     this.o = options;
     const { clock } = options;
     const followed = (typeUrl: string): WatchedResources =>
-      new WatchedResources({ typeUrl, clock, onNames: (names) => options.onNames(typeUrl, names) });
+      new WatchedResources({
+        typeUrl,
+        clock,
+        onNames: (names) => options.onNames(typeUrl, names),
+        check: (name, bytes) => this.check(typeUrl, name, bytes),
+      });
     this.ads = {
       endpoints: followed(ENDPOINTS),
       routes: followed(ROUTES),
@@ -71,7 +78,9 @@ export class ResourceStores {
   /** @throws ConfigError */
   addStaticSecret(message: envoy.extensions.transport_sockets.tls.v3.Secret.$Properties): void {
     const name = message.name ?? '';
-    this.staticSecrets.set(name, secretOf(SecretMessage.encode(message).finish(), name));
+    const bytes = SecretMessage.encode(message).finish();
+    this.check(SECRETS, name, bytes);
+    this.staticSecrets.set(name, secretOf(bytes, name));
   }
 
   readonly endpoints: EndpointProvider = {
@@ -115,6 +124,10 @@ export class ResourceStores {
   close(): void {
     for (const { source } of this.files.values()) source.close();
     this.files.clear();
+  }
+
+  private check(typeUrl: string, resource: string, bytes: Uint8Array): void {
+    checkFields(typeUrl.slice(TYPE_PREFIX.length), bytes, { resource, onUnknown: this.o.onUnknownField });
   }
 
   private watchSecret(
@@ -195,7 +208,12 @@ export class ResourceStores {
     if (entry === undefined) {
       const { clock, logger } = this.o;
       const holder: { source?: FileSource } = {};
-      const store = new WatchedResources({ typeUrl, clock, onNames: () => void holder.source?.read() });
+      const store = new WatchedResources({
+        typeUrl,
+        clock,
+        onNames: () => void holder.source?.read(),
+        check: (resource, bytes) => this.check(typeUrl, resource, bytes),
+      });
       const source = new FileSource({
         path,
         consumer: store,

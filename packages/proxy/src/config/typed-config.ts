@@ -22,17 +22,22 @@ export function typedConfig(
 ): TypedConfig | undefined {
   const typeUrl = any?.type_url ?? '';
   if (typeUrl === '') return undefined;
-  const value = any?.value ?? new Uint8Array();
-  const wrapper = TYPED_STRUCTS[typeUrl];
-  if (wrapper === undefined) return { typeUrl, value };
-  const struct = wrapper.decode(value);
+  const held = unwrapTypedStruct({ typeUrl, value: any?.value ?? new Uint8Array() });
+  return 'problem' in held ? context.fail(held.problem) : held;
+}
+
+/** The same of an `Any` that is taken apart already. */
+export function unwrapTypedStruct(any: TypedConfig): TypedConfig | { readonly problem: string } {
+  const wrapper = TYPED_STRUCTS[any.typeUrl];
+  if (wrapper === undefined) return any;
+  const struct = wrapper.decode(any.value);
   const typeName = struct.typeUrl.slice(struct.typeUrl.lastIndexOf('/') + 1);
-  if (!isEnvoyType(typeName)) return context.fail(`no implementation for ${struct.typeUrl}`);
+  if (!isEnvoyType(typeName)) return { problem: `no implementation for ${struct.typeUrl}` };
   try {
     const json = structToPlain(struct.value ?? {});
     const bytes = envoyFromJson(typeName, json, { ignoreUnknownFields: true });
     return { typeUrl: `${TYPE_PREFIX}${typeName}`, value: bytes };
   } catch (error) {
-    return context.fail(`TypedStruct of ${typeName}: ${describeError(error)}`);
+    return { problem: `TypedStruct of ${typeName}: ${describeError(error)}` };
   }
 }

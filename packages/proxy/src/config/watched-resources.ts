@@ -28,6 +28,8 @@ export interface WatchedResourcesOptions {
   readonly clock: Clock;
   /** The names that are followed have changed. */
   readonly onNames: (names: readonly string[]) => void;
+  /** Throws when the resource can't be used, whoever watches it. */
+  readonly check?: (name: string, bytes: Uint8Array) => void;
 }
 
 /**
@@ -107,6 +109,7 @@ export class WatchedResources implements ResourceConsumer {
     if (entry.current !== undefined && Buffer.compare(entry.current.bytes, bytes) === 0) return undefined;
     const copy = Uint8Array.from(bytes);
     try {
+      this.o.check?.(name, copy);
       for (const watcher of entry.watchers) watcher.check(copy);
     } catch (error) {
       return reasonOf(error);

@@ -329,8 +329,6 @@ export interface CompileContext {
   at(segment: string): CompileContext;
   /** Throws a ConfigError of this place. */
   fail(reason: string, cause?: unknown): never;
-  /** Counted and logged once per resource: a field that is understood by Envoy and ignored here. */
-  ignore(field: string): void;
   /**
    * The resource isn't used before the returned function was called (RDS, SDS or EDS has come, or its
    * initial_fetch_timeout passed). Only during compilation.

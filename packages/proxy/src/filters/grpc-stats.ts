@@ -30,13 +30,15 @@ export const grpcStats: HttpFilterFactory = {
   typeUrls: ['type.googleapis.com/envoy.extensions.filters.http.grpc_stats.v3.FilterConfig'],
   compile(config, context) {
     const { FilterConfig } = envoy.extensions.filters.http.grpc_stats.v3;
-    const settings = compileMessage(FilterConfig, config, context, (message): GrpcStatsConfig => {
-      if (message.individualMethodStatsAllowlist) context.ignore('individual_method_stats_allowlist');
-      return {
+    const settings = compileMessage(
+      FilterConfig,
+      config,
+      context,
+      (message): GrpcStatsConfig => ({
         emitFilterState: message.emitFilterState,
         allMethods: message.statsForAllMethods?.value === true,
-      };
-    });
+      }),
+    );
     return { create: () => new GrpcStatsFilter(settings) };
   },
 };

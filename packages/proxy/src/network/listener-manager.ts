@@ -2,10 +2,13 @@ import { envoy } from '@weft/api/envoy';
 import { describeError } from '@weft/telemetry';
 import { createCompileContext, WarmUp } from '../config/compile-context.ts';
 import { ConfigError, formatAddress, type Engine, type SocketAddress } from '../engine/types.ts';
+import { checkFields, type UnknownFieldListener } from '../field-support/check-fields.ts';
 import { BoundSockets } from './bound-sockets.ts';
 import type { InternalListenerTable } from './internal-listeners.ts';
 import { Listener } from './listener.ts';
 import type { OriginalDestination } from './listener-filters/original-destination.ts';
+
+const MESSAGE = 'envoy.config.listener.v3.Listener';
 
 /** One version of a listener, for `config_dump`. */
 export interface ListenerVersion {
@@ -45,7 +48,7 @@ export interface ListenerManagerOptions {
   readonly originalDestination?: OriginalDestination;
   /** How long the connections of a listener that was replaced or removed may go on. */
   readonly drainTimeMs: number;
-  readonly onIgnored: (resource: string, field: string) => void;
+  readonly onUnknownField: UnknownFieldListener;
 }
 
 /**
@@ -93,10 +96,10 @@ export class ListenerManager {
       engine,
       resource: name,
       warmUp,
-      onIgnored: this.o.onIgnored,
     });
     let listener: Listener;
     try {
+      checkFields(MESSAGE, bytes, { resource: name, onUnknown: this.o.onUnknownField });
       listener = new Listener(message, context, {
         handOver: (address) => this.atAddress(address),
         ...(this.o.originalDestination === undefined

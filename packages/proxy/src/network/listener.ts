@@ -83,7 +83,6 @@ export class Listener {
     this.name = message.name ?? '';
     this.context = context;
     this.binding = binding(message, context);
-    reportIgnored(message, context);
     this.backlog = message.tcpBacklogSize?.value ?? DEFAULT_BACKLOG;
     this.trafficDirection = direction(message.trafficDirection ?? 0);
     this.inspectionTimeoutMs = durationMs(message.listenerFiltersTimeout) ?? DEFAULT_INSPECTION_TIMEOUT_MS;
@@ -240,14 +239,6 @@ export class Listener {
 }
 
 const DEFAULT_BACKLOG = 1_024;
-
-/** What shapes the socket in ways that Node doesn't offer. */
-function reportIgnored(message: ListenerMessage, context: CompileContext): void {
-  if (message.transparent?.value === true) context.ignore('transparent');
-  if (message.freebind?.value === true) context.ignore('freebind');
-  if (message.tcpFastOpenQueueLength) context.ignore('tcp_fast_open_queue_length');
-  if ((message.socketOptions ?? []).length > 0) context.ignore('socket_options');
-}
 
 function withListener(context: CompileContext, listener: ListenerScope): CompileContext {
   return { ...context, listener, at: (segment) => withListener(context.at(segment), listener) };

@@ -33,7 +33,6 @@ export function testContext(engine: Engine = testEngine()): CompileContext {
     engine,
     resource: 'test',
     warmUp: new WarmUp(() => undefined),
-    onIgnored: () => undefined,
   });
 }
 

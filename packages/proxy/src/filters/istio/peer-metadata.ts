@@ -36,15 +36,11 @@ export const peerMetadata: HttpFilterFactory = {
       io.istio.http.peer_metadata.Config,
       config,
       context,
-      (message): Settings => {
-        if (message.downstreamPropagation.length > 0) context.ignore('downstream_propagation');
-        if (message.upstreamPropagation.length > 0) context.ignore('upstream_propagation');
-        return {
-          downstream: message.downstreamDiscovery.flatMap(methodOf),
-          upstream: message.upstreamDiscovery.flatMap(methodOf),
-          sharedWithUpstream: message.sharedWithUpstream,
-        };
-      },
+      (message): Settings => ({
+        downstream: message.downstreamDiscovery.flatMap(methodOf),
+        upstream: message.upstreamDiscovery.flatMap(methodOf),
+        sharedWithUpstream: message.sharedWithUpstream,
+      }),
     );
     return { create: () => new PeerMetadataFilter(settings, context.engine.workloads) };
   },

@@ -83,7 +83,6 @@ export const networkIstioStats: NetworkFilterFactory = {
 
 function compileStats(config: istio.PluginConfig, context: CompileContext) {
   const { engine } = context;
-  if (config.definitions.length > 0) context.ignore('definitions');
   const metrics = new IstioMetrics(
     engine.stats,
     config.metrics.map((m) => override(m, context)),
@@ -108,7 +107,7 @@ function override(metric: istio.MetricConfig.$Properties, context: CompileContex
   const constants: Record<string, string> = {};
   for (const [label, expression] of Object.entries(metric.dimensions ?? {})) {
     const constant = /^(["'])(.*)\1$/.exec(expression)?.[2];
-    if (constant === undefined) context.ignore(`metrics.dimensions["${label}"]`);
+    if (constant === undefined) context.at(`metrics.dimensions["${label}"]`).fail('CEL is not supported');
     else constants[label] = constant;
   }
   return {

@@ -1,5 +1,4 @@
-import { google } from '@weft/api/envoy';
-import { Reader } from 'protobufjs/minimal.js';
+import { envoy, type google } from '@weft/api/envoy';
 import { typedConfig } from '../../config/typed-config.ts';
 import type { CompileContext } from '../../engine/types.ts';
 
@@ -26,11 +25,11 @@ function compileOne(any: google.protobuf.Any.$Properties, context: CompileContex
   const config = typedConfig(any, context);
   if (config === undefined) return undefined;
   if (config.typeUrl === FILTER_CONFIG) {
-    const wrapper = decodeFilterConfig(config.value);
+    const wrapper = envoy.config.route.v3.FilterConfig.decode(config.value);
     if (wrapper.disabled) return FILTER_DISABLED;
     const inner = typedConfig(wrapper.config, context);
     if (inner === undefined) return undefined;
-    return compileTyped(inner.typeUrl, inner.value, wrapper.optional, context);
+    return compileTyped(inner.typeUrl, inner.value, wrapper.isOptional, context);
   }
   return compileTyped(config.typeUrl, config.value, false, context);
 }
@@ -51,35 +50,4 @@ function compileTyped(
 
 export function shortType(typeUrl: string): string {
   return typeUrl.slice(typeUrl.lastIndexOf('/') + 1);
-}
-
-interface FilterConfig {
-  readonly config: google.protobuf.Any | undefined;
-  readonly optional: boolean;
-  readonly disabled: boolean;
-}
-
-/** envoy.config.route.v3.FilterConfig, which no other message refers to, so that the generated classes lack it. */
-function decodeFilterConfig(bytes: Uint8Array): FilterConfig {
-  const reader = Reader.create(bytes);
-  let config: google.protobuf.Any | undefined;
-  let optional = false;
-  let disabled = false;
-  while (reader.pos < reader.len) {
-    const tag = reader.uint32();
-    switch (tag >>> 3) {
-      case 1:
-        config = google.protobuf.Any.decode(reader.bytes());
-        break;
-      case 2:
-        optional = reader.bool();
-        break;
-      case 3:
-        disabled = reader.bool();
-        break;
-      default:
-        reader.skipType(tag & 7);
-    }
-  }
-  return { config, optional, disabled };
 }

@@ -46,7 +46,6 @@ function listenerFilter(
     case `${FILTERS}proxy_protocol.v3.ProxyProtocol`: {
       const { ProxyProtocol } = envoy.extensions.filters.listener.proxy_protocol.v3;
       const decoded = ProxyProtocol.decode(config?.value ?? new Uint8Array());
-      if (decoded.rules.length > 0) context.ignore('typed_config.rules');
       return proxyProtocol(decoded.allowRequestsWithoutProxyProtocol);
     }
     default:

@@ -41,10 +41,6 @@ const LOAD_BALANCER_METADATA = 'envoy.lb';
 export function tcpProxyConfig(message: TcpProxyMessage, context: CompileContext): TcpProxyConfig {
   if (!message.statPrefix) invalid('is required', 'stat_prefix');
   const clusters = clustersOf(message);
-  for (const field of ['hashPolicy', 'onDemand'] as const) {
-    const value = message[field];
-    if (Array.isArray(value) ? value.length > 0 : value) context.ignore(field);
-  }
   const attempts = message.maxConnectAttempts?.value ?? 1;
   if (attempts < 1) invalid('must be at least 1', 'max_connect_attempts');
   return {

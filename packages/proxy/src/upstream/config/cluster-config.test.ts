@@ -13,7 +13,7 @@ function compile(message: object) {
   const { cluster } = test.cluster(message as ClusterMessage);
   const { config } = cluster;
   cluster.close();
-  return { config, ignored: test.ignored };
+  return { config };
 }
 
 function tls(context: object) {
@@ -71,11 +71,6 @@ describe('a cluster resource', () => {
       },
     });
     expect(config.balancing.policy).toEqual({ kind: 'least-request', choiceCount: 5, activeRequestBias: 1 });
-  });
-
-  it('names what it understands and leaves out', () => {
-    const { ignored } = compile({ name: 'a', healthChecks: [{}], preconnectPolicy: {} });
-    expect(ignored).toEqual(['health_checks', 'preconnect_policy']);
   });
 
   it.each<[string, object, string]>([

@@ -70,7 +70,6 @@ const DEFAULT_KEEPALIVE_TIME_S = 7_200;
 /** @throws ConfigError with the resource's name and the field's path */
 export function compileCluster(bytes: Uint8Array, context: CompileContext): ClusterConfig {
   return compileMessage(envoy.config.cluster.v3.Cluster, bytes, context, (message) => {
-    reportIgnored(message, context);
     return clusterConfig(message);
   });
 }
@@ -186,21 +185,4 @@ function dnsFamily(message: ClusterMessage): DnsFamily {
     default:
       return 'auto';
   }
-}
-
-/** Understood by Envoy, without effect here. */
-function reportIgnored(message: ClusterMessage, context: CompileContext): void {
-  if ((message.healthChecks ?? []).length > 0) context.ignore('health_checks');
-  if ((message.filters ?? []).length > 0) context.ignore('filters');
-  if (message.upstreamBindConfig) context.ignore('upstream_bind_config');
-  if (message.preconnectPolicy) context.ignore('preconnect_policy');
-  if (message.respectDnsTtl === true) context.ignore('respect_dns_ttl');
-  if (message.roundRobinLbConfig?.slowStartConfig) context.ignore('round_robin_lb_config.slow_start_config');
-  if (message.leastRequestLbConfig?.slowStartConfig)
-    context.ignore('least_request_lb_config.slow_start_config');
-  if (message.ringHashLbConfig?.hashFunction) context.ignore('ring_hash_lb_config.hash_function');
-  if (message.commonLbConfig?.consistentHashingLbConfig?.hashBalanceFactor) {
-    context.ignore('common_lb_config.consistent_hashing_lb_config.hash_balance_factor');
-  }
-  if (message.commonLbConfig?.zoneAwareLbConfig) context.ignore('common_lb_config.zone_aware_lb_config');
 }

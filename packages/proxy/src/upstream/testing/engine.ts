@@ -59,7 +59,6 @@ export class TestStats implements StatsScope {
 export interface TestEngine {
   readonly engine: Engine;
   readonly stats: TestStats;
-  readonly ignored: string[];
   /** By secret name; changed by `setSecret`. */
   setSecret(name: string, secret: Secret): void;
   /** An EDS answer for all who watch the name. */
@@ -79,7 +78,6 @@ export function createTestEngine(
   const secrets = new Map<string, Secret>();
   const secretWatchers = new Set<{ name: string; notify: (secret: Secret) => void }>();
   const endpointWatchers = new Set<{ name: string; notify: (assignment: Uint8Array) => void }>();
-  const ignored: string[] = [];
   const unused = (what: string) => (): never => {
     throw new Error(`clusters don't use ${what}`);
   };
@@ -118,7 +116,6 @@ export function createTestEngine(
   return {
     engine,
     stats,
-    ignored,
     setSecret: (name, secret) => {
       secrets.set(name, secret);
       for (const watcher of secretWatchers) if (watcher.name === name) watcher.notify(secret);
@@ -137,7 +134,6 @@ export function createTestEngine(
         engine,
         resource: message.name ?? '',
         warmUp,
-        onIgnored: (_resource, field) => ignored.push(field),
       });
       const cluster = createCluster(envoy.config.cluster.v3.Cluster.encode(message).finish(), context);
       warmUp.seal();

@@ -1,0 +1,146 @@
+import type { SupportTable } from '../support.ts';
+
+const DIFFERENTIAL = 'differential.kernel.test.ts';
+const FIELDS = 'field-support/filter-fields.test.ts';
+const HTTP = 'envoy.extensions.filters.http';
+const JWT = 'filters/jwt-authn/jwt-authn.test.ts';
+const LAYOUT = 'waypoint-layout.test.ts';
+const NETWORK = 'envoy.extensions.filters.network';
+const RBAC = 'filters/rbac/rbac.test.ts';
+const SMALL = 'filters/small-filters.test.ts';
+const TCP = 'network/tcp-proxy/tcp-proxy.test.ts';
+
+/** HTTP filters and network filters, but for the connection manager and the router. */
+export const filters: SupportTable = {
+  [`${NETWORK}.tcp_proxy.v3.TcpProxy`]: {
+    works: {
+      [TCP]: `stat_prefix cluster max_connect_attempts idle_timeout weighted_clusters tunneling_config
+        max_downstream_connection_duration`,
+      [FIELDS]: 'access_log metadata_match',
+    },
+  },
+  [`${NETWORK}.tcp_proxy.v3.TcpProxy.WeightedCluster`]: { works: { [TCP]: 'clusters' } },
+  [`${NETWORK}.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight`]: {
+    works: { [TCP]: 'name weight', [FIELDS]: 'metadata_match' },
+  },
+  [`${NETWORK}.tcp_proxy.v3.TcpProxy.TunnelingConfig`]: {
+    works: { [TCP]: 'hostname headers_to_add', [FIELDS]: 'use_post propagate_response_headers' },
+  },
+  [`${NETWORK}.rbac.v3.RBAC`]: {
+    works: { [RBAC]: 'rules stat_prefix', [FIELDS]: 'shadow_rules shadow_rules_stat_prefix' },
+  },
+  [`${NETWORK}.set_filter_state.v3.Config`]: { works: { [LAYOUT]: 'on_new_connection' } },
+  'envoy.extensions.filters.common.set_filter_state.v3.FilterStateValue': {
+    works: {
+      [SMALL]: 'object_key format_string shared_with_upstream factory_key',
+      [LAYOUT]: 'skip_if_empty',
+      [FIELDS]: 'read_only',
+    },
+  },
+  [`${HTTP}.set_filter_state.v3.Config`]: { works: { [SMALL]: 'on_request_headers' } },
+
+  [`${HTTP}.rbac.v3.RBAC`]: {
+    works: { [RBAC]: 'rules shadow_rules shadow_rules_stat_prefix', [FIELDS]: 'rules_stat_prefix' },
+  },
+  [`${HTTP}.rbac.v3.RBACPerRoute`]: { works: { [RBAC]: 'rbac' } },
+  'envoy.config.rbac.v3.RBAC': { works: { [RBAC]: 'action policies' } },
+  'envoy.config.rbac.v3.Policy': { works: { [RBAC]: 'permissions principals' } },
+  'envoy.config.rbac.v3.Permission': {
+    works: {
+      [RBAC]: `and_rules or_rules any header destination_ip destination_port not_rule requested_server_name
+        url_path destination_port_range uri_template`,
+      [FIELDS]: 'metadata',
+    },
+  },
+  'envoy.config.rbac.v3.Permission.Set': { works: { [RBAC]: 'rules' } },
+  'envoy.config.rbac.v3.Principal': {
+    works: {
+      [RBAC]: 'any authenticated header metadata not_id direct_remote_ip remote_ip filter_state',
+      [DIFFERENTIAL]: 'and_ids',
+      [FIELDS]: 'or_ids source_ip url_path',
+    },
+  },
+  'envoy.config.rbac.v3.Principal.Set': { works: { [DIFFERENTIAL]: 'ids' } },
+  'envoy.config.rbac.v3.Principal.Authenticated': { works: { [RBAC]: 'principal_name' } },
+
+  [`${HTTP}.jwt_authn.v3.JwtAuthentication`]: {
+    works: {
+      [JWT]: 'providers rules bypass_cors_preflight strip_failure_response',
+      [FIELDS]: 'requirement_map',
+    },
+  },
+  [`${HTTP}.jwt_authn.v3.PerRouteConfig`]: { works: { [FIELDS]: 'disabled requirement_name' } },
+  [`${HTTP}.jwt_authn.v3.JwtProvider`]: {
+    works: {
+      [JWT]: `issuer audiences remote_jwks local_jwks forward from_headers forward_payload_header
+        payload_in_metadata from_cookies claim_to_headers clear_route_cache normalize_payload_in_metadata
+        subjects require_expiration`,
+      [FIELDS]: `from_params clock_skew_seconds pad_forward_payload_header header_in_metadata
+        failed_status_in_metadata max_lifetime`,
+    },
+    ignored: { 'every token is verified anew': 'jwt_cache_config' },
+  },
+  [`${HTTP}.jwt_authn.v3.JwtProvider.NormalizePayload`]: { works: { [JWT]: 'space_delimited_claims' } },
+  [`${HTTP}.jwt_authn.v3.RemoteJwks`]: { works: { [JWT]: 'http_uri', [FIELDS]: 'cache_duration' } },
+  [`${HTTP}.jwt_authn.v3.JwtHeader`]: { works: { [JWT]: 'name value_prefix' } },
+  [`${HTTP}.jwt_authn.v3.JwtClaimToHeader`]: { works: { [JWT]: 'header_name claim_name' } },
+  [`${HTTP}.jwt_authn.v3.RequirementRule`]: {
+    works: { [JWT]: 'match requires', [FIELDS]: 'requirement_name' },
+  },
+  [`${HTTP}.jwt_authn.v3.JwtRequirement`]: {
+    works: {
+      [JWT]: 'provider_name provider_and_audiences requires_any allow_missing_or_failed allow_missing',
+      [FIELDS]: 'requires_all',
+    },
+  },
+  [`${HTTP}.jwt_authn.v3.ProviderWithAudiences`]: { works: { [JWT]: 'provider_name audiences' } },
+  [`${HTTP}.jwt_authn.v3.JwtRequirementOrList`]: { works: { [JWT]: 'requirements' } },
+  [`${HTTP}.jwt_authn.v3.JwtRequirementAndList`]: { works: { [FIELDS]: 'requirements' } },
+
+  [`${HTTP}.cors.v3.Cors`]: {},
+  [`${HTTP}.cors.v3.CorsPolicy`]: {
+    works: {
+      [SMALL]: `allow_origin_string_match allow_methods expose_headers max_age allow_credentials
+        forward_not_matching_preflights`,
+      [DIFFERENTIAL]: 'allow_headers',
+      [FIELDS]: 'filter_enabled shadow_enabled allow_private_network_access',
+    },
+  },
+  [`${HTTP}.fault.v3.HTTPFault`]: {
+    works: { [SMALL]: 'delay abort headers max_active_faults', [FIELDS]: 'upstream_cluster' },
+    ignored: { 'faults are not counted by downstream cluster': 'disable_downstream_cluster_stats' },
+  },
+  [`${HTTP}.fault.v3.FaultAbort`]: {
+    works: { [SMALL]: 'http_status percentage', [DIFFERENTIAL]: 'grpc_status' },
+  },
+  'envoy.extensions.filters.common.fault.v3.FaultDelay': { works: { [SMALL]: 'fixed_delay percentage' } },
+  [`${HTTP}.grpc_stats.v3.FilterConfig`]: {
+    works: { [SMALL]: 'emit_filter_state', [FIELDS]: 'stats_for_all_methods' },
+  },
+  [`${HTTP}.header_mutation.v3.HeaderMutation`]: { works: { [SMALL]: 'mutations' } },
+  [`${HTTP}.header_mutation.v3.HeaderMutationPerRoute`]: { works: { [FIELDS]: 'mutations' } },
+  [`${HTTP}.header_mutation.v3.Mutations`]: {
+    works: { [SMALL]: 'request_mutations', [FIELDS]: 'response_mutations' },
+  },
+  'envoy.config.common.mutation_rules.v3.HeaderMutation': { works: { [SMALL]: 'remove append' } },
+
+  'io.istio.http.peer_metadata.Config': {
+    works: { [SMALL]: 'downstream_discovery shared_with_upstream', [FIELDS]: 'upstream_discovery' },
+  },
+  'io.istio.http.peer_metadata.Config.DiscoveryMethod': { works: { [SMALL]: 'baggage workload_discovery' } },
+  'io.istio.http.peer_metadata.Config.Baggage': {},
+  'io.istio.http.peer_metadata.Config.WorkloadDiscovery': {},
+  'stats.PluginConfig': {
+    works: {
+      [SMALL]: 'metrics reporter',
+      [FIELDS]: 'disable_host_header_fallback tcp_reporting_duration',
+    },
+    ignored: {
+      'peers are looked up, not kept': 'max_peer_cache_size',
+      'metrics have labels, not names made of them': 'stat_prefix field_separator value_separator',
+      'series are kept as long as the process': 'rotation_interval graceful_deletion_interval',
+    },
+    only: { rotation_interval: ['0s'] },
+  },
+  'stats.MetricConfig': { works: { [SMALL]: 'dimensions name tags_to_remove drop' } },
+};
