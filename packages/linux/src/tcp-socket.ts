@@ -33,6 +33,7 @@ const TCP_NODELAY = 1;
 const TCP_KEEPIDLE = 4;
 const TCP_KEEPINTVL = 5;
 const TCP_KEEPCNT = 6;
+const TCP_DEFER_ACCEPT = 9;
 const TCP_USER_TIMEOUT = 18;
 
 export interface TcpListenerOptions {
@@ -78,6 +79,11 @@ export interface TcpSocketOptions {
   readonly mark?: number;
   /** Sends from this address even if it isn't ours (IP_TRANSPARENT and IP_FREEBIND); best effort. */
   readonly bindAddress?: string;
+  /**
+   * Holds back the acknowledgement that completes the handshake, for as long as an acknowledgement may be delayed
+   * (40 to 200 ms). Who resets the connection meanwhile was never seen by the peer's `accept`.
+   */
+  readonly holdLastHandshakePacket?: boolean;
 }
 
 /**
@@ -89,6 +95,8 @@ export function createTcpSocket(options: TcpSocketOptions): { fd: number; spoofe
   const fd = openSocket(family === 6 ? AF_INET6 : AF_INET);
   try {
     if (mark !== undefined) setOption(fd, SOL_SOCKET, SO_MARK, mark);
+    // On a connecting socket the option means: wait, data will follow.
+    if (options.holdLastHandshakePacket === true) setOption(fd, SOL_TCP, TCP_DEFER_ACCEPT, 1);
     return { fd, spoofed: bindAddress !== undefined && bindTransparently(fd, family, bindAddress) };
   } catch (error) {
     closeDescriptor(fd);
