@@ -33,9 +33,10 @@ export function adoptNetworkNamespace(fd: number): NetworkNamespace {
 /**
  * Runs `work` with this thread in another network namespace; sockets made meanwhile stay there. `work` must be
  * synchronous: what runs later runs in the old namespace. Aborts the process if the thread can't return, for
- * then every later socket would be opened in somebody else's pod.
+ * then every later socket would be opened in somebody else's pod. Without a descriptor, it is just called.
  */
-export function inNetworkNamespace<T>(namespace: Pick<NetworkNamespace, 'fd'>, work: () => T): T {
+export function inNetworkNamespace<T>(namespace: { readonly fd: number | undefined }, work: () => T): T {
+  if (namespace.fd === undefined) return work();
   const home = openSync('/proc/thread-self/ns/net', 'r');
   try {
     check('setns', libc().setns(namespace.fd, CLONE_NEWNET));

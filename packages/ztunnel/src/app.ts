@@ -22,9 +22,12 @@ import { ConnectionController } from './control/connection-controller.ts';
 import { ConnectionTable } from './control/connection-table.ts';
 import { DataThreads } from './control/data-threads.ts';
 import { startMeshClient } from './control/mesh-client.ts';
-import { PodRegistry } from './control/pod-registry.ts';
+import { DEDICATED, PodRegistry } from './control/pod-registry.ts';
 import { PolicyGate } from './control/policy-gate.ts';
 import { RevocationFile } from './control/revocation-file.ts';
+import { DnsMetrics } from './dns/dns-metrics.ts';
+import { DnsProxies } from './dns/dns-proxies.ts';
+import { ownResolverConfig } from './dns/resolv-conf.ts';
 import type { CertificatePems, Failure, ToControl, ToData } from './data/messages.ts';
 import { PodManager } from './inpod/pod-manager.ts';
 import { runZdsClient } from './inpod/zds-client.ts';
@@ -54,7 +57,9 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
   const filterProblem = applyLogFilter(levels, config.logFilter);
   if (filterProblem !== undefined) throw new WeftError('WEFT1001', `RUST_LOG: ${filterProblem}`);
   const logger = createLogger({ scope: 'ztunnel', format: config.logFormat, levels, sink });
-  checkPrivileges(config.sockets);
+  const { mode } = config;
+  const isShared = mode.kind === 'shared';
+  checkPrivileges(config.sockets, mode);
   logger.info('starting', {
     version,
     node: config.nodeName,
@@ -66,13 +71,13 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
   const registry = createMetricsRegistry();
   const { istioVersion } = config;
   const metrics = new ZtunnelMetrics(registry, { istioVersion, pods: () => pods });
-  const readiness = new Readiness(Object.values(Gate));
+  const readiness = new Readiness([Gate.xds, Gate.proxy, ...(isShared ? [Gate.zds] : [])]);
   const access = new AccessLog(logger.scope('access'));
   const connections = new ConnectionTable(metrics, access);
   const count = (error: WeftError): void => metrics.errors.inc({ code: error.code });
 
   const certificateSource = new CertificateSource({ client: caClient(config), logger: logger.scope('ca') });
-  const certificates = new NodeCertificates(certificateSource, state, config.nodeName);
+  const certificates = new NodeCertificates(certificateSource, state, isShared ? config.nodeName : undefined);
 
   const threads = new DataThreads({
     count: config.dataThreads,
@@ -93,7 +98,21 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
           onChange: (bytes) => threads.revoke(bytes),
           onError: count,
         });
-  const podRegistry = new PodRegistry(threads, config.sockets);
+  const dns =
+    config.dnsAddresses.length === 0
+      ? undefined
+      : new DnsProxies({
+          ...config,
+          addresses: config.dnsAddresses,
+          resolver: ownResolverConfig(),
+          store: state.workloads,
+          preferredNamespace: config.preferredServiceNamespace,
+          workloadOf: (podUid) => controller.localWorkload(podUid),
+          metrics: new DnsMetrics(registry),
+          logger: logger.scope('dns'),
+          onError: count,
+        });
+  const podRegistry = new PodRegistry(threads, config.sockets, dns);
   const gate = new PolicyGate({
     state,
     connections,
@@ -149,7 +168,10 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
 
   const zdsLogger = logger.scope('inpod');
   const pods = new PodManager({
-    proxies: podRegistry,
+    proxies: {
+      start: (pod, { fd }) => podRegistry.start(pod.uid, pod, fd),
+      stop: (uid) => podRegistry.stop(uid),
+    },
     logger: zdsLogger,
     onChange: () => (pods.ready ? readiness.open(Gate.zds) : readiness.close(Gate.zds)),
   });
@@ -181,7 +203,7 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
     registry,
     readiness,
   });
-  readiness.open(Gate.proxy);
+  if (isShared) readiness.open(Gate.proxy);
 
   // Everything below ends with this: the signal, or the first part that can't go on.
   const end = new AbortController();
@@ -196,6 +218,10 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
   const onSynced = async (): Promise<void> => {
     readiness.open(Gate.xds);
     logger.info('synced with the control plane', state.workloads.sizes);
+    if (mode.kind === 'dedicated') {
+      await podRegistry.start(DEDICATED, mode.pod, undefined);
+      return readiness.open(Gate.proxy);
+    }
     const { podName, podNamespace, serviceAccount, zdsSocket } = config;
     if (podName !== '' && podNamespace !== '' && serviceAccount !== '') {
       await podRegistry

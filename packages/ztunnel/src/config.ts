@@ -11,11 +11,13 @@ import {
 import { Environment, WeftError, type LogFormat } from '@weft/telemetry';
 import { readProxyConfig, type ProxyConfig } from './proxy-config.ts';
 import type { SocketSettings, TunnelSettings } from './data/messages.ts';
+import { proxyMode, type ProxyMode } from './proxy-mode.ts';
 import { tlsSettings } from './tls-settings.ts';
 import { LOOPBACK_V4, LOOPBACK_V6, parseSocketAddress, type SocketAddress } from './state/ip-address.ts';
 
 /** Everything that the environment decides, parsed once. Variables are those of Istio's ztunnel. */
 export interface Config {
+  readonly mode: ProxyMode;
   readonly network: string;
   /** Empty: every workload counts as local. */
   readonly nodeName: string;
@@ -80,8 +82,13 @@ export function loadConfig(variables: Readonly<Record<string, string | undefined
   const proxyConfig = readProxyConfig(env);
   const token = tokenSource(env);
   const metadata = nodeMetadata(env, proxyConfig);
-  const mark = env.integer('PACKET_MARK', ZTUNNEL_MARK, { min: 0, max: 0xffff_ffff });
+  const mode = proxyMode(env);
+  const mark = env.integer('PACKET_MARK', mode.kind === 'shared' ? ZTUNNEL_MARK : 0, {
+    min: 0,
+    max: 0xffff_ffff,
+  });
   return {
+    mode,
     network: env.string('NETWORK', ''),
     nodeName: env.string('NODE_NAME', ''),
     clusterId: env.optional('CLUSTER_ID') ?? env.string('ISTIO_META_CLUSTER_ID', DEFAULT_CLUSTER_ID),
@@ -136,7 +143,6 @@ function refuseUnsupported(env: Environment): void {
   const refuse = (what: string): never => {
     throw new WeftError('WEFT1001', `${what} is not supported by this version`);
   };
-  if (env.string('PROXY_MODE', 'shared') !== 'shared') refuse('PROXY_MODE other than shared');
   for (const name of ['XDS_ON_DEMAND', 'UNSTABLE_ENABLE_SOCKS5'] as const) {
     if (env.boolean(name, false)) refuse(`${name}=true`);
   }
@@ -244,7 +250,9 @@ function cpuQuantity(env: Environment, name: string): number | undefined {
 /** DNS_CAPTURE and DNS_PROXY_ADDR of the node's metadata. */
 function dnsAddresses(metadata: ReadonlyMap<string, unknown>): readonly SocketAddress[] {
   if ((metadata.get('DNS_CAPTURE') ?? 'true') !== 'true') return [];
-  const text = String(metadata.get('DNS_PROXY_ADDR') ?? `localhost:${Port.dns}`);
+  const text = metadata.get('DNS_PROXY_ADDR') ?? `localhost:${Port.dns}`;
+  const invalid = new WeftError('WEFT1001', `DNS_PROXY_ADDR=${JSON.stringify(text)}: expected address:port`);
+  if (typeof text !== 'string') throw invalid;
   const local = /^localhost:(\d{1,5})$/.exec(text)?.[1];
   const port = Number(local);
   if (local !== undefined && port > 0 && port <= 65_535)
@@ -253,7 +261,7 @@ function dnsAddresses(metadata: ReadonlyMap<string, unknown>): readonly SocketAd
       { ip: LOOPBACK_V6, port },
     ];
   const address = parseSocketAddress(text);
-  if (address === undefined) throw new WeftError('WEFT1001', `DNS_PROXY_ADDR=${text}: expected address:port`);
+  if (address === undefined) throw invalid;
   return [address];
 }
 

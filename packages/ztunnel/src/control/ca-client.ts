@@ -27,7 +27,7 @@ export function caClient(config: Config): CaClient {
     clusterId,
     headers,
     ttlSeconds: Math.round(secretTtlMs / 1000),
-    impersonate: true,
+    impersonate: config.mode.kind === 'shared',
   });
 }
 

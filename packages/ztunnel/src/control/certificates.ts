@@ -7,11 +7,12 @@ import { isLocal } from '../state/workload-store.ts';
 /** Keeps the certificates of this node's workloads at hand, and no others. */
 export class NodeCertificates {
   private readonly source: CertificateSource;
-  private readonly nodeName: string;
+  private readonly nodeName: string | undefined;
   private readonly identities = new Map<WorkloadUid, SpiffeId>();
   private readonly stop: () => void;
 
-  constructor(source: CertificateSource, state: MeshState, nodeName: string) {
+  /** @param nodeName undefined: certificates are fetched when they are needed, as a dedicated proxy does */
+  constructor(source: CertificateSource, state: MeshState, nodeName: string | undefined) {
     this.source = source;
     this.nodeName = nodeName;
     this.stop = state.onChange((change) => this.onChange(change));
@@ -37,7 +38,7 @@ export class NodeCertificates {
     removedWorkloads.forEach(forget);
     for (const workload of workloads) {
       forget(workload);
-      if (!isLocal(workload, this.nodeName)) continue;
+      if (this.nodeName === undefined || !isLocal(workload, this.nodeName)) continue;
       if (workload.protocol !== 'HBONE' && !workload.nativeTunnel) continue;
       const identity = identityOf(workload);
       if (identity === undefined) continue;

@@ -1,44 +1,51 @@
-import type { NetworkNamespace } from '@weft/linux';
 import type { DataThreads } from './data-threads.ts';
+import type { DnsProxies } from '../dns/dns-proxies.ts';
 import type { SocketSettings } from '../data/messages.ts';
-import type { Pod, PodProxies } from '../inpod/pod-manager.ts';
 import type { LocalPod } from '../state/workload-store.ts';
 
 /** What stands for the proxy's own pod among the pods. No Kubernetes UID looks like it. */
 export const SELF = 'self';
+/** And what stands for the one pod of a dedicated proxy. */
+export const DEDICATED = 'dedicated';
 
 /** The pods whose listeners are open (or about to be), and who they are. */
-export class PodRegistry implements PodProxies {
+export class PodRegistry {
   private readonly threads: DataThreads;
   private readonly sockets: SocketSettings;
+  private readonly dns: DnsProxies | undefined;
   private readonly pods = new Map<string, LocalPod>();
 
-  constructor(threads: DataThreads, sockets: SocketSettings) {
+  /** @param dns undefined if DNS isn't captured */
+  constructor(threads: DataThreads, sockets: SocketSettings, dns: DnsProxies | undefined) {
     this.threads = threads;
     this.sockets = sockets;
+    this.dns = dns;
   }
 
   podOf(uid: string): LocalPod | undefined {
     return this.pods.get(uid);
   }
 
-  async start(pod: Pod, namespace: NetworkNamespace): Promise<void> {
+  /** @param namespaceFd stays the caller's, open until `stop`; undefined for the process's own namespace */
+  async start(podUid: string, pod: LocalPod, namespaceFd: number | undefined): Promise<void> {
     // First: the listeners may get connections before this resolves.
-    this.pods.set(pod.uid, pod);
+    this.pods.set(podUid, pod);
     try {
       await this.threads.openPod({
-        podUid: pod.uid,
-        namespaceFd: namespace.fd,
+        podUid,
+        namespaceFd,
         ports: ['outbound', 'inbound-plaintext', 'hbone'],
         sockets: this.sockets,
       });
+      await this.dns?.open(podUid, namespaceFd);
     } catch (error) {
-      this.pods.delete(pod.uid);
+      await this.stop(podUid);
       throw error;
     }
   }
 
   async stop(uid: string): Promise<void> {
+    this.dns?.close(uid);
     await this.threads.closePod(uid);
     this.pods.delete(uid);
   }

@@ -33,7 +33,7 @@ export function dial({ namespaceFd, target, bindSource, settings, signal }: Dial
         ...(settings.mark === undefined ? {} : { mark: settings.mark }),
         ...(bindSource === undefined ? {} : { bindAddress: bindSource }),
       });
-    const { fd } = namespaceFd === undefined ? make() : inNetworkNamespace({ fd: namespaceFd }, make);
+    const { fd } = inNetworkNamespace({ fd: namespaceFd }, make);
     setTcpOptions(fd, {
       noDelay: true,
       ...(settings.keepAlive === undefined ? {} : { keepAlive: settings.keepAlive }),

@@ -166,7 +166,7 @@ export class PodProxy {
         throw error;
       }
     };
-    const made = pod.namespaceFd === undefined ? make() : inNetworkNamespace({ fd: pod.namespaceFd }, make);
+    const made = inNetworkNamespace({ fd: pod.namespaceFd }, make);
     this.transparent = made.transparent;
     const onSocket = (socket: Socket): void => {
       socket.on('error', () => undefined); // whoever uses the socket learns of it by its close

@@ -1,7 +1,15 @@
 import grpc from '@grpc/grpc-js';
 import { CREATE_CERTIFICATE_METHOD, TypeUrl } from '@weft/api';
 import { istio } from '@weft/api/workload';
-import { CertificateAuthority, createKeyPair, privateKeyPem, verifyCsr } from '@weft/spiffe';
+import {
+  CertificateAuthority,
+  createKeyPair,
+  privateKeyPem,
+  toSpiffeId,
+  verifyCsr,
+  workloadCertificate,
+  type WorkloadCertificate,
+} from '@weft/spiffe';
 import { DeltaServer, MemorySource, versionedResource } from '@weft/xds';
 
 type WorkloadMessage = istio.workload.Workload.$Properties;
@@ -17,6 +25,8 @@ export class FakeControlPlane {
   readonly issued: string[] = [];
   /** The latest certificate of each identity. */
   readonly leaves = new Map<string, string>();
+  /** Who asks in its own name, by address. */
+  readonly ownIdentities = new Map<string, string>();
   private issuing: { readonly ca: CertificateAuthority; readonly rootsPem: string; readonly ttlMs: number };
   private readonly server: grpc.Server;
   private readonly discovery: DeltaServer<string>;
@@ -37,7 +47,9 @@ export class FakeControlPlane {
     server.addService(certificateService, {
       createCertificate: (call: Call, callback: grpc.sendUnaryData<Buffer>) => {
         const { csr, metadata } = IstioCertificateRequest.decode(call.request);
-        const identity = metadata?.fields?.['ImpersonatedIdentity']?.stringValue ?? '';
+        const caller = call.getPeer().replace(/:\d+$/, '');
+        const impersonated = metadata?.fields?.['ImpersonatedIdentity']?.stringValue;
+        const identity = impersonated ?? this.ownIdentities.get(caller) ?? '';
         this.issued.push(identity);
         const { publicKey } = verifyCsr(csr);
         const { ca: authority, rootsPem, ttlMs } = this.issuing;
@@ -75,6 +87,14 @@ export class FakeControlPlane {
   /** Certificates from now on: whose they are, which roots go with them, and how long they live. */
   issueWith(ca: CertificateAuthority, rootsPem: string, ttlMs: number): void {
     this.issuing = { ca, rootsPem, ttlMs };
+  }
+
+  /** A certificate as a proxy gets it. */
+  async certificate(identity: string): Promise<WorkloadCertificate> {
+    const { publicKey, privateKey } = await createKeyPair();
+    const { ca, rootsPem, ttlMs } = this.issuing;
+    const { leafPem, intermediatesPem } = ca.sign({ publicKey, uriSans: [identity], ttlMs });
+    return workloadCertificate(toSpiffeId(identity), privateKey, [leafPem, ...intermediatesPem, rootsPem]);
   }
 
   setWorkload(workload: WorkloadMessage): void {

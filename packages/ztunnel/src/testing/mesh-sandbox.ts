@@ -4,7 +4,7 @@ import { createServer, Socket, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { HOST_PROBE_SNAT_IPV4 } from '@weft/api';
+import { HOST_PROBE_SNAT_IPV4, ZTUNNEL_MARK } from '@weft/api';
 import { istio } from '@weft/api/workload';
 import {
   createNetworkNamespace,
@@ -81,6 +81,30 @@ export class MeshSandbox {
     });
     const ztunnel = { namespace: 'istio-system', serviceAccount: 'ztunnel', nativeTunnel: true };
     this.tell(`ztunnel-${name}`, { ...ztunnel, node: name, addresses: [bytesOf(ip)], tunnelProtocol: 1 });
+  }
+
+  /** A pod with a proxy of its own, which is started as that of a node of its name. */
+  addDedicatedPod(name: string, ip: string): void {
+    this.addPod(name, name, ip);
+    const { namespace } = this.pod(name);
+    const agent = new FakeAgent(join(this.folder, `${name}.sock`));
+    this.nodes.set(name, { name, namespace, agent, ztunnel: undefined, log: '' });
+    this.controlPlane.ownIdentities.set(ip, `spiffe://cluster.local/ns/default/sa/${name}`);
+    inNetworkNamespace(namespace, () => {
+      applyInPodRules();
+      // Elsewhere, rules for a dedicated proxy leave out what its user sends.
+      run('iptables', '-t', 'nat', '-I', 'ISTIO_OUTPUT', '-d', CONTROL_PLANE_IP, '-j', 'ACCEPT');
+    });
+    this.pod(name).isCaptured = true;
+  }
+
+  startDedicatedZtunnel(name: string): void {
+    this.describe(name);
+    this.startZtunnel(name, {
+      PROXY_MODE: 'dedicated',
+      PROXY_WORKLOAD_INFO: `default/${name}/${name}`,
+      PACKET_MARK: String(ZTUNNEL_MARK),
+    });
   }
 
   addPod(name: string, node: string, ip: string): void {
@@ -192,7 +216,7 @@ export class MeshSandbox {
 
   /** GET on a port of the node's own namespace, where ztunnel's endpoints are. */
   async get(node: string, port: number, path: string): Promise<{ status: number; body: string }> {
-    const socket = this.dialIn(this.node(node).namespace, '127.0.0.1', port);
+    const socket = this.dialNode(node, port);
     socket.write(`GET ${path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`);
     const text = (await readAll(socket)).toString();
     const [head = '', body = ''] = text.split(/\r\n\r\n([\s\S]*)/);
@@ -260,6 +284,11 @@ export class MeshSandbox {
 
   dial(from: string, ip: string, port: number): Socket {
     return this.dialIn(this.pod(from).namespace, ip, port);
+  }
+
+  /** A port of the node's own namespace. */
+  dialNode(node: string, port: number): Socket {
+    return this.dialIn(this.node(node).namespace, '127.0.0.1', port);
   }
 
   async stop(): Promise<void> {
@@ -400,10 +429,12 @@ export interface ConfigDump {
   readonly workloads: readonly {
     readonly name: string;
     readonly protocol: string;
+    readonly waypoint?: unknown;
     readonly authorizationPolicies: readonly string[];
   }[];
   readonly services: readonly {
     readonly name: string;
+    readonly waypoint?: unknown;
     readonly endpoints: Readonly<Record<string, unknown>>;
   }[];
   readonly policies: readonly { readonly name: string }[];
