@@ -114,17 +114,28 @@ export class Connection implements ServerConnection {
   /** Merged with what is still waiting, without what the first answer has shown already. */
   changed(changes: ChangedNames, changedAt: number): void {
     for (const [source, names] of changes) {
-      const { typeUrl } = source;
-      const subscription = this.subscriptions.get(typeUrl);
+      const subscription = this.subscriptions.get(source.typeUrl);
       // Another client's source of the same type is none of ours.
       if (subscription?.type.source !== source) continue;
-      const waiting = this.pending.get(typeUrl) ?? new Set();
-      for (const [name, sequence] of names) if (sequence > subscription.answeredUpTo) waiting.add(name);
-      if (waiting.size === 0) continue;
-      this.pending.set(typeUrl, waiting);
-      this.pendingSince ??= changedAt;
+      const changed = [...names].flatMap(([name, sequence]) =>
+        sequence > subscription.answeredUpTo ? [name] : [],
+      );
+      this.wait(source.typeUrl, changed, changedAt);
+      for (const completion of completionsOf(source, this.types)) {
+        const followed = this.subscriptions.get(completion.source.typeUrl)?.names;
+        const present = changed.filter((name) => followed?.has(name) && source.get(name) !== undefined);
+        this.wait(completion.source.typeUrl, present, changedAt);
+      }
     }
     this.startWriting();
+  }
+
+  private wait(typeUrl: string, names: readonly string[], changedAt: number): void {
+    if (names.length === 0) return;
+    const waiting = this.pending.get(typeUrl) ?? new Set();
+    for (const name of names) waiting.add(name);
+    this.pending.set(typeUrl, waiting);
+    this.pendingSince ??= changedAt;
   }
 
   /** Nothing is written any more. The stream itself is the server's to end. */
@@ -187,10 +198,13 @@ export class Connection implements ServerConnection {
     const { source } = type;
     if (demand.kind === 'initial') subscription.answeredUpTo = this.options.sequence();
     const knownVersions = new Map(demand.kind === 'initial' ? Object.entries(demand.knownVersions) : []);
+    // What the client knows doesn't complete what it has just been sent.
+    const isKnown = ({ name, version }: VersionedResource): boolean =>
+      type.completes === undefined && knownVersions.get(name) === version;
     const message = this.message(subscription, { maxResources: Number.POSITIVE_INFINITY });
     if (demand.kind === 'initial' && wildcard) {
       for (const resource of source.list()) {
-        if (knownVersions.get(resource.name) !== resource.version) await message.add(resource);
+        if (!isKnown(resource)) await message.add(resource);
         if (this.closed) return;
       }
     } else {
@@ -203,7 +217,7 @@ export class Connection implements ServerConnection {
       for (const resource of found.values()) {
         // From now on its updates follow, whatever name it was asked for by.
         if (!wildcard) subscription.names.add(resource.name);
-        if (knownVersions.get(resource.name) !== resource.version) await message.add(resource);
+        if (!isKnown(resource)) await message.add(resource);
         if (this.closed) return;
       }
     }
@@ -286,6 +300,11 @@ export class Connection implements ServerConnection {
       },
     };
   }
+}
+
+/** The types whose resources follow those of a source. */
+export function completionsOf(source: ResourceSource, types: readonly ServedType[]): readonly ServedType[] {
+  return types.filter(({ completes }) => completes === source.typeUrl);
 }
 
 /** What waits for one type is answered at once; a first answer covers all names. */

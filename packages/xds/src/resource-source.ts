@@ -29,6 +29,13 @@ export interface ServedType {
    * address that moved from one workload to another is free when it is taken.
    */
   readonly removals?: 'first' | 'last';
+  /** Naming nothing means nothing, not everything. */
+  readonly byNameOnly?: boolean;
+  /**
+   * The type whose resources these complete, name by name: they follow each of them, also when they are the same as
+   * before. Envoy waits for the endpoints of a cluster that changed, and doesn't ask.
+   */
+  readonly completes?: string;
 }
 
 /** A source that holds its resources itself: for tests, and for sets that somebody else computes. */

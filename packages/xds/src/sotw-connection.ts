@@ -3,6 +3,7 @@ import { envoy } from '@weft/api/discovery';
 import { WeftError } from '@weft/telemetry';
 import {
   MAX_NAMES,
+  completionsOf,
   drained,
   type ChangedNames,
   type ConnectionOptions,
@@ -33,6 +34,8 @@ export class SotwConnection implements ServerConnection {
   private readonly subscriptions = new Map<string, TypeSubscription>();
   /** Of the last response, by type. */
   private readonly nonces = new Map<TypeSubscription, string>();
+  /** Of types whose removals go last: what the last response held. */
+  private readonly told = new Map<TypeSubscription, readonly VersionedResource[]>();
   private due = new Map<TypeSubscription, Due>();
   private dueSince: number | undefined;
   private writing = false;
@@ -72,17 +75,29 @@ export class SotwConnection implements ServerConnection {
     for (const [source, names] of changes) {
       const subscription = this.subscriptions.get(source.typeUrl);
       if (subscription?.type.source !== source) continue;
-      if (subscription.wildcard) this.due.set(subscription, 'all');
-      else {
-        const waiting = this.due.get(subscription) ?? new Set<string>();
-        if (waiting === 'all') continue;
-        for (const name of names.keys()) if (subscription.names.has(name)) waiting.add(name);
-        if (waiting.size === 0) continue;
-        this.due.set(subscription, waiting);
+      const changed = [...names].flatMap(([name, sequence]) =>
+        sequence > subscription.answeredUpTo ? [name] : [],
+      );
+      this.wait(subscription, changed, changedAt);
+      for (const completion of completionsOf(source, this.types)) {
+        const follower = this.subscriptions.get(completion.source.typeUrl);
+        if (follower !== undefined) this.wait(follower, changed, changedAt);
       }
-      this.dueSince ??= changedAt;
     }
     if (this.due.size > 0) this.startWriting();
+  }
+
+  private wait(subscription: TypeSubscription, names: readonly string[], changedAt: number): void {
+    if (names.length === 0) return;
+    if (subscription.wildcard) this.due.set(subscription, 'all');
+    else {
+      const waiting = this.due.get(subscription) ?? new Set<string>();
+      if (waiting === 'all') return;
+      for (const name of names) if (subscription.names.has(name)) waiting.add(name);
+      if (waiting.size === 0) return;
+      this.due.set(subscription, waiting);
+    }
+    this.dueSince ??= changedAt;
   }
 
   close(): void {
@@ -127,11 +142,20 @@ export class SotwConnection implements ServerConnection {
         const since = this.dueSince;
         this.due = new Map();
         this.dueSince = undefined;
-        for (const { source } of this.types) {
+        const last: TypeSubscription[] = [];
+        for (const { source, removals } of this.types) {
           const subscription = this.subscriptions.get(source.typeUrl);
           const what = subscription === undefined ? undefined : due.get(subscription);
-          if (subscription !== undefined && what !== undefined) await this.respond(subscription, what);
+          if (subscription === undefined || what === undefined) continue;
+          const lingers =
+            removals === 'last' &&
+            subscription.wildcard &&
+            due.size > 1 &&
+            this.goneOf(subscription).length > 0;
+          await this.respond(subscription, what, { keepGone: lingers });
+          if (lingers) last.push(subscription);
         }
+        for (const subscription of last) await this.respond(subscription, 'all', { keepGone: false });
         if (since !== undefined) this.options.onConverged(this.options.clock.now() - since);
       }
     } finally {
@@ -139,16 +163,32 @@ export class SotwConnection implements ServerConnection {
     }
   }
 
-  private async respond(subscription: TypeSubscription, what: Due): Promise<void> {
+  /** What the client was told of last, and isn't there any more. */
+  private goneOf(subscription: TypeSubscription): readonly VersionedResource[] {
+    const { source } = subscription.type;
+    return (this.told.get(subscription) ?? []).filter(({ name }) => source.get(name) === undefined);
+  }
+
+  /** @param o.keepGone with what was there before: what refers to it is yet to change */
+  private async respond(
+    subscription: TypeSubscription,
+    what: Due,
+    o: { readonly keepGone: boolean },
+  ): Promise<void> {
     if (this.closed) return;
     const { typeUrl, type } = subscription;
-    const resources = this.select(subscription, what);
+    if (what === 'all') subscription.answeredUpTo = this.options.sequence();
+    const present = this.select(subscription, what);
+    // Of types followed by name, leaving something out says nothing.
+    if (what !== 'all' && present.length === 0) return;
+    const resources = o.keepGone ? [...present, ...this.goneOf(subscription)] : present;
+    if (type.removals === 'last' && subscription.wildcard) this.told.set(subscription, resources);
     const nonce = subscription.nextNonce(new Date(this.options.clock.now()));
     this.nonces.set(subscription, nonce);
     // A view of a pooled block: copied, as the call may keep it.
     const message = Buffer.from(
       DiscoveryResponse.encode({
-        versionInfo: versionOf([...type.source.list()]),
+        versionInfo: versionOf(subscription.wildcard ? resources : [...type.source.list()]),
         resources: resources.map(({ bytes }) => ({ type_url: typeUrl, value: bytes })),
         typeUrl,
         nonce,

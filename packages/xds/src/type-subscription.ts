@@ -53,7 +53,9 @@ export class TypeSubscription {
     const { resourceNamesSubscribe, resourceNamesUnsubscribe, initialResourceVersions } = request;
     const refused = resourceNamesUnsubscribe.includes(WILDCARD);
     this.wildcard =
-      !refused && (resourceNamesSubscribe.length === 0 || resourceNamesSubscribe.includes(WILDCARD));
+      this.type.byNameOnly !== true &&
+      !refused &&
+      (resourceNamesSubscribe.length === 0 || resourceNamesSubscribe.includes(WILDCARD));
     this.follow(resourceNamesSubscribe, resourceNamesUnsubscribe);
     return { kind: 'initial', knownVersions: initialResourceVersions };
   }
@@ -65,7 +67,7 @@ export class TypeSubscription {
     const added = resourceNamesSubscribe.filter((name) => name !== WILDCARD);
     this.follow(resourceNamesSubscribe, resourceNamesUnsubscribe);
     const wasWildcard = this.wildcard;
-    if (resourceNamesSubscribe.includes(WILDCARD)) this.wildcard = true;
+    if (resourceNamesSubscribe.includes(WILDCARD)) this.wildcard = this.type.byNameOnly !== true;
     if (resourceNamesUnsubscribe.includes(WILDCARD)) this.wildcard = false;
     const result = rejected === undefined ? {} : { rejected };
     if (this.wildcard && !wasWildcard) return { ...result, demand: { kind: 'initial', knownVersions: {} } };

@@ -36,7 +36,11 @@ export class ServedTypes {
       { source: new CollectionSource(TypeUrl.address, graph, ambient.addresses) },
       { source: new CollectionSource(TypeUrl.workload, graph, ambient.workloads, bareWorkload) },
     ];
-    this.endpoints = { source: new CollectionSource(EnvoyTypeUrl.endpoint, graph, networking.endpoints) };
+    this.endpoints = {
+      source: new CollectionSource(EnvoyTypeUrl.endpoint, graph, networking.endpoints),
+      byNameOnly: true,
+      completes: EnvoyTypeUrl.cluster,
+    };
   }
 
   of(node: Node, caller: Caller | undefined): readonly ServedType[] {

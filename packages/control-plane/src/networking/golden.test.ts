@@ -1,29 +1,21 @@
-import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { envoyToJson } from '@weft/api/envoy-json';
-import { parseAllDocuments } from 'yaml';
 import { createMesh } from '../ambient/test-mesh.ts';
+import { goldenCases, goldenDirectory, goldenObjects } from '../testing/golden-cases.ts';
 import type { EncodedResource } from '../ambient/resources.ts';
 
 /**
- * Objects as users write them, in golden/<case>.yaml, and what the waypoint shop/wp is told, in ProtoJSON beside it.
+ * What the waypoint shop/wp is told of each case, in ProtoJSON beside it.
  * `WEFT_UPDATE_GOLDEN=true` writes what is there now; the diff is then to be read like code.
  */
-const directory = path.join(import.meta.dirname, '../../src/networking/golden');
 const update = process.env['WEFT_UPDATE_GOLDEN'] === 'true';
-const cases = readdirSync(directory)
-  .filter((file) => file.endsWith('.yaml') && file !== 'base.yaml')
-  .map((file) => file.slice(0, -'.yaml'.length));
-
-const read = (file: string): string => readFileSync(path.join(directory, file), 'utf8');
-const documents = (text: string): string[] =>
-  parseAllDocuments(text).flatMap((document) => (document.contents === null ? [] : [document.toString()]));
 
 /** The parts that tell one case from another; what all waypoints share is in the case `shared`. */
 function resourcesOf(name: string): unknown {
   const mesh = createMesh();
-  mesh.apply(...documents(read('base.yaml')), ...documents(read(`${name}.yaml`)));
+  mesh.apply(...goldenObjects(name));
   expect(mesh.errors).toEqual([]);
   const { listeners, clusters, endpoints } = mesh.networking;
   const json = (type: string, resources: Iterable<EncodedResource>): unknown =>
@@ -39,10 +31,10 @@ function resourcesOf(name: string): unknown {
 }
 
 describe('translation to Envoy resources', () => {
-  it.each(cases)('%s', (name) => {
+  it.each(goldenCases)('%s', (name) => {
     const actual = resourcesOf(name);
-    const file = path.join(directory, `${name}.json`);
+    const file = path.join(goldenDirectory, `${name}.json`);
     if (update) writeFileSync(file, `${JSON.stringify(actual, undefined, 2)}\n`);
-    expect(actual).toEqual(JSON.parse(read(`${name}.json`)));
+    expect(actual).toEqual(JSON.parse(readFileSync(file, 'utf8')));
   });
 });

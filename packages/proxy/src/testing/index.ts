@@ -1,0 +1,1 @@
+export { type EnvoyBinary, findEnvoy } from './differential/envoy-binary.ts';
