@@ -102,6 +102,10 @@ export class FakeControlPlane {
     this.addresses.update({ upserted: [versionedResource(workload.uid ?? '', bytes)] });
   }
 
+  removeWorkload(uid: string): void {
+    this.addresses.update({ removed: [uid] });
+  }
+
   setService(service: ServiceMessage): void {
     const bytes = istio.workload.Address.encode({ service }).finish();
     this.addresses.update({

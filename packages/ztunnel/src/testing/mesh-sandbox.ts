@@ -118,7 +118,8 @@ export class MeshSandbox {
     this.tell(name, { node, addresses: [bytesOf(ip)], tunnelProtocol: isCaptured ? 1 : 0, ...more });
   }
 
-  private tell(name: string, more: istio.workload.Workload.$Properties): void {
+  /** Tells the control plane of a workload. */
+  tell(name: string, more: istio.workload.Workload.$Properties): void {
     this.controlPlane.setWorkload({
       uid: `Kubernetes//Pod/default/${name}`,
       name,
@@ -262,17 +263,26 @@ export class MeshSandbox {
   }
 
   /** An application in the pod: tells each client its name and the address it sees, then echoes. */
-  serve(name: string, port: number): void {
+  serve(name: string, port: number): { stop(): void } {
     const { fd } = inNetworkNamespace(this.pod(name).namespace, () =>
       createTcpListener({ host: '::', port }),
     );
+    const open = new Set<Socket>();
     const server = createServer({ allowHalfOpen: true }, (socket) => {
       socket.on('error', () => undefined);
+      open.add(socket);
+      socket.once('close', () => open.delete(socket));
       socket.write(`${name} sees ${socket.remoteAddress?.replace('::ffff:', '')}\n`);
       socket.pipe(socket);
     });
     server.listen({ fd });
     this.servers.push(server);
+    return {
+      stop: () => {
+        server.close();
+        for (const socket of open) socket.resetAndDestroy();
+      },
+    };
   }
 
   /** Sends a text, ends, and returns the whole answer; fails as the connection fails. */
@@ -430,10 +440,12 @@ export interface ConfigDump {
     readonly name: string;
     readonly protocol: string;
     readonly waypoint?: unknown;
+    readonly networkGateway?: unknown;
     readonly authorizationPolicies: readonly string[];
   }[];
   readonly services: readonly {
     readonly name: string;
+    readonly subjectAltNames: readonly string[];
     readonly waypoint?: unknown;
     readonly endpoints: Readonly<Record<string, unknown>>;
   }[];

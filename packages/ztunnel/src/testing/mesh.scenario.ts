@@ -70,10 +70,41 @@ export async function exchange(
   return { answer, inbound: lines().at(-1) ?? '' };
 }
 
-export async function overVip(): Promise<string[]> {
-  const answers = new Set<string>();
-  for (let i = 0; i < 40 && answers.size < 2; i++) answers.add(await mesh.talk('client', VIP, 80));
-  return [...answers].sort();
+/** Who answered fifty connections to the service, and the least that anyone did. */
+export async function overVip(): Promise<{ answers: string[]; least: number }> {
+  const counts = new Map<string, number>();
+  for (let i = 0; i < 50; i++) {
+    const answer = await mesh.talk('client', VIP, 80).catch(codeOf);
+    counts.set(answer, (counts.get(answer) ?? 0) + 1);
+  }
+  return { answers: [...counts.keys()].sort(), least: Math.min(...counts.values()) };
+}
+
+/** The application goes away under an open connection, and before a new one. */
+export async function serverShutdown(): Promise<{ open: Ending; fresh: string }> {
+  const server = mesh.serve('second', 8081);
+  const open = await whileOpen('client', 'second', () => server.stop(), 8081);
+  return { open, fresh: await mesh.talk('client', ips.second, 8081).catch(codeOf) };
+}
+
+/** A pod of the node is known, then gone: which proxies have its certificate meanwhile. */
+export async function prefetch(): Promise<{ before: string[]; during: string[]; after: string[] }> {
+  const holders = async (): Promise<string[]> => {
+    const names: string[] = [];
+    for (const node of ['node-1', 'node-2']) {
+      const { certificates } = await mesh.configDump(node);
+      if (certificates.some(({ identity }) => identity.endsWith('/sa/passing'))) names.push(node);
+    }
+    return names;
+  };
+  const before = await holders();
+  const passing = { node: 'node-2', addresses: [bytesOf('10.0.2.77')], tunnelProtocol: 1 };
+  mesh.tell('passing', passing);
+  await eventually('the prefetch', async () => (await holders()).length > 0);
+  const during = await holders();
+  mesh.controlPlane.removeWorkload('Kubernetes//Pod/default/passing');
+  await eventually('the certificate to go', async () => (await holders()).length === 0);
+  return { before, during, after: await holders() };
 }
 
 /** Moves megabytes both ways at once, with half-close, and compares digests. */
@@ -102,8 +133,9 @@ async function whileOpen(
   from: keyof typeof ips,
   to: keyof typeof ips,
   act: () => Promise<void> | void,
+  port = 8080,
 ): Promise<Ending> {
-  const socket = mesh.dial(from, ips[to], 8080);
+  const socket = mesh.dial(from, ips[to], port);
   const [greeting] = (await once(socket, 'data')) as [Buffer];
   const ended = endOf(socket);
   await act();
@@ -272,8 +304,27 @@ export async function removePod(): Promise<{ open: Ending; readded: string }> {
   return { open, readded: await mesh.talk('client', ips.server, 8080).catch(codeOf) };
 }
 
+interface Listed {
+  readonly pod: string;
+  readonly direction: string;
+  readonly dst: string;
+  readonly since: string;
+}
+
+/** `GET /connections` of a node. */
+async function openOn(node: string): Promise<readonly Listed[]> {
+  const { body } = await mesh.get(node, 15_000, '/connections');
+  return (JSON.parse(body) as Listed[]).map(({ pod, direction, dst, since }) => ({
+    pod,
+    direction,
+    dst,
+    since,
+  })); // our own shape
+}
+
 /** SIGTERM with an open connection that ends by itself, then one that doesn't. */
 export async function drain(): Promise<{
+  listed: { before: readonly Listed[]; during: readonly Listed[] };
   finishes: string;
   exit: string;
   tookMs: number;
@@ -282,9 +333,11 @@ export async function drain(): Promise<{
 }> {
   const socket = mesh.dial('client', ips.server, 8080);
   await once(socket, 'data');
+  const listedBefore = await openOn('node-2');
   const before = Date.now();
   const exited = mesh.stopZtunnel('node-2', 'SIGTERM');
   await sleep(500);
+  const listed = { before: listedBefore, during: await openOn('node-2') };
   const answer = readAll(socket);
   socket.end('last words');
   const finishes = (await answer.catch(codeOf)).toString();
@@ -298,7 +351,7 @@ export async function drain(): Promise<{
   });
   mesh.startZtunnel('node-2', { CONNECTION_TERMINATION_DEADLINE: '2s' });
   await mesh.untilReady('node-2');
-  return { finishes, exit, tookMs, stubborn, stubbornExit };
+  return { listed, finishes, exit, tookMs, stubborn, stubbornExit };
 }
 
 /**
