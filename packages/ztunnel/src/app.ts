@@ -25,8 +25,9 @@ import { startMeshClient } from './control/mesh-client.ts';
 import { DEDICATED, PodRegistry } from './control/pod-registry.ts';
 import { PolicyGate } from './control/policy-gate.ts';
 import { RevocationFile } from './control/revocation-file.ts';
-import { DnsMetrics } from './dns/dns-metrics.ts';
+import { DnsMetrics, OnDemandDnsMetric } from './dns/dns-metrics.ts';
 import { DnsProxies } from './dns/dns-proxies.ts';
+import { HostnameResolver, nameserverLookup } from './dns/hostname-resolver.ts';
 import { ownResolverConfig } from './dns/resolv-conf.ts';
 import type { CertificatePems, Failure, ToControl, ToData } from './data/messages.ts';
 import { PodManager } from './inpod/pod-manager.ts';
@@ -127,6 +128,12 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
     connections,
     gate,
     metrics,
+    hostnames: new HostnameResolver({
+      lookup: nameserverLookup(),
+      ipv6: config.sockets.ipv6,
+      clock: systemClock,
+    }),
+    onDemandDns: new OnDemandDnsMetric(registry),
     log: access,
     order: (connection, order) => threads.order(connection, order),
   });

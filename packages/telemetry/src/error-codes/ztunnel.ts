@@ -59,8 +59,8 @@ export const ztunnelErrors = {
   },
   WEFT1319: {
     layer: 'outbound',
-    title: 'The endpoint has only a host name, which this version does not resolve',
-    next: 'Give the endpoint an IP address.',
+    title: 'The host name of an endpoint cannot be resolved',
+    next: 'Check that the nameservers in ztunnel’s /etc/resolv.conf know the name; a ServiceEntry with addresses needs none.',
   },
   WEFT1320: {
     layer: 'inbound',

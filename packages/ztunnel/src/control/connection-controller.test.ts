@@ -1,9 +1,11 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import { createMetricsRegistry, silentLogger } from '@weft/telemetry';
+import { createMetricsRegistry, silentLogger, WeftError, type MetricsRegistry } from '@weft/telemetry';
 import { ConnectionController } from './connection-controller.ts';
 import { ConnectionTable } from './connection-table.ts';
 import { PolicyGate } from './policy-gate.ts';
 import type { Order, OutboundQuestion, TunnelQuestion } from '../data/messages.ts';
+import { OnDemandDnsMetric } from '../dns/dns-metrics.ts';
+import type { HostnameResolver } from '../dns/hostname-resolver.ts';
 import { MeshState } from '../state/mesh-state.ts';
 import type { Service, Workload } from '../state/workload.ts';
 import { AccessLog } from '../telemetry/access-log.ts';
@@ -14,6 +16,8 @@ let state: MeshState;
 let connections: ConnectionTable;
 let controller: ConnectionController;
 let orders: Map<number, Order>;
+let registry: MetricsRegistry;
+let resolve: HostnameResolver['resolve'];
 
 beforeEach(() => {
   state = new MeshState();
@@ -23,6 +27,7 @@ beforeEach(() => {
     pods: () => undefined,
   });
   const log = new AccessLog(silentLogger);
+  registry = createMetricsRegistry();
   connections = new ConnectionTable(metrics, log);
   const gate = new PolicyGate({
     state,
@@ -43,6 +48,8 @@ beforeEach(() => {
     metrics,
     log,
     order: (id, order) => orders.set(id, order),
+    hostnames: { resolve: (hostname) => resolve(hostname) },
+    onDemandDns: new OnDemandDnsMetric(registry),
   });
 });
 
@@ -141,5 +148,42 @@ describe('ConnectionController', () => {
     });
     const [connection] = connections.all();
     expect(connection?.labels.source_workload).toBe('remote');
+  });
+});
+
+describe('an endpoint with a host name and no address', () => {
+  const db = workload('db', undefined, { ...inService(web), hostname: 'db.example.com' });
+  const ask = async (): Promise<Order | undefined> => {
+    tell(web, client, db);
+    await controller.onQuestion(outbound);
+    return orders.get(outbound.connection);
+  };
+
+  it('is reached at one of the addresses of its name, of the family that the client chose', async () => {
+    resolve = () => Promise.resolve([ip('2001:db8::5'), ip('192.0.2.5')]);
+    expect(await ask()).toMatchObject({
+      kind: 'tunnel',
+      upstream: at('192.0.2.5', 15008),
+      authority: '192.0.2.5:8080',
+    });
+    expect(await registry.metrics()).toMatch(
+      /istio_on_demand_dns_total\{source_workload="client",.*hostname="db.example.com"\} 1\n/,
+    );
+  });
+
+  it('is refused when its name has no address', async () => {
+    resolve = () => Promise.reject(new WeftError('WEFT1319', 'db.example.com has no address'));
+    expect(await ask()).toEqual({ kind: 'refuse', status: 503 });
+  });
+
+  it('is forgotten when the client goes away while its name is being resolved', async () => {
+    let answer = (): void => undefined;
+    resolve = () => new Promise((done) => (answer = () => done([ip('192.0.2.5')])));
+    const asked = ask();
+    await new Promise((done) => setImmediate(done));
+    controller.onClosed({ kind: 'closed', connection: outbound.connection, received: 0, sent: 0 });
+    answer();
+    expect(await asked).toBeUndefined();
+    expect([...connections.all()]).toEqual([]);
   });
 });

@@ -19,12 +19,14 @@ import {
   type InboundContext,
   type InboundPlan,
 } from '../decide/inbound.ts';
-import { decideOutbound, type OutboundPlan } from '../decide/outbound.ts';
+import { decideOutbound, pickAddress, type Decided } from '../decide/outbound.ts';
 import { formatSocketAddress, type SocketAddress } from '../state/ip-address.ts';
 import { encodeProxyHeader } from '../decide/proxy-header.ts';
 import type { MeshState } from '../state/mesh-state.ts';
 import { workloadIdentity, type Workload } from '../state/workload.ts';
 import type { LocalPod } from '../state/workload-store.ts';
+import type { OnDemandDnsMetric } from '../dns/dns-metrics.ts';
+import type { HostnameResolver } from '../dns/hostname-resolver.ts';
 import type { AccessLog } from '../telemetry/access-log.ts';
 import type { ZtunnelMetrics } from '../telemetry/metrics.ts';
 import type { PeerDescription, TrafficDescription } from '../telemetry/traffic-labels.ts';
@@ -39,6 +41,8 @@ export interface ControllerOptions {
   readonly connections: ConnectionTable;
   readonly gate: PolicyGate;
   readonly metrics: ZtunnelMetrics;
+  readonly hostnames: Pick<HostnameResolver, 'resolve'>;
+  readonly onDemandDns: OnDemandDnsMetric;
   readonly log: AccessLog;
   readonly order: (connection: ConnectionId, order: Order) => void;
 }
@@ -89,26 +93,46 @@ export class ConnectionController {
     const waiting = { isClosed: false };
     this.waiting.set(question.connection, waiting);
     try {
-      const local = await this.localWorkload(question.podUid).finally(() =>
-        this.waiting.delete(question.connection),
-      );
+      const open = await this.prepare(question).finally(() => this.waiting.delete(question.connection));
       // From here to its entry in the table nothing is awaited, so no closing can be missed.
-      if (waiting.isClosed) return undefined;
-      if (question.kind === 'outbound') return this.outbound(question, local);
-      if (question.kind === 'inbound-tunnel') return await this.tunnel(question, local);
-      return await this.plaintext(question, local);
+      return waiting.isClosed ? undefined : await open();
     } catch (error) {
       return this.refuse(question, error);
     }
   }
 
-  private outbound(question: OutboundQuestion, local: Workload): Order {
-    const { state, network } = this.options;
-    const { peer, destination } = question;
+  /** All that takes time: the pod itself may not be known yet, nor the address of where it wants to go. */
+  private async prepare(question: Question): Promise<() => Order | Promise<Order>> {
+    const local = await this.localWorkload(question.podUid);
+    switch (question.kind) {
+      case 'outbound': {
+        const plan = await this.plan(question, local);
+        return () => this.outbound(question, local, plan);
+      }
+      case 'inbound-tunnel':
+        return () => this.tunnel(question, local);
+      case 'inbound-plaintext':
+        return () => this.plaintext(question, local);
+    }
+  }
+
+  private async plan({ peer, destination }: OutboundQuestion, local: Workload): Promise<Decided> {
+    const { state, network, hostnames, onDemandDns } = this.options;
     const plan = decideOutbound(
       { source: local, clientIp: peer.ip, destination },
       { store: state.workloads, network, random: Math.random },
     );
+    if (plan.kind !== 'resolve') return plan;
+    onDemandDns.count(local, plan.hostname);
+    const addresses = await hostnames.resolve(plan.hostname);
+    const ip = pickAddress(addresses, plan.preferredFamily, Math.random);
+    if (ip === undefined) throw new WeftError('WEFT1319', `${plan.hostname} has no address`);
+    return plan.at(ip);
+  }
+
+  private outbound(question: OutboundQuestion, local: Workload, plan: Decided): Order {
+    const { network } = this.options;
+    const { peer, destination } = question;
     if (plan.kind === 'refuse') throw new WeftError(plan.code, plan.reason);
     const isTunnel = plan.kind === 'tunnel';
     this.options.connections.opened({
@@ -272,10 +296,7 @@ class Refusal extends WeftError {
   }
 }
 
-function outboundTraffic(
-  local: Workload,
-  plan: Exclude<OutboundPlan, { kind: 'refuse' }>,
-): TrafficDescription {
+function outboundTraffic(local: Workload, plan: Exclude<Decided, { kind: 'refuse' }>): TrafficDescription {
   const isTunnel = plan.kind === 'tunnel';
   return {
     reporter: 'source',

@@ -1,5 +1,5 @@
 import { selectAddress, selectEndpoint, weightedPick, type Random, type Resolution } from './load-balance.ts';
-import type { IpAddress, SocketAddress } from '../state/ip-address.ts';
+import type { IpAddress } from '../state/ip-address.ts';
 import { workloadIdentity, type GatewayAddress, type Service, type Workload } from '../state/workload.ts';
 import type { WorkloadStore } from '../state/workload-store.ts';
 
@@ -8,8 +8,9 @@ export interface Gateway {
   readonly workload: Workload;
   /** The service by which it was found. */
   readonly service: Service | undefined;
-  /** Undefined for one on another network that has no address here. */
-  readonly address: SocketAddress | undefined;
+  /** Undefined for one that is known by its name only, or that has no address here. */
+  readonly ip: IpAddress | undefined;
+  readonly port: number;
   /** Whom the tunnel's other end may be. */
   readonly identities: readonly string[];
 }
@@ -34,11 +35,11 @@ export function resolveGateway(
   target: IpAddress,
 ): Gateway | undefined {
   const at = (workload: Workload, port: number, service: Service | undefined, near: IpAddress): Gateway => {
-    const ip = selectAddress(workload, service, near);
     return {
       workload,
       service,
-      address: ip && { ip, port },
+      ip: selectAddress(workload, service, near),
+      port,
       identities: [...(service?.subjectAltNames ?? []), workloadIdentity(workload)],
     };
   };

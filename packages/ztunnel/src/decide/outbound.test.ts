@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { decideOutbound, type OutboundPlan } from './outbound.ts';
+import { decideOutbound, pickAddress, type OutboundPlan } from './outbound.ts';
 import { Cidr, formatSocketAddress, ipBytes } from '../state/ip-address.ts';
 import {
   serviceKey,
@@ -57,6 +57,8 @@ function summary(made: OutboundPlan): string {
       );
     case 'refuse':
       return `refuse ${made.code}`;
+    case 'resolve':
+      return `resolve ${made.hostname} preferring IPv${made.preferredFamily}: ${summary(made.at(ip('192.0.2.99')))}`;
   }
 }
 
@@ -345,11 +347,22 @@ describe('decideOutbound', () => {
       'refuse WEFT1312',
     ],
     [
-      'refuses endpoints that have only a host name',
+      'has the host name of an endpoint resolved that has nothing else',
       [web, workload('web-1', undefined, { ...inService(web), hostname: 'db.example.com' })],
       '10.1.0.1',
       80,
-      'refuse WEFT1319',
+      'resolve db.example.com preferring IPv4: tunnel 192.0.2.99:15008 for 192.0.2.99:8080 as default/sa/web-1',
+    ],
+    [
+      'has the host name of a waypoint resolved, and keeps the authority',
+      [
+        { ...web, waypoint: gatewayAt('10.1.0.9') },
+        waypointService,
+        { ...waypointPod, addresses: [], hostname: 'waypoint.example.com' },
+      ],
+      '10.1.0.1',
+      80,
+      'resolve waypoint.example.com preferring IPv4: tunnel 192.0.2.99:15008 for 10.1.0.1:80 as default/sa/waypoint-1',
     ],
     ['refuses proxy ports on loopback', [], '127.0.0.1', 15001, 'refuse WEFT1314'],
     ['lets proxy ports of other hosts pass', [], '192.0.2.1', 15001, 'tcp 192.0.2.1:15001'],
@@ -374,4 +387,19 @@ describe('decideOutbound', () => {
       'refuse WEFT1311',
     );
   });
+});
+
+it.each<[string, string[], 4 | 6, number, string | undefined]>([
+  ['of the preferred family', ['2001:db8::1', '192.0.2.1'], 4, 0, '192.0.2.1'],
+  ['of the other family if there is none', ['2001:db8::1'], 4, 0, '2001:db8::1'],
+  ['at random', ['192.0.2.1', '192.0.2.2', '2001:db8::1'], 4, 0.9, '192.0.2.2'],
+  ['not at all where there is none', [], 4, 0, undefined],
+])('picks an address of a name %s', (_, addresses, family, random, expected) => {
+  expect(
+    pickAddress(
+      addresses.map((a) => ip(a)),
+      family,
+      () => random,
+    ),
+  ).toBe(expected);
 });

@@ -1,9 +1,15 @@
 import { Port } from '@weft/api';
 import { formatAuthority } from '@weft/hbone';
 import type { ErrorCode } from '@weft/telemetry';
-import { selectAddress, selectEndpoint, type Random } from './load-balance.ts';
+import { selectAddress, selectEndpoint, weightedPick, type Random } from './load-balance.ts';
 import { chooseServiceWaypoint, isServedBy, resolveGateway, type Gateway } from './gateway.ts';
-import { formatSocketAddress, isLoopback, type IpAddress, type SocketAddress } from '../state/ip-address.ts';
+import {
+  formatSocketAddress,
+  ipFamily,
+  isLoopback,
+  type IpAddress,
+  type SocketAddress,
+} from '../state/ip-address.ts';
 import { workloadIdentity, type GatewayAddress, type Service, type Workload } from '../state/workload.ts';
 import type { WorkloadStore } from '../state/workload-store.ts';
 
@@ -36,6 +42,16 @@ interface Destination {
 }
 
 export type OutboundPlan =
+  | Decided
+  /** The endpoint is known by its name only; with one of its addresses the plan is complete. */
+  | ({
+      readonly kind: 'resolve';
+      readonly hostname: string;
+      readonly preferredFamily: 4 | 6;
+      readonly at: (ip: IpAddress) => Decided;
+    } & Destination);
+
+export type Decided =
   /** Plain TCP, for whatever can't be tunnelled to. */
   | ({ readonly kind: 'tcp'; readonly upstream: SocketAddress } & Destination)
   | ({
@@ -129,20 +145,19 @@ function toWorkloadWaypoint(
 }
 
 function toWaypoint(
-  { workload, address, identities }: Gateway,
+  { workload, ip, port, identities }: Gateway,
   service: Service | undefined,
   destination: SocketAddress,
 ): OutboundPlan {
-  if (address === undefined) return refuseUnaddressable(workload, service);
-  return {
+  return atAddress({ workload, service }, ip, destination.ip, (at) => ({
     kind: 'tunnel',
-    upstream: address,
+    upstream: { ip: at, port },
     authority: formatSocketAddress(destination),
     acceptableIdentities: identities,
     innerIdentities: undefined,
     workload,
     service,
-  };
+  }));
 }
 
 /**
@@ -161,16 +176,15 @@ function toOtherNetwork(
     return refuseOtherNetwork(workload, addressed);
   const gateway = resolveGateway(context, workload.networkGateway, 'standard', source, destination.ip);
   if (gateway === undefined) return refuseOtherNetwork(workload, addressed);
-  if (gateway.address === undefined) return refuseUnaddressable(gateway.workload, addressed);
-  return {
+  const to = { workload: gateway.workload, service: addressed };
+  return atAddress(to, gateway.ip, destination.ip, (ip) => ({
     kind: 'tunnel',
-    upstream: gateway.address,
+    upstream: { ip, port: gateway.port },
     authority: formatAuthority(addressed.hostname, destination.port),
     acceptableIdentities: gateway.identities,
     innerIdentities: through?.subjectAltNames ?? [],
-    workload: gateway.workload,
-    service: addressed,
-  };
+    ...to,
+  }));
 }
 
 function direct(
@@ -187,34 +201,52 @@ function direct(
       service,
     );
   }
-  const ip = selectAddress(workload, service, destination.ip);
-  if (ip === undefined) return refuseUnaddressable(workload, service);
-  if (workload.protocol === 'TCP') return { kind: 'tcp', upstream: { ip, port }, workload, service };
-  return {
-    kind: 'tunnel',
-    upstream: { ip, port: Port.hbone },
-    authority: formatSocketAddress({ ip, port }),
-    acceptableIdentities: [...(service?.subjectAltNames ?? []), workloadIdentity(workload)],
-    innerIdentities: undefined,
-    workload,
-    service,
-  };
+  const to = { workload, service };
+  return atAddress(to, selectAddress(workload, service, destination.ip), destination.ip, (ip) => {
+    if (workload.protocol === 'TCP') return { kind: 'tcp', upstream: { ip, port }, ...to };
+    return {
+      kind: 'tunnel',
+      upstream: { ip, port: Port.hbone },
+      authority: formatSocketAddress({ ip, port }),
+      acceptableIdentities: [...(service?.subjectAltNames ?? []), workloadIdentity(workload)],
+      innerIdentities: undefined,
+      ...to,
+    };
+  });
 }
 
 function passthrough(destination: SocketAddress, service: Service | undefined): OutboundPlan {
   return { kind: 'tcp', upstream: destination, workload: undefined, service };
 }
 
-function refuseOtherNetwork(workload: Workload, service: Service | undefined): OutboundPlan {
+function refuseOtherNetwork(workload: Workload, service: Service | undefined): Decided {
   return refuse('WEFT1312', `${workload.uid} is on network "${workload.network}"`, workload, service);
 }
 
-function refuseUnaddressable(workload: Workload, service: Service | undefined): OutboundPlan {
-  return workload.hostname === ''
-    ? refuse('WEFT1311', `endpoint ${workload.uid} has no usable address`, workload, service)
-    : refuse('WEFT1319', `endpoint ${workload.uid} is ${workload.hostname}`, workload, service);
+/** The plan for a pod or gateway at its address, or once its name is resolved to one. */
+function atAddress(
+  { workload, service }: { readonly workload: Workload; readonly service: Service | undefined },
+  ip: IpAddress | undefined,
+  target: IpAddress,
+  plan: (ip: IpAddress) => Decided,
+): OutboundPlan {
+  if (ip !== undefined) return plan(ip);
+  const { hostname } = workload;
+  if (hostname === '')
+    return refuse('WEFT1311', `endpoint ${workload.uid} has no usable address`, workload, service);
+  return { kind: 'resolve', hostname, preferredFamily: ipFamily(target), at: plan, workload, service };
 }
 
-function refuse(code: ErrorCode, reason: string, workload?: Workload, service?: Service): OutboundPlan {
+/** One of a name's addresses, of the preferred family if there is one. */
+export function pickAddress(
+  addresses: readonly IpAddress[],
+  preferredFamily: 4 | 6,
+  random: Random,
+): IpAddress | undefined {
+  const preferred = addresses.filter((ip) => ipFamily(ip) === preferredFamily);
+  return weightedPick(preferred.length > 0 ? preferred : addresses, () => 1, random);
+}
+
+function refuse(code: ErrorCode, reason: string, workload?: Workload, service?: Service): Decided {
   return { kind: 'refuse', code, reason, workload, service };
 }

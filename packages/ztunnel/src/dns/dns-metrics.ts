@@ -1,7 +1,8 @@
 import { Counter, Histogram, type MetricsRegistry } from '@weft/telemetry';
+import { LabelSets } from './label-sets.ts';
 import type { DnsTransport } from './response-cache.ts';
 import { typeName } from './protocol.ts';
-import type { Workload } from '../state/workload.ts';
+import { workloadIdentity, type Workload } from '../state/workload.ts';
 
 const labelNames = [
   'request_query_type',
@@ -20,8 +21,7 @@ export class DnsMetrics {
   private readonly upstreamRequests: Counter<keyof Labels>;
   private readonly upstreamFailures: Counter<keyof Labels>;
   private readonly upstreamSeconds: Histogram<keyof Labels>;
-  /** Longest unused first. */
-  private readonly sets = new Map<string, Labels>();
+  private readonly sets: LabelSets<Labels>;
 
   constructor(registry: MetricsRegistry) {
     const common = { labelNames, registers: [registry] };
@@ -42,6 +42,10 @@ export class DnsMetrics {
       buckets: [0.0005, 0.001, 0.01, 0.1, 1, 5],
       ...common,
     });
+    this.sets = new LabelSets(
+      [this.requests, this.upstreamRequests, this.upstreamFailures, this.upstreamSeconds],
+      MAX_DNS_LABEL_SETS,
+    );
   }
 
   request(client: Workload, type: number | undefined, transport: DnsTransport): Labels {
@@ -51,10 +55,7 @@ export class DnsMetrics {
       source_canonical_service: client.canonicalName || 'unknown',
       source_canonical_revision: client.canonicalRevision || 'unknown',
     };
-    const key = Object.values(labels).join('\n');
-    this.sets.delete(key);
-    this.sets.set(key, labels);
-    if (this.sets.size > MAX_DNS_LABEL_SETS) this.forgetOldest();
+    this.sets.use(labels);
     this.requests.inc(labels);
     return labels;
   }
@@ -64,18 +65,49 @@ export class DnsMetrics {
     this.upstreamSeconds.observe(labels, seconds);
     if (failed) this.upstreamFailures.inc(labels);
   }
+}
 
-  private forgetOldest(): void {
-    for (const [key, labels] of this.sets) {
-      this.sets.delete(key);
-      for (const metric of [
-        this.requests,
-        this.upstreamRequests,
-        this.upstreamFailures,
-        this.upstreamSeconds,
-      ])
-        metric.remove(labels);
-      return;
-    }
+const onDemandLabelNames = [
+  'source_workload',
+  'source_canonical_service',
+  'source_canonical_revision',
+  'source_workload_namespace',
+  'source_principal',
+  'source_app',
+  'source_version',
+  'source_cluster',
+  'hostname',
+] as const;
+type OnDemandLabels = Readonly<Record<(typeof onDemandLabelNames)[number], string>>;
+
+/** Connections whose endpoint had to be resolved by its name. */
+export class OnDemandDnsMetric {
+  private readonly counter: Counter<keyof OnDemandLabels>;
+  private readonly sets: LabelSets<OnDemandLabels>;
+
+  constructor(registry: MetricsRegistry) {
+    this.counter = new Counter({
+      name: 'istio_on_demand_dns_total',
+      help: 'Total number of requests that used on-demand DNS',
+      labelNames: onDemandLabelNames,
+      registers: [registry],
+    });
+    this.sets = new LabelSets([this.counter], MAX_DNS_LABEL_SETS);
+  }
+
+  count(source: Workload, hostname: string): void {
+    const labels = {
+      source_workload: source.workloadName || 'unknown',
+      source_canonical_service: source.canonicalName || 'unknown',
+      source_canonical_revision: source.canonicalRevision || 'unknown',
+      source_workload_namespace: source.namespace || 'unknown',
+      source_principal: workloadIdentity(source),
+      source_app: source.canonicalName || 'unknown',
+      source_version: source.canonicalRevision || 'unknown',
+      source_cluster: source.clusterId || 'unknown',
+      hostname,
+    };
+    this.sets.use(labels);
+    this.counter.inc(labels);
   }
 }
