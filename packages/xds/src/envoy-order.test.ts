@@ -60,10 +60,7 @@ async function connect(wire: (typeof wires)[number]) {
   call.on('error', () => undefined);
   const received: string[] = [];
   call.on('data', (bytes: Buffer) => {
-    const { typeUrl, resources, removed } =
-      wire === 'delta'
-        ? readDelta(bytes)
-        : { ...DiscoveryResponse.decode(bytes), removed: [] as readonly string[] };
+    const { typeUrl, resources, removed } = wire === 'delta' ? readDelta(bytes) : readState(bytes);
     const names = resources.map((any) => Buffer.from(any?.value ?? []).toString('utf8'));
     received.push([typeUrl.split('.').at(-1), ...names, ...removed.map((name) => `-${name}`)].join(' '));
   });
@@ -87,6 +84,11 @@ async function connect(wire: (typeof wires)[number]) {
     return received.splice(0);
   };
   return { clusters, endpoints, listeners, request, next };
+}
+
+function readState(bytes: Buffer) {
+  const { typeUrl, resources } = DiscoveryResponse.decode(bytes);
+  return { typeUrl, resources, removed: [] as readonly string[] };
 }
 
 function readDelta(bytes: Buffer) {

@@ -5,9 +5,11 @@ import { addressBytes } from './addresses.ts';
 import { type RequireWaypointDefault, requiresWaypoint, unresolvableWaypoint } from './require-waypoint.ts';
 import { serviceHostname } from './services.ts';
 import {
+  type CanaryBinding,
   type WaypointBinding,
   type WaypointLookup,
   type WaypointReference,
+  bindCanary,
   bindWaypoint,
 } from './waypoint-binding.ts';
 import type { Waypoint } from './waypoints.ts';
@@ -17,6 +19,7 @@ type GatewayAddress = istio.workload.GatewayAddress.$Properties;
 /** Which waypoint serves a Service, and whether it may be reached without. */
 export interface ServiceWaypoint {
   readonly binding: WaypointBinding;
+  readonly canary: CanaryBinding;
   readonly required: boolean;
   /** Ingress gateways use the waypoint, too. */
   readonly ingress: boolean;
@@ -29,13 +32,17 @@ export interface ServiceWaypointContext extends WaypointLookup {
 }
 
 export function serviceWaypoint(service: ServiceFacts, context: ServiceWaypointContext): ServiceWaypoint {
-  const { namespace, labels } = service;
+  const { labels } = service;
   // A waypoint in front of a waypoint would never end.
   if (labels[Label.gatewayManaged] !== undefined) {
-    return { binding: { kind: 'unasked' }, required: false, ingress: false };
+    return { binding: { kind: 'unasked' }, canary: { kind: 'unasked' }, required: false, ingress: false };
   }
   const namespaceLabels = context.namespace?.labels ?? {};
-  const binding = bindWaypoint({ kind: 'service', namespace, labels, namespaceLabels }, context);
+  const subject = { kind: 'service', namespace: service.namespace, labels, namespaceLabels } as const;
+  const binding = bindWaypoint(subject, context);
+  const weights = { own: service.canaryWeight, namespace: context.namespace?.canaryWeight };
+  const canary: CanaryBinding =
+    binding.kind === 'bound' ? bindCanary({ ...subject, weights }, binding, context) : { kind: 'unasked' };
   const required = requiresWaypoint({
     labels,
     namespaceLabels,
@@ -44,7 +51,12 @@ export function serviceWaypoint(service: ServiceFacts, context: ServiceWaypointC
     meshDefault: context.requireByDefault,
   });
   const ingress = labels[Label.ingressUseWaypoint] ?? namespaceLabels[Label.ingressUseWaypoint];
-  return { binding, required, ingress: ingress === 'true' };
+  return { binding, canary, required, ingress: ingress === 'true' };
+}
+
+/** Every waypoint that takes connections to the Service. */
+export function servingWaypoints({ binding, canary }: ServiceWaypoint): readonly Waypoint[] {
+  return [binding, canary].flatMap((one) => (one.kind === 'bound' ? [one.waypoint] : []));
 }
 
 export interface WaypointAddressContext {
@@ -55,16 +67,29 @@ export interface WaypointAddressContext {
 /** The fields of a workload API Service that speak of waypoints. */
 export function waypointFields(
   { namespace }: ServiceFacts,
-  { binding, required, ingress }: ServiceWaypoint,
+  { binding, canary, required, ingress }: ServiceWaypoint,
   context: WaypointAddressContext,
-): Pick<istio.workload.Service.$Properties, 'waypoint' | 'ingressUseWaypoint' | 'extensions'> {
+): Pick<
+  istio.workload.Service.$Properties,
+  'waypoint' | 'weightedWaypoints' | 'ingressUseWaypoint' | 'extensions'
+> {
   const waypoint = required
     ? requiredAddress(namespace, binding, context)
     : binding.kind === 'bound'
       ? waypointAddress(binding.waypoint, context)
       : undefined;
+  // A canary has been bound with its address, so the share that is sent there arrives.
+  const second = canary.kind === 'bound' ? waypointAddress(canary.waypoint, context) : undefined;
+  const shares =
+    waypoint === undefined || second === undefined || canary.kind !== 'bound'
+      ? []
+      : [
+          { destination: waypoint, weight: 100 - canary.percent },
+          { destination: second, weight: canary.percent },
+        ];
   return {
     ...(waypoint === undefined ? {} : { waypoint }),
+    ...(shares.length === 0 ? {} : { weightedWaypoints: shares }),
     ...(waypoint === undefined || !ingress ? {} : { ingressUseWaypoint: true }),
     ...(required ? { extensions: [{ name: REQUIRE_WAYPOINT_EXTENSION }] } : {}),
   };
@@ -122,26 +147,28 @@ function requiredReference(
  * @param accountsOf service accounts of the pods of a Gateway that the mesh didn't deploy, by `namespace/name`
  */
 export function waypointPrincipals(
-  binding: WaypointBinding,
+  { binding, canary }: ServiceWaypoint,
   context: {
     readonly trustDomain: string;
     readonly waypoint: WaypointLookup['waypoint'];
     readonly accountsOf: (key: string) => readonly string[];
   },
 ): string[] {
-  const reference = requiredReference(binding);
-  if (reference === undefined) return [];
-  const { namespace, name } = reference;
-  const key = `${namespace}/${name}`;
-  const waypoint = binding.kind === 'bound' ? binding.waypoint : context.waypoint(key);
-  // A Gateway that isn't there yet is going to be deployed under its own name.
-  const accounts =
-    waypoint === undefined
-      ? [name]
-      : waypoint.serviceAccount === undefined
-        ? context.accountsOf(key)
-        : [waypoint.serviceAccount];
-  return [...new Set(accounts)]
-    .sort()
-    .map((account) => `${context.trustDomain}/ns/${namespace}/sa/${account}`);
+  const references = [
+    requiredReference(binding) ?? [],
+    canary.kind === 'bound' ? canary.waypoint : [],
+  ].flat();
+  const principals = references.flatMap(({ namespace, name }) => {
+    const key = `${namespace}/${name}`;
+    const waypoint = context.waypoint(key);
+    // A Gateway that isn't there yet is going to be deployed under its own name.
+    const accounts =
+      waypoint === undefined
+        ? [name]
+        : waypoint.serviceAccount === undefined
+          ? context.accountsOf(key)
+          : [waypoint.serviceAccount];
+    return accounts.map((account) => `${context.trustDomain}/ns/${namespace}/sa/${account}`);
+  });
+  return [...new Set(principals)].sort();
 }

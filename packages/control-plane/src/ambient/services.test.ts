@@ -17,6 +17,7 @@ function convert(metadata: string, spec: string, namespaceDistribution?: string)
     name: 'shop',
     labels: {},
     trafficDistribution: namespaceDistribution,
+    canaryWeight: undefined,
     terminating: false,
   };
   return kubernetesService(facts, { network: 'n1', clusterDomain: 'cluster.local', namespace });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { bindWaypoint } from './waypoint-binding.ts';
+import { bindCanary, bindWaypoint } from './waypoint-binding.ts';
 import type { Waypoint } from './waypoints.ts';
 
 const USE = 'istio.io/use-waypoint';
@@ -82,5 +82,55 @@ describe('binding to a waypoint', () => {
     ['inherited, to one for Services, is silent', {}, { [USE]: 'wp' }, 'unasked'],
   ])('of a workload %s', (_case, labels, namespaceLabels, expected) => {
     expect(outcome('workload', labels, namespaceLabels)).toBe(expected);
+  });
+});
+
+describe('binding to a canary', () => {
+  const CANARY = 'istio.io/use-waypoint-canary';
+  const CANARY_NAMESPACE = 'istio.io/use-waypoint-canary-namespace';
+  const lookup = { waypoint: (key: string) => waypoints[key] };
+  it.each([
+    ['nobody asks', {}, '10', {}, 'unasked'],
+    ['with a share', { [CANARY]: 'any' }, '10', {}, 'shop/any 10'],
+    ['without one', { [CANARY]: 'any' }, undefined, {}, 'shop/any 0'],
+    ['with everything', { [CANARY]: 'any' }, '100', {}, 'shop/any 100'],
+    ['of another namespace', { [CANARY]: 'open', [CANARY_NAMESPACE]: 'infra' }, '1', {}, 'infra/open 1'],
+    ['with more than everything', { [CANARY]: 'any' }, '101', {}, 'CanaryInvalidWeight'],
+    ['with a part of a percent', { [CANARY]: 'any' }, '0.5', {}, 'CanaryInvalidWeight'],
+    ['with no number', { [CANARY]: 'any' }, 'some', {}, 'CanaryInvalidWeight'],
+    ['that is the waypoint itself', { [CANARY]: 'wp' }, '10', {}, 'CanarySameAsPrimary'],
+    ['that is missing', { [CANARY]: 'gone' }, '10', {}, 'WaypointIsNotReady'],
+    ['that is not ready', { [CANARY]: 'unready' }, '10', {}, 'WaypointIsNotReady'],
+    ['for pods', { [CANARY]: 'pods' }, '10', {}, 'UnsupportedTrafficType'],
+    ['that is closed', { [CANARY]: 'closed', [CANARY_NAMESPACE]: 'infra' }, '1', {}, 'AttachmentDenied'],
+    ['of the namespace, which has nothing to say here', {}, '10', { [CANARY]: 'any' }, 'unasked'],
+  ])('of a Service: %s', (_case, labels, weight, namespaceLabels, expected) => {
+    const subject = {
+      kind: 'service',
+      namespace: 'shop',
+      labels,
+      namespaceLabels,
+      weights: { own: weight, namespace: '50' },
+    } as const;
+    const canary = bindCanary(subject, { kind: 'bound', waypoint: ready, inherited: false }, lookup);
+    expect(
+      canary.kind === 'bound'
+        ? `${canary.waypoint.namespace}/${canary.waypoint.name} ${canary.percent}`
+        : canary.kind === 'refused'
+          ? canary.reason
+          : canary.kind,
+    ).toBe(expected);
+  });
+
+  it('is read where the waypoint was asked for', () => {
+    const subject = {
+      kind: 'service',
+      namespace: 'shop',
+      labels: { [CANARY]: 'gone' },
+      namespaceLabels: { [CANARY]: 'any' },
+      weights: { own: '1', namespace: '50' },
+    } as const;
+    const canary = bindCanary(subject, { kind: 'bound', waypoint: ready, inherited: true }, lookup);
+    expect(canary).toMatchObject({ kind: 'bound', waypoint: { name: 'any' }, percent: 50 });
   });
 });

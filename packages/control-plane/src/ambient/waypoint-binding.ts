@@ -1,4 +1,4 @@
-import { Label, NO_WAYPOINT } from '@weft/api';
+import { Annotation, Label, NO_WAYPOINT } from '@weft/api';
 import type { Labels } from '@weft/collections';
 import { type Waypoint, allowsNamespace } from './waypoints.ts';
 
@@ -14,6 +14,16 @@ export type WaypointBinding =
     };
 
 export type BindingRefusal = 'WaypointIsNotReady' | 'AttachmentDenied' | 'UnsupportedTrafficType';
+
+/** A second waypoint that takes a share of a Service's connections. */
+export type CanaryBinding =
+  | { readonly kind: 'unasked' }
+  | { readonly kind: 'bound'; readonly waypoint: Waypoint; readonly percent: number }
+  | {
+      readonly kind: 'refused';
+      readonly reason: BindingRefusal | 'CanaryInvalidWeight' | 'CanarySameAsPrimary';
+      readonly message: string;
+    };
 
 export interface WaypointReference {
   readonly namespace: string;
@@ -51,21 +61,61 @@ function referenceIn(labels: Labels, namespace: string, inherited: boolean): Way
 export function bindWaypoint(subject: BindingSubject, lookup: WaypointLookup): WaypointBinding {
   const reference = waypointReference(subject);
   if (reference === undefined) return { kind: 'unasked' };
-  const { namespace, name, inherited } = reference;
-  const refused = (reason: BindingRefusal, message: string): WaypointBinding => ({
-    kind: 'refused',
-    reference,
-    reason,
-    message,
-  });
+  const { inherited } = reference;
+  const found = usable(reference, subject, lookup);
+  if (found.kind === 'usable') return { kind: 'bound', waypoint: found.waypoint, inherited };
+  // A namespace's label is meant for what the waypoint serves; the rest is left alone without a word.
+  if (found.reason === 'UnsupportedTrafficType' && inherited && subject.kind === 'workload')
+    return { kind: 'unasked' };
+  return { ...found, reference };
+}
+
+/**
+ * The canary of a bound Service, asked for where the waypoint itself was: by the Service, or by its namespace.
+ * @param weights in percent, as annotated
+ */
+export function bindCanary(
+  subject: BindingSubject & {
+    readonly weights: { readonly own: string | undefined; readonly namespace: string | undefined };
+  },
+  primary: Extract<WaypointBinding, { kind: 'bound' }>,
+  lookup: WaypointLookup,
+): CanaryBinding {
+  const labels = primary.inherited ? subject.namespaceLabels : subject.labels;
+  const name = labels[Label.useWaypointCanary] ?? '';
+  if (name === '') return { kind: 'unasked' };
+  const namespace = labels[Label.useWaypointCanaryNamespace] || subject.namespace;
+  const weight = (primary.inherited ? subject.weights.namespace : subject.weights.own) ?? '0';
+  if (!/^\d{1,3}$/.test(weight) || Number(weight) > 100) {
+    const message = `"${weight}" is not a percentage: ${Annotation.canaryWeight} is a whole number from 0 to 100`;
+    return { kind: 'refused', reason: 'CanaryInvalidWeight', message };
+  }
+  if (namespace === primary.waypoint.namespace && name === primary.waypoint.name) {
+    const message = `waypoint ${namespace}/${name} cannot be its own canary`;
+    return { kind: 'refused', reason: 'CanarySameAsPrimary', message };
+  }
+  const found = usable({ namespace, name }, subject, lookup);
+  return found.kind === 'usable'
+    ? { kind: 'bound', waypoint: found.waypoint, percent: Number(weight) }
+    : found;
+}
+
+type Usable =
+  | { readonly kind: 'usable'; readonly waypoint: Waypoint }
+  | { readonly kind: 'refused'; readonly reason: BindingRefusal; readonly message: string };
+
+function usable(
+  { namespace, name }: Pick<WaypointReference, 'namespace' | 'name'>,
+  subject: BindingSubject,
+  lookup: WaypointLookup,
+): Usable {
+  const refused = (reason: BindingRefusal, message: string): Usable => ({ kind: 'refused', reason, message });
   const waypoint = lookup.waypoint(`${namespace}/${name}`);
   if (waypoint === undefined) {
     return refused('WaypointIsNotReady', `waypoint ${namespace}/${name} does not exist`);
   }
   const { serves, address } = waypoint;
   if (serves !== 'all' && serves !== subject.kind) {
-    // A namespace's label is meant for what the waypoint serves; the rest is left alone without a word.
-    if (inherited && subject.kind === 'workload') return { kind: 'unasked' };
     return refused(
       'UnsupportedTrafficType',
       `waypoint ${namespace}/${name} serves ${serves} traffic, not ${subject.kind}`,
@@ -80,5 +130,5 @@ export function bindWaypoint(subject: BindingSubject, lookup: WaypointLookup): W
   if (address === undefined) {
     return refused('WaypointIsNotReady', `waypoint ${namespace}/${name} has no address yet`);
   }
-  return { kind: 'bound', waypoint, inherited };
+  return { kind: 'usable', waypoint };
 }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { waypointBound } from '../status/service-status-writer.ts';
 import { createMesh } from './test-mesh.ts';
 
 const waypointClass =
@@ -130,6 +131,48 @@ describe('waypoints in the workload API', () => {
     const mesh = createMesh();
     mesh.apply(service('weft.dev/require-waypoint: "true"', 'http'), pod);
     expect(mesh.authorization(requirement)).toEqual(denial({ destinationPorts: [9090] }));
+  });
+
+  it('may be two, of which the second takes a share', () => {
+    const mesh = createMesh();
+    const canary = gateway(readyStatus.replaceAll('wp.shop', 'wp2.shop')).replace('name: wp,', 'name: wp2,');
+    const labels =
+      'istio.io/use-waypoint: wp, istio.io/use-waypoint-canary: wp2, weft.dev/require-waypoint: "true"';
+    const weighted = service(labels).replace(
+      'name: web,',
+      'name: web, annotations: { istio.io/use-waypoint-canary-weight: "10" },',
+    );
+    mesh.apply(waypointClass, gateway(readyStatus), weighted, pod);
+    // Nothing is sent to a canary before it is there.
+    expect(mesh.service(key)).not.toHaveProperty('weightedWaypoints');
+    const bound = (): unknown => {
+      const found = mesh.ambient.serviceWaypoints.get('shop/web');
+      const { status, reason, message } = (found && waypointBound(found)) ?? {};
+      return `${status} ${reason}: ${message}`;
+    };
+    expect(bound()).toBe(
+      'False WaypointIsNotReady: waypoint shop/wp2 does not exist; everything goes to waypoint shop/wp',
+    );
+    mesh.apply(canary);
+    expect(bound()).toContain(
+      'True WaypointAccepted: Successfully attached to waypoint shop/wp; 10% to canary',
+    );
+    expect(mesh.service(key)).toMatchObject({
+      waypoint: byName,
+      weightedWaypoints: [
+        { destination: byName, weight: 90 },
+        { destination: { hostname: { hostname: 'wp2.shop.svc.cluster.local' } }, weight: 10 },
+      ],
+    });
+    const principals = ['wp', 'wp2'].map((name) => ({ exact: `cluster.local/ns/shop/sa/${name}` }));
+    expect(mesh.authorization(requirement)).toEqual(
+      denial({ notPrincipals: principals, destinationPorts: [8080] }),
+    );
+    for (const waypoint of ['shop/wp', 'shop/wp2']) {
+      expect([...(mesh.networking.clusters.get(waypoint)?.keys() ?? [])]).toContain(
+        'inbound-vip|80|http|web.shop.svc.cluster.local',
+      );
+    }
   });
 
   it('may be whoever runs a Gateway that the mesh did not deploy', () => {

@@ -184,7 +184,7 @@ export function createRequirementPolicies(
       const waypoint = fetch.serviceWaypoints.get(key);
       if (waypoint?.required !== true) return [];
       const { namespace, name, ports } = service;
-      const principals = waypointPrincipals(waypoint.binding, {
+      const principals = waypointPrincipals(waypoint, {
         trustDomain: (fetch.mesh.get(MESH_KEY) ?? defaultMesh).trustDomain,
         waypoint: (at) => fetch.waypoints.get(at),
         accountsOf: (at) => fetch.podsByGateway.lookup(at).map(({ serviceAccount }) => serviceAccount),

@@ -9,6 +9,8 @@ import type { ServiceFacts } from '../sources/facts.ts';
 import type { AnyRouteFacts } from '../sources/gateway-objects.ts';
 import { MESH_KEY, type Sources } from '../sources/sources.ts';
 import { bindWaypoint } from '../ambient/waypoint-binding.ts';
+import { servingWaypoints } from '../ambient/service-waypoint.ts';
+import type { Waypoint } from '../ambient/waypoints.ts';
 import { sharedClusters } from './clusters.ts';
 import { loadAssignment } from './endpoints.ts';
 import { mainInternal } from './main-internal.ts';
@@ -57,7 +59,7 @@ export function createNetworkingGraph(
 
   const grants = sources.referenceGrants.index('namespace', ({ namespace }) => [namespace]);
 
-  const configs = graph.map('waypointServices', {
+  const configs = graph.flatMap('waypointServices', {
     from: serviceWaypoints,
     uses: {
       mesh,
@@ -71,52 +73,55 @@ export function createNetworkingGraph(
       grants,
     },
     equal: sameConfig,
-    transform: ({ binding }, fetch, key): WaypointService | undefined => {
+    // A Service with a canary is configured at both waypoints, and each has policies of its own.
+    transform: (servedBy, fetch, key) => {
       const service = fetch.services.get(key);
-      if (service === undefined || binding.kind !== 'bound') return undefined;
-      const waypoint = `${binding.waypoint.namespace}/${binding.waypoint.name}`;
+      if (service === undefined) return [];
       const { rootNamespace } = fetch.mesh.get(MESH_KEY) ?? defaultMesh;
-      const at = attachmentKeysOf({ service: key, waypoint, rootNamespace });
-      const policies = at.flatMap((target) => fetch.authorization.lookup(target));
-      const attached: readonly AnyRouteFacts[] = [
+      const routesOfService: readonly AnyRouteFacts[] = [
         ...fetch.httpRoutes.lookup(key),
         ...fetch.grpcRoutes.lookup(key),
-      ].filter(
-        ({ namespace }) => namespace === service.namespace || namespace === binding.waypoint.namespace,
-      );
-      const config = serviceConfig({
-        namespace: service.namespace,
-        name: service.name,
-        hostname: hostnameOf(service),
-        addresses: service.clusterIps,
-        ports: service.ports,
-        routes: (port) => attached.filter((route) => attachesTo(route, service, port)),
-        backend: (namespace, name, port): Backend | undefined => {
-          const backendKey = `${namespace}/${name}`;
-          const found = fetch.services.get(backendKey);
-          const backendPort = found?.ports.find((declared) => declared.port === port);
-          if (found === undefined || backendPort === undefined) return undefined;
-          const itsBinding = fetch.serviceWaypoints.get(backendKey)?.binding;
-          const protocol = upstreamProtocol(backendPort);
-          return {
-            namespace,
-            name,
-            hostname: hostnameOf(found),
-            port: backendPort.port,
-            protocol,
-            served:
-              protocol !== 'tcp' &&
-              itsBinding?.kind === 'bound' &&
-              `${itsBinding.waypoint.namespace}/${itsBinding.waypoint.name}` === waypoint,
-          };
-        },
-        mayReferTo: (route, namespace, name) =>
-          mayReferTo(route, { namespace, name }, fetch.grants.lookup(namespace)),
-        authorization: distinctPolicies(policies),
-        authentication: distinctPolicies(at.flatMap((target) => fetch.authentication.lookup(target))),
-        jwks: (uri) => fetch.jwks.get(uri),
+      ];
+      const isServed = (backend: string, waypoint: string): boolean => {
+        const serving = fetch.serviceWaypoints.get(backend);
+        return serving !== undefined && servingWaypoints(serving).some((one) => gatewayKey(one) === waypoint);
+      };
+      return servingWaypoints(servedBy).map((gateway): readonly [string, WaypointService] => {
+        const waypoint = gatewayKey(gateway);
+        const at = attachmentKeysOf({ service: key, waypoint, rootNamespace });
+        const attached = routesOfService.filter(
+          ({ namespace }) => namespace === service.namespace || namespace === gateway.namespace,
+        );
+        const config = serviceConfig({
+          namespace: service.namespace,
+          name: service.name,
+          hostname: hostnameOf(service),
+          addresses: service.clusterIps,
+          ports: service.ports,
+          routes: (port) => attached.filter((route) => attachesTo(route, service, port)),
+          backend: (namespace, name, port): Backend | undefined => {
+            const backend = `${namespace}/${name}`;
+            const found = fetch.services.get(backend);
+            const backendPort = found?.ports.find((declared) => declared.port === port);
+            if (found === undefined || backendPort === undefined) return undefined;
+            const protocol = upstreamProtocol(backendPort);
+            return {
+              namespace,
+              name,
+              hostname: hostnameOf(found),
+              port: backendPort.port,
+              protocol,
+              served: protocol !== 'tcp' && isServed(backend, waypoint),
+            };
+          },
+          mayReferTo: (route, namespace, name) =>
+            mayReferTo(route, { namespace, name }, fetch.grants.lookup(namespace)),
+          authorization: distinctPolicies(at.flatMap((target) => fetch.authorization.lookup(target))),
+          authentication: distinctPolicies(at.flatMap((target) => fetch.authentication.lookup(target))),
+          jwks: (uri) => fetch.jwks.get(uri),
+        });
+        return [`${key} ${waypoint}`, { waypoint, config }];
       });
-      return { waypoint, config };
     },
   });
   const configsByWaypoint = configs.index('waypoint', ({ waypoint }) => [waypoint]);
@@ -135,7 +140,7 @@ export function createNetworkingGraph(
       if (binding.kind !== 'bound') return undefined;
       const { trustDomain } = fetch.mesh.get(MESH_KEY) ?? defaultMesh;
       return {
-        waypoint: `${binding.waypoint.namespace}/${binding.waypoint.name}`,
+        waypoint: gatewayKey(binding.waypoint),
         addresses: pod.addresses,
         identity: pod.redirected
           ? `spiffe://${trustDomain}/ns/${namespace}/sa/${pod.serviceAccount}`
@@ -203,6 +208,10 @@ export function createNetworkingGraph(
     },
   });
   return { listeners, clusters, endpoints };
+}
+
+function gatewayKey({ namespace, name }: Waypoint): string {
+  return `${namespace}/${name}`;
 }
 
 function sameConfig(a: WaypointService, b: WaypointService): boolean {

@@ -48,6 +48,8 @@ export interface ServiceFacts {
   readonly trafficDistribution: string | undefined;
   readonly trafficDistributionAnnotation: string | undefined;
   readonly publishNotReadyAddresses: boolean;
+  /** As written, beside the label that names a canary waypoint. */
+  readonly canaryWeight: string | undefined;
   /** As read back from status, to see whether ours has to be written. */
   readonly conditions: readonly Condition[];
 }
@@ -71,6 +73,7 @@ export interface NamespaceFacts {
   readonly name: string;
   readonly labels: Labels;
   readonly trafficDistribution: string | undefined;
+  readonly canaryWeight: string | undefined;
   readonly terminating: boolean;
 }
 
@@ -139,6 +142,7 @@ export function serviceFacts({ metadata, spec = {}, status }: Service): ServiceF
     trafficDistribution: spec.trafficDistribution,
     trafficDistributionAnnotation: metadata.annotations?.[Annotation.trafficDistribution],
     publishNotReadyAddresses: spec.publishNotReadyAddresses ?? false,
+    canaryWeight: metadata.annotations?.[Annotation.canaryWeight],
     conditions: status?.conditions ?? [],
   };
 }
@@ -167,6 +171,7 @@ export function namespaceFacts({ metadata, status }: Namespace): NamespaceFacts 
     name: metadata.name ?? '',
     labels: metadata.labels ?? noLabels,
     trafficDistribution: metadata.annotations?.[Annotation.trafficDistribution],
+    canaryWeight: metadata.annotations?.[Annotation.canaryWeight],
     terminating: status?.phase === 'Terminating' || metadata.deletionTimestamp !== undefined,
   };
 }

@@ -61,7 +61,12 @@ export function writeServiceStatuses(options: ServiceStatusOptions): void {
 }
 
 /** Undefined for a Service that has nothing to do with waypoints. */
-export function waypointBound({ binding, required, ingress }: ServiceWaypoint): WantedCondition | undefined {
+export function waypointBound({
+  binding,
+  canary,
+  required,
+  ingress,
+}: ServiceWaypoint): WantedCondition | undefined {
   const type = WAYPOINT_BOUND;
   const refusal = required ? '; requests are refused, because the Service requires its waypoint' : '';
   switch (binding.kind) {
@@ -78,7 +83,14 @@ export function waypointBound({ binding, required, ingress }: ServiceWaypoint): 
       return { type, status: 'False', reason: binding.reason, message: `${binding.message}${refusal}` };
     case 'bound': {
       const { namespace, name } = binding.waypoint;
+      if (canary.kind === 'refused') {
+        const message = `${canary.message}; everything goes to waypoint ${namespace}/${name}`;
+        return { type, status: 'False', reason: canary.reason, message };
+      }
       const notes = [
+        ...(canary.kind === 'bound'
+          ? [`${canary.percent}% to canary ${canary.waypoint.namespace}/${canary.waypoint.name}`]
+          : []),
         ...(ingress ? ['ingress traffic included'] : []),
         ...(required ? ['nothing else may deliver to it'] : []),
       ];
