@@ -24,6 +24,7 @@ import {
   type DataSource,
   Http2Stream,
   type RequestKind,
+  type StreamEnd,
   type StreamEvents,
   type StreamPhase,
 } from './stream.ts';
@@ -363,7 +364,7 @@ export class Http2Connection implements CreditHolder {
   }
 
   /** @internal */
-  closeStream(stream: Http2Stream, how: 'reset' | 'ended'): void {
+  closeStream(stream: Http2Stream, how: StreamEnd): void {
     stream.state = 'closed';
     this.streams.delete(stream.id);
     this.closedStreams.add(stream.id, how);

@@ -173,9 +173,8 @@ export class FrameReceiver implements FrameSink {
       throw new Http2ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, 'DATA beyond the connection window');
     }
     const stream = connection.streams.get(streamId);
-    if (stream === undefined) this.checkClosed(streamId, 'DATA');
+    const error = stream === undefined ? this.closedError(streamId) : dataError(stream, length);
     connection.receiveWindow -= length;
-    const error = stream === undefined ? undefined : dataError(stream, length);
     if (stream === undefined || error !== undefined) {
       if (error !== undefined) connection.streamError(streamId, error);
       else connection.floods.count('ignored');
@@ -189,12 +188,17 @@ export class FrameReceiver implements FrameSink {
     return 'data';
   }
 
-  /** Passes for streams whose late frames are to be ignored. */
-  private checkClosed(streamId: number, what: string): void {
+  /** Undefined for DATA on a stream whose late frames are to be ignored. */
+  private closedError(streamId: number): number | undefined {
     const { connection } = this;
-    if (connection.isIdle(streamId)) throw protocolError(`${what} on an idle stream`);
-    if (connection.closedStreams.of(streamId) === 'ended') {
-      throw new Http2ConnectionError(ErrorCode.STREAM_CLOSED, `${what} on a closed stream`);
+    if (connection.isIdle(streamId)) throw protocolError('DATA on an idle stream');
+    switch (connection.closedStreams.of(streamId)) {
+      case 'ended':
+        throw new Http2ConnectionError(ErrorCode.STREAM_CLOSED, 'DATA on a closed stream');
+      case 'reset-by-peer':
+        return ErrorCode.STREAM_CLOSED;
+      default:
+        return undefined;
     }
   }
 
@@ -215,7 +219,7 @@ export class FrameReceiver implements FrameSink {
     }
     // Resetting an established tunnel is how a TCP abort travels; doing it before the answer is the attack.
     if (connection.role === 'server' && !stream.answered) connection.floods.count('resets');
-    connection.closeStream(stream, 'reset');
+    connection.closeStream(stream, 'reset-by-peer');
     stream.events.onReset(code, 'peer');
   }
 

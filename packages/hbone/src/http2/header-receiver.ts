@@ -193,6 +193,9 @@ export class HeaderReceiver {
     switch (this.connection.closedStreams.of(streamId)) {
       case 'ended':
         throw new Http2ConnectionError(ErrorCode.STREAM_CLOSED, 'HEADERS on a closed stream');
+      case 'reset-by-peer':
+        this.connection.streamError(streamId, ErrorCode.STREAM_CLOSED);
+        return;
       case 'never-opened':
         throw new Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, 'HEADERS on a lower stream than before');
       default:

@@ -112,14 +112,16 @@ export class Http2Stream {
 /** How many closed streams are remembered, so that late frames get the answer the RFC asks for. */
 const REMEMBERED_CLOSED_STREAMS = 512;
 
-export type ClosedStream = 'reset' | 'ended' | 'forgotten' | 'never-opened';
+/** `reset`: by us. */
+export type StreamEnd = 'reset' | 'reset-by-peer' | 'ended';
+export type ClosedStream = StreamEnd | 'forgotten' | 'never-opened';
 
-/** RFC 9113 §5.1 "closed": frames for a stream that we reset are ignored, for one that ended they are an error. */
+/** RFC 9113 §5.1 "closed": frames for a stream that we reset are ignored, for one that the peer closed they are an error. */
 export class ClosedStreams {
-  private readonly how = new Map<number, 'reset' | 'ended'>();
+  private readonly how = new Map<number, StreamEnd>();
   private forgottenUpTo = 0;
 
-  add(id: number, how: 'reset' | 'ended'): void {
+  add(id: number, how: StreamEnd): void {
     this.how.set(id, how);
     if (this.how.size <= REMEMBERED_CLOSED_STREAMS) return;
     for (const oldest of this.how.keys()) {

@@ -2,7 +2,7 @@ import type { X509Certificate } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import { connect, type SecureContext, type TLSSocket } from 'node:tls';
 import type { WorkloadCertificate } from '@weft/spiffe';
-import { WeftError } from '@weft/telemetry';
+import { WeftError } from '@weft/telemetry/errors';
 import { uriNames } from './peer-certificate.ts';
 import { ALPN, ClientContexts, type TlsSettings } from './tls.ts';
 

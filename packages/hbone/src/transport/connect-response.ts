@@ -1,4 +1,4 @@
-import { WeftError } from '@weft/telemetry';
+import { WeftError } from '@weft/telemetry/errors';
 import { ErrorCode, errorCodeName } from '../http2/constants.ts';
 import type { FlatFields } from '../http2/hpack/decoder.ts';
 import type { ResponseHead } from '../http2/message-head.ts';

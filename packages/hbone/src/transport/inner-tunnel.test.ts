@@ -137,14 +137,13 @@ describe('a tunnel inside a tunnel', () => {
   });
 
   it('is given up with its signal during the handshake', async () => {
-    const pair = await tunnelPair(
-      (request) =>
-        void request.accept().attach({
-          onData: () => undefined,
-          onEnd: () => undefined,
-          onDrain: () => undefined,
-          onClose: () => undefined,
-        }),
+    const pair = await tunnelPair((request) =>
+      request.accept().attach({
+        onData: () => undefined,
+        onEnd: () => undefined,
+        onDrain: () => undefined,
+        onClose: () => undefined,
+      }),
     );
     closers.push(() => pair.close());
     const outer = await pair.pool.connect(pair.request());

@@ -1,5 +1,5 @@
 import type { SpiffeId, WorkloadCertificate } from '@weft/spiffe';
-import { WeftError } from '@weft/telemetry';
+import { WeftError } from '@weft/telemetry/errors';
 import type { TlsClient } from './client-handshake.ts';
 import type { HeaderFields } from './connect-request.ts';
 import { closeError, connectFields, ConnectRefusedError, responseOf } from './connect-response.ts';

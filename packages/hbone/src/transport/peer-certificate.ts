@@ -1,5 +1,5 @@
 import type { X509Certificate } from 'node:crypto';
-import { isSpiffeId, parseSpiffeId, type SpiffeId } from '@weft/spiffe';
+import { isSpiffeId, parseSpiffeId, type SpiffeId } from '@weft/spiffe/verification';
 
 /**
  * The URI names of a certificate. A certificate with a name that Node has to quote (it could be mistaken for the

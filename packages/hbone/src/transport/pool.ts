@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import type { SpiffeId, WorkloadCertificate } from '@weft/spiffe';
-import { WeftError } from '@weft/telemetry';
+import { WeftError } from '@weft/telemetry/errors';
 import { formatAuthority } from '../headers/authority.ts';
 import { defaultHttp2Limits, type Http2Limits } from '../http2/limits.ts';
 import { ErrorCode } from '../http2/constants.ts';

@@ -1,8 +1,8 @@
 import type { X509Certificate } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
-import { parseSpiffeId, type WorkloadCertificate } from '@weft/spiffe';
-import { WeftError } from '@weft/telemetry';
+import { parseSpiffeId, type WorkloadCertificate } from '@weft/spiffe/verification';
+import { WeftError } from '@weft/telemetry/errors';
 import { parseAuthority } from '../headers/authority.ts';
 import { defaultHttp2Limits, type Http2Limits } from '../http2/limits.ts';
 import type { RequestHead } from '../http2/message-head.ts';

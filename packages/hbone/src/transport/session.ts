@@ -1,7 +1,7 @@
 import type { X509Certificate } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
 import type { SpiffeId } from '@weft/spiffe';
-import { WeftError } from '@weft/telemetry';
+import { WeftError } from '@weft/telemetry/errors';
 import { type ConnectionEvents, Http2Connection, type Http2Role } from '../http2/connection.ts';
 import { ErrorCode } from '../http2/constants.ts';
 import type { FlatFields } from '../http2/hpack/decoder.ts';
