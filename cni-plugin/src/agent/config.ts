@@ -1,16 +1,22 @@
-import { Path, SYSTEM_NAMESPACE } from '@weft/api';
+import { isIPv4, isIPv6 } from 'node:net';
+import { HOST_PROBE_SNAT_IPV4, HOST_PROBE_SNAT_IPV6, Path, SYSTEM_NAMESPACE } from '@weft/api';
 import { Environment, WeftError, isLogLevel, type LogFormat, type LogLevel } from '@weft/telemetry';
-import type { IptablesVariant } from '../rules/iptables.ts';
+import type { BackendWishes } from '../rules/backend.ts';
+import type { ProbeSources } from '../rules/rule.ts';
 import { parseSelectors, type EnablementSelector } from './enrolment.ts';
 
 export interface AgentConfig {
   readonly nodeName: string;
   readonly podNamespace: string;
+  /** Where ztunnel's pods are. */
+  readonly systemNamespace: string;
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
   readonly selectors: readonly EnablementSelector[];
   readonly excludedNamespaces: readonly string[];
   readonly ipv6: boolean;
+  /** Unless a pod's annotation says otherwise. */
+  readonly dnsCapture: boolean;
   readonly repairRules: boolean;
   readonly switchToHostNamespace: boolean;
   readonly zdsSocket: string;
@@ -18,10 +24,19 @@ export interface AgentConfig {
   readonly cniBinDir: string;
   readonly cniConfDir: string;
   readonly cniConfName: string | undefined;
+  /** Where the node's root is mounted; the plugin names paths of the node. */
+  readonly hostRoot: string;
   readonly procDir: string;
   readonly netnsDir: string;
-  /** Undefined: found out. */
-  readonly iptables: IptablesVariant | undefined;
+  readonly netfilter: BackendWishes;
+  readonly probeSources: ProbeSources;
+  /** Commands in a pod don't wait for the lock of the node's iptables. */
+  readonly scopedLocking: boolean;
+  /** Routes for the probes of pods with a branch network interface of their own. */
+  readonly awsBranchEni: boolean;
+  /** Everything is removed whenever the agent ends. */
+  readonly removeOnExit: boolean;
+  readonly audit: { readonly periodMs: number; readonly graceMs: number };
   readonly monitoringPort: number;
   readonly healthPort: number;
 }
@@ -29,20 +44,20 @@ export interface AgentConfig {
 export function loadConfig(environment: Environment): AgentConfig {
   const logLevel = environment.string('LOG_LEVEL', 'info');
   if (!isLogLevel(logLevel)) throw new WeftError('WEFT1001', `LOG_LEVEL=${logLevel}: unknown level`);
-  if (environment.boolean('AMBIENT_DNS_CAPTURE', false)) {
-    throw new WeftError(
-      'WEFT1001',
-      'AMBIENT_DNS_CAPTURE=true: ztunnel has no DNS proxy yet, so DNS can not be redirected',
-    );
+  if (!environment.boolean('AMBIENT_ENABLED', true)) {
+    throw new WeftError('WEFT1001', 'AMBIENT_ENABLED=false: this agent does nothing but ambient mode');
   }
+  const podNamespace = environment.string('POD_NAMESPACE', SYSTEM_NAMESPACE);
   return {
     nodeName: environment.required('NODE_NAME'),
-    podNamespace: environment.string('POD_NAMESPACE', SYSTEM_NAMESPACE),
+    podNamespace,
+    systemNamespace: environment.string('SYSTEM_NAMESPACE', podNamespace),
     logLevel,
     logFormat: environment.oneOf('LOG_FORMAT', ['plain', 'json'], 'plain'),
     selectors: parseSelectors(environment.required('AMBIENT_ENABLEMENT_SELECTOR')),
     excludedNamespaces: environment.string('EXCLUDE_NAMESPACES', 'kube-system').split(',').filter(Boolean),
     ipv6: environment.boolean('AMBIENT_IPV6', true),
+    dnsCapture: environment.boolean('AMBIENT_DNS_CAPTURE', false),
     repairRules: environment.boolean('AMBIENT_RECONCILE_POD_RULES_ON_STARTUP', true),
     switchToHostNamespace: environment.boolean('ALLOW_SWITCH_TO_HOST_NS', true),
     zdsSocket: environment.string('ZTUNNEL_UDS_ADDRESS', Path.zdsSocket),
@@ -50,16 +65,42 @@ export function loadConfig(environment: Environment): AgentConfig {
     cniBinDir: '/host/opt/cni/bin',
     cniConfDir: environment.string('MOUNTED_CNI_NET_DIR', '/host/etc/cni/net.d'),
     cniConfName: environment.optional('CNI_CONF_NAME') || undefined,
+    hostRoot: '/host',
     procDir: '/host/proc',
     netnsDir: '/host/var/run/netns',
-    iptables: environment.optional('FORCE_IPTABLES_BINARY')
-      ? environment.oneOf(
-          'FORCE_IPTABLES_BINARY',
-          ['iptables', 'iptables-nft', 'iptables-legacy'],
-          'iptables',
-        )
-      : undefined,
+    netfilter: {
+      nativeNftables: environment.boolean('NATIVE_NFTABLES', false),
+      forcedIptables: environment.optional('FORCE_IPTABLES_BINARY')
+        ? environment.oneOf(
+            'FORCE_IPTABLES_BINARY',
+            ['iptables', 'iptables-nft', 'iptables-legacy'],
+            'iptables',
+          )
+        : undefined,
+    },
+    probeSources: {
+      4: address(environment, 'HOST_PROBE_SNAT_IP', HOST_PROBE_SNAT_IPV4, isIPv4),
+      6: address(environment, 'HOST_PROBE_SNAT_IPV6', HOST_PROBE_SNAT_IPV6, isIPv6),
+    },
+    scopedLocking: environment.boolean('AMBIENT_USE_SCOPED_XTABLES_LOCKING', true),
+    awsBranchEni: environment.boolean('AMBIENT_ENABLE_AWS_BRANCH_ENI_PROBE', false),
+    removeOnExit: environment.boolean('AMBIENT_DISABLE_SAFE_UPGRADE', false),
+    audit: {
+      periodMs: environment.durationMs('WEFT_AUDIT_PERIOD', 15_000),
+      graceMs: environment.durationMs('WEFT_AUDIT_GRACE', 60_000),
+    },
     monitoringPort: environment.integer('MONITORING_PORT', 15014, { min: 1, max: 65535 }),
     healthPort: environment.integer('HEALTH_PORT', 8000, { min: 1, max: 65535 }),
   };
+}
+
+function address(
+  environment: Environment,
+  name: string,
+  fallback: string,
+  isValid: (text: string) => boolean,
+): string {
+  const text = environment.optional(name) || fallback;
+  if (!isValid(text)) throw new WeftError('WEFT1001', `${name}=${text}: expected an address of that family`);
+  return text;
 }

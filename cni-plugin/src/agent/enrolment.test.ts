@@ -12,6 +12,7 @@ const policy: EnrolmentPolicy = {
   excludedNamespaces: new Set(['kube-system']),
   systemNamespace: 'istio-system',
 };
+const agent = { dnsCapture: true };
 const ambient = { 'istio.io/dataplane-mode': 'ambient' };
 const none = { 'istio.io/dataplane-mode': 'none' };
 const namespaceOf = (name: string, labels = {}): Namespace => ({ metadata: { name, labels } });
@@ -74,7 +75,8 @@ describe('annotations of a pod', () => {
     ['', false],
   ])('take %j as a boolean the way Go does', (text, bypassInbound) => {
     expect(
-      ruleOptions(podOf({ annotations: { 'ambient.istio.io/bypass-inbound-capture': text } })).bypassInbound,
+      ruleOptions(podOf({ annotations: { 'ambient.istio.io/bypass-inbound-capture': text } }), agent)
+        .bypassInbound,
     ).toBe(bypassInbound);
   });
 
@@ -82,7 +84,17 @@ describe('annotations of a pod', () => {
     const annotations = {
       'istio.io/reroute-virtual-interfaces': 'net1, k6t-eth0,x -j ACCEPT,,averyveryverylongname',
     };
-    expect(ruleOptions(podOf({ annotations })).virtualInterfaces).toEqual(['net1', 'k6t-eth0']);
+    expect(ruleOptions(podOf({ annotations }), agent).virtualInterfaces).toEqual(['net1', 'k6t-eth0']);
+  });
+
+  it.each([
+    [undefined, true],
+    ['false', false],
+    ['T', true],
+    ['no', true],
+  ])('capture DNS as the annotation says, else as the agent does: %s', (text, expected) => {
+    const annotations = text === undefined ? {} : { 'ambient.istio.io/dns-capture': text };
+    expect(ruleOptions(podOf({ annotations }), agent).dnsCapture).toBe(expected);
   });
 });
 

@@ -48,14 +48,15 @@ export function isFinished(pod: Pod): boolean {
   return pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed';
 }
 
-/** Per-pod annotations; a value that is no boolean counts as absent. */
-export function ruleOptions(pod: Pod): PodRuleOptions {
+/** Per-pod annotations over the agent's setting; a value that is no boolean counts as absent. */
+export function ruleOptions(pod: Pod, agent: { readonly dnsCapture: boolean }): PodRuleOptions {
   const annotations = pod.metadata.annotations ?? {};
   const interfaces = (annotations[Annotation.rerouteVirtualInterfaces] ?? '')
     .split(',')
     .map((name) => name.trim());
   return {
     bypassInbound: parseBool(annotations[Annotation.bypassInboundCapture]) ?? false,
+    dnsCapture: parseBool(annotations[Annotation.dnsCapture]) ?? agent.dnsCapture,
     // Names go into a rule file: only what the kernel takes as an interface name.
     virtualInterfaces: interfaces.filter((name) => /^[A-Za-z0-9_.-]{1,15}$/.test(name)),
   };

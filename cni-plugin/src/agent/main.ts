@@ -1,4 +1,4 @@
-import { mkdirSync, watch } from 'node:fs';
+import { watch } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CniName, Component } from '@weft/api';
@@ -6,11 +6,10 @@ import {
   KubernetesClient,
   Reflector,
   SERVICE_ACCOUNT_DIR,
-  apiErrorStatus,
   inClusterConnection,
   resources,
 } from '@weft/kubernetes';
-import { openNetworkNamespace, raiseFileLimit } from '@weft/linux';
+import { raiseFileLimit } from '@weft/linux';
 import {
   AdminServer,
   Environment,
@@ -27,15 +26,10 @@ import {
 } from '@weft/telemetry';
 import { Installer } from '../install/installer.ts';
 import { KubeconfigFile } from '../install/kubeconfig-file.ts';
-import { commandRunner, type CommandRunner } from '../rules/command.ts';
-import { HostProbeRules } from '../rules/host-rules.ts';
-import { detectVariant, ipv6Available } from '../rules/iptables.ts';
+import { startCapture } from './capture-runtime.ts';
 import { loadConfig, type AgentConfig } from './config.ts';
 import { createAgentMetrics } from './metrics.ts';
-import { NodeAgent } from './node-agent.ts';
-import { nodeEffects } from './node-effects.ts';
-import { PluginServer } from './plugin-server.ts';
-import { ZdsServer } from './zds-server.ts';
+import { isRemoved, type OwnDaemonSet } from './removal.ts';
 
 const CONFIG_CHECK_MS = 5_000;
 
@@ -62,102 +56,25 @@ process.exit();
 
 async function run(config: AgentConfig, logger: Logger): Promise<void> {
   raiseFileLimit();
-  const readiness = new Readiness(['install', 'pods']);
+  const readiness = new Readiness(['install', 'pods', 'captured']);
   const metrics = createAgentMetrics();
-  const count = (error: unknown): void =>
-    metrics.errors.inc({ code: WeftError.is(error) ? error.code : 'unknown' });
   const client = new KubernetesClient(inClusterConnection());
   const stop = new AbortController();
-
-  const host = hostRunner(config);
-  const variant = config.iptables ?? detectVariant(host);
-  const versions = config.ipv6 && ipv6Available() ? ([4, 6] as const) : ([4] as const);
-  const hostRules = new HostProbeRules(host, variant, versions);
-  hostRules.install();
-
-  const synced = { pods: deferred(), namespaces: deferred() };
-  const allSynced = Promise.all([synced.pods.promise, synced.namespaces.promise]);
-  const effects = nodeEffects({
-    client,
-    zds: () => zds,
-    node: { procDir: config.procDir, netnsDir: config.netnsDir },
-    hostRules,
-    variant,
-    versions,
-  });
-  const policy = {
-    selectors: config.selectors,
-    excludedNamespaces: new Set(config.excludedNamespaces),
-    systemNamespace: config.podNamespace,
-  };
-  const agent = new NodeAgent({
-    policy,
-    effects,
-    logger,
-    repairRules: config.repairRules,
-    onReconcile: (type) => metrics.reconcileEvents.inc({ type }),
-    onError: count,
-  });
-  mkdirSync(path.dirname(config.zdsSocket), { recursive: true });
-  const zds = new ZdsServer({
-    path: config.zdsSocket,
-    snapshot: async () => {
-      await allSynced;
-      return agent.snapshot();
-    },
-    onSnapshotResult: (uid, error) => agent.snapshotResult(uid, error),
-    onConnectedChange: (connected) => metrics.ztunnelConnected.set(connected),
-    onError: count,
-    logger: logger.scope('zds'),
-  });
-
+  let ownDaemonSet: OwnDaemonSet = { kind: 'unknown' };
   new Reflector({
     client,
-    type: resources.namespaces,
+    type: resources.daemonSets,
+    namespace: config.podNamespace,
+    fieldSelector: `metadata.name=${Component.cni}`,
     onChange: (changes) => {
-      for (const { kind, key, object } of changes)
-        void agent.namespaceChanged(key, kind === 'upsert' ? object : undefined);
+      for (const { kind, object } of changes)
+        ownDaemonSet = kind === 'upsert' ? { kind: 'present', object } : { kind: 'gone' };
     },
-    onSynced: () => synced.namespaces.resolve(),
+    onSynced: () => undefined,
     signal: stop.signal,
     logger,
   });
-  await synced.namespaces.promise;
-  // Enrolment depends on the namespaces' labels, so pods come second.
-  new Reflector({
-    client,
-    type: resources.pods,
-    fieldSelector: `spec.nodeName=${config.nodeName}`,
-    onChange: (changes) => {
-      for (const { kind, object } of changes) {
-        void agent.podChanged(object.metadata.uid ?? '', kind === 'upsert' ? object : undefined);
-      }
-    },
-    onSynced: () => synced.pods.resolve(),
-    signal: stop.signal,
-    logger,
-  });
-  await synced.pods.promise;
-  hostRules.retain(agent.wantedAddresses);
-  readiness.open('pods');
-
-  const plugin = await PluginServer.listen(
-    path.join(config.runDir, 'pluginevent.sock'),
-    async ({ netns, podName, podNamespace, addresses }) => {
-      const [pod, namespace] = await Promise.all([
-        client.get(resources.pods, podName, podNamespace),
-        client.get(resources.namespaces, podNamespace),
-      ]);
-      const namespaceFd = openNetworkNamespace(hostPath(netns));
-      const outcome = await agent.enrolNewPod(pod, namespace, namespaceFd, addresses);
-      logger.debug('plugin request', { pod: `${podNamespace}/${podName}`, outcome });
-    },
-    {
-      logger: logger.scope('plugin'),
-      onAnswer: (code) => metrics.pluginRequests.inc({ response_code: code }),
-      onError: count,
-    },
-  );
+  const capture = await startCapture({ config, client, readiness, metrics, logger });
 
   const installer = installerOf(config, logger);
   const kubeconfig = new KubeconfigFile({
@@ -179,7 +96,6 @@ async function run(config: AgentConfig, logger: Logger): Promise<void> {
       readiness.close('install');
       logger.error('CNI configuration not written', { error: describeError(error) });
     }
-    metrics.pendingPods.set(agent.pending.length);
   };
   installer.installProgram();
   keepInstalled();
@@ -204,59 +120,19 @@ async function run(config: AgentConfig, logger: Logger): Promise<void> {
   });
   await health.listen(config.healthPort);
   await monitoring.listen(config.monitoringPort);
-  logger.info('node agent is up', {
-    node: config.nodeName,
-    iptables: variant,
-    ipVersions: versions.join(','),
-  });
+  logger.info('node agent is up', { node: config.nodeName, backend: capture.backend });
 
   const signal = await untilShutdown();
-  const removed = await isRemoved(client, config.podNamespace);
+  const removed =
+    config.removeOnExit ||
+    (await isRemoved(client, config.podNamespace, config.nodeName, () => ownDaemonSet));
   logger.info('node agent ends', { signal, removed });
   clearInterval(timer);
   watcher.close();
   stop.abort();
-  await plugin.close();
-  if (removed) {
-    installer.remove();
-    await agent.unenrolAll();
-    hostRules.remove();
-  } else {
-    agent.stop();
-  }
-  zds.close();
+  if (removed) installer.remove();
+  await capture.close(removed);
   await Promise.all([health.close(), monitoring.close()]);
-}
-
-/**
- * Whether the agent was removed for good. An agent that is gone or may no longer ask was uninstalled; one whose
- * DaemonSet is there is upgraded or its node restarts, and then everything stays, so that no pod starts unmeshed.
- */
-async function isRemoved(client: KubernetesClient, namespace: string): Promise<boolean> {
-  try {
-    const own = await client.get(resources.daemonSets, Component.cni, namespace, {
-      signal: AbortSignal.timeout(3_000),
-    });
-    return own.metadata.deletionTimestamp !== undefined;
-  } catch (error) {
-    const status = apiErrorStatus(error);
-    return status === 401 || status === 403 || status === 404;
-  }
-}
-
-/** Commands for the node's own network namespace, which a pod with the host's network is in already. */
-function hostRunner(config: AgentConfig): CommandRunner {
-  if (!config.switchToHostNamespace) return commandRunner();
-  try {
-    return commandRunner(openNetworkNamespace(`${config.procDir}/1/ns/net`));
-  } catch (error) {
-    throw new WeftError('WEFT1708', `${config.procDir}/1/ns/net`, { cause: error });
-  }
-}
-
-/** The plugin names paths of the node, which is mounted under /host here. */
-function hostPath(netns: string): string {
-  return path.join('/host', path.normalize(netns));
 }
 
 function installerOf(config: AgentConfig, logger: Logger): Installer {
@@ -273,18 +149,10 @@ function installerOf(config: AgentConfig, logger: Logger): Installer {
       enablement_selectors: config.selectors,
       exclude_namespaces: config.excludedNamespaces,
       pod_namespace: config.podNamespace,
-      native_nftables: false,
+      native_nftables: config.netfilter.nativeNftables,
     },
     bundleFile: fileURLToPath(new URL('../bundle/plugin.cjs', import.meta.url)),
     nodeFile: process.execPath,
     logger: logger.scope('install'),
   });
-}
-
-function deferred(): { promise: Promise<void>; resolve: () => void } {
-  let resolve = (): void => undefined;
-  const promise = new Promise<void>((r) => {
-    resolve = r;
-  });
-  return { promise, resolve };
 }

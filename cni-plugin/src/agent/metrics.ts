@@ -9,6 +9,9 @@ export interface AgentMetrics {
   readonly installs: Counter<'result'>;
   readonly installReady: Gauge;
   readonly pendingPods: Gauge;
+  readonly uncapturedPods: Gauge;
+  readonly captureFaults: Counter<'fault'>;
+  readonly ruleRepairs: Counter;
   readonly errors: Counter<'code'>;
 }
 
@@ -48,6 +51,22 @@ export function createAgentMetrics(): AgentMetrics {
     pendingPods: new Gauge({
       name: 'weft_cni_pods_pending',
       help: 'Running pods that should be redirected and are not',
+      registers,
+    }),
+    uncapturedPods: new Gauge({
+      name: 'weft_cni_pods_uncaptured',
+      help: 'Running, labelled pods that the last audit found not to be captured',
+      registers,
+    }),
+    captureFaults: new Counter({
+      name: 'weft_cni_capture_faults_total',
+      help: 'Faults that audits found, by the reason that the condition weft.dev/Captured gives',
+      labelNames: ['fault'],
+      registers,
+    }),
+    ruleRepairs: new Counter({
+      name: 'weft_cni_host_rule_repairs_total',
+      help: 'How often the rules for probes were written again in the network namespace of the node',
       registers,
     }),
     errors: new Counter({

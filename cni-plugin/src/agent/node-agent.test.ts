@@ -4,7 +4,8 @@ import type { NetworkNamespace } from '@weft/linux';
 import { ManualClock, WeftError, silentLogger } from '@weft/telemetry';
 import fc from 'fast-check';
 import { parseSelectors } from './enrolment.ts';
-import { NodeAgent, type NodeEffects } from './node-agent.ts';
+import { NodeAgent } from './node-agent.ts';
+import type { NodeEffects } from './node-effects.ts';
 
 const selectors = parseSelectors('- namespaceSelector: { matchLabels: { mesh: "on" } }');
 const policy = { selectors, excludedNamespaces: new Set<string>(), systemNamespace: 'istio-system' };
@@ -22,6 +23,7 @@ class FakeNode implements NodeEffects {
   readonly open = new Set<string>();
   ztunnelUp = true;
   rulesFail = false;
+  onServer: Pod | undefined;
 
   netns(uid: string): NetworkNamespace {
     this.open.add(uid);
@@ -34,6 +36,12 @@ class FakeNode implements NodeEffects {
     if (this.rulesFail) throw new WeftError('WEFT1705', 'iptables-restore');
     this.log.push(`rules ${netns.id}`);
     this.rules.add(netns.id);
+  }
+  reconcileRules(netns: NetworkNamespace): void {
+    this.applyRules(netns);
+  }
+  fetchPod(): Promise<Pod | undefined> {
+    return Promise.resolve(this.onServer);
   }
   stopRedirecting(netns: NetworkNamespace): void {
     this.log.push(`no redirection ${netns.id}`);
@@ -231,6 +239,67 @@ describe('a new pod', () => {
     expect(node.log).toEqual([]);
     expect(node.open.size).toBe(0);
   });
+});
+
+describe('a pod that the plugin brought and the watch never showed', () => {
+  const bring = async () => {
+    const set = setUp();
+    await set.agent.enrolNewPod(podOf('a', { ip: '' }), shop(true), set.node.netns('a'), ['10.0.0.1']);
+    return set;
+  };
+
+  it('is given its time, then asked for, and let go if it is gone', async () => {
+    const { node, agent, advance } = await bring();
+    await agent.forgetUnseen();
+    expect(agent.enrolledCount).toBe(1);
+    await advance(61_000);
+    await agent.forgetUnseen();
+    expect(agent.enrolledCount + node.open.size + node.probes.size + node.ztunnel.size).toBe(0);
+  });
+
+  it('stays if the API server knows it', async () => {
+    const { node, agent, advance } = await bring();
+    node.onServer = podOf('a', { annotation: 'enabled' });
+    await advance(61_000);
+    await agent.forgetUnseen();
+    expect(agent.expected.map(({ uid }) => uid)).toEqual(['a']);
+  });
+});
+
+describe('a repair', () => {
+  it('of rules writes them again and nothing else', async () => {
+    const { node, agent } = setUp();
+    await agent.podChanged('a', podOf('a', { annotation: 'enabled' }));
+    node.log.length = 0;
+    await agent.repair('a', 'rules');
+    expect(node.log).toEqual(['rules a']);
+  });
+
+  it('of a ztunnel that serves a pod only in its own opinion adds the pod again', async () => {
+    const { node, agent } = setUp();
+    await agent.podChanged('a', podOf('a', { annotation: 'enabled' }));
+    node.log.length = 0;
+    await agent.repair('a', 'ztunnel');
+    expect(node.log).toEqual(['no ztunnel a', 'ztunnel a', 'rules a']);
+  });
+
+  it('of a replaced namespace enrols the new one and closes the old one', async () => {
+    const { node, agent } = setUp();
+    await agent.podChanged('a', podOf('a', { annotation: 'enabled' }));
+    node.log.length = 0;
+    node.findNetworkNamespace = () => node.netns('a-again');
+    await agent.repair('a', 'namespace');
+    expect(node.log).toEqual(['ztunnel a', 'rules a-again']);
+    expect([...node.open]).toEqual(['a-again']);
+  });
+});
+
+it('allows the probes again that somebody took out of the set', async () => {
+  const { node, agent } = setUp();
+  await agent.podChanged('a', podOf('a'));
+  node.probes.clear();
+  agent.allowProbesAgain(new Set());
+  expect(node.probes.get('10.0.0.1')).toBe('a');
 });
 
 describe('a snapshot', () => {

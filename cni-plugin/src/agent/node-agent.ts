@@ -1,34 +1,30 @@
 import { Annotation, Redirection } from '@weft/api';
 import type { Namespace, Pod } from '@weft/kubernetes';
 import type { NetworkNamespace } from '@weft/linux';
-import { Backoff, WeftError, describeError, systemClock, type Clock, type Logger } from '@weft/telemetry';
+import { WeftError, describeError, systemClock, type Clock, type Logger } from '@weft/telemetry';
 import type { PodRuleOptions } from '../rules/pod-rules.ts';
 import { decideEnrolment, isFinished, ruleOptions, type EnrolmentPolicy } from './enrolment.ts';
-import type { SnapshotEntry, ZdsPod } from './zds-server.ts';
-
-/** What the agent does to the world; the tests put fakes here. */
-export interface NodeEffects {
-  /** The caller owns the result. */
-  findNetworkNamespace(uid: string, addresses: readonly string[]): NetworkNamespace | undefined;
-  applyRules(netns: NetworkNamespace, options: PodRuleOptions): void;
-  /** First step out: new connections are not redirected any more, open ones live on. */
-  stopRedirecting(netns: NetworkNamespace): void;
-  /** Last step out, when ztunnel has cut its connections. */
-  removeRules(netns: NetworkNamespace): void;
-  allowProbes(uid: string, addresses: readonly string[]): void;
-  disallowProbes(uid: string, addresses: readonly string[]): void;
-  /** Throws WEFT1702 or WEFT1703. */
-  addToZtunnel(pod: ZdsPod): Promise<void>;
-  removeFromZtunnel(uid: string): Promise<void>;
-  /** Writes the redirection annotation; `undefined` removes it. A pod that is gone is no error. */
-  annotate(pod: Pod, value: string | undefined): Promise<void>;
-}
+import {
+  addressesOf,
+  isAnnotated,
+  isRunning,
+  podTitle,
+  sameMembers,
+  withoutRedirection,
+  type EnrolledPod,
+  type ExpectedPod,
+} from './enrolled-pod.ts';
+import type { NodeEffects } from './node-effects.ts';
+import { StepQueue } from './step-queue.ts';
+import type { SnapshotEntry } from './zds-server.ts';
 
 export interface NodeAgentOptions {
   readonly policy: EnrolmentPolicy;
   readonly effects: NodeEffects;
   readonly logger: Logger;
   readonly clock?: Clock;
+  /** Whether DNS is redirected where a pod's annotation says nothing. */
+  readonly dnsCapture?: boolean;
   /** Peers learn from the control plane that a pod is no longer in the mesh; until then it must still answer them. */
   readonly unenrolDelayMs?: number;
   /** Whether the rules of pods that an earlier agent enrolled are compared with the kernel and repaired. */
@@ -37,17 +33,9 @@ export interface NodeAgentOptions {
   readonly onError?: (error: unknown) => void;
 }
 
-/** A pod whose namespace we hold. */
-interface EnrolledPod extends ZdsPod {
-  addresses: readonly string[];
-  /** `added`: ztunnel listens in it and the rules are in force. `pending`: not yet, or not any more. */
-  state: 'pending' | 'added';
-  /** Rules of an earlier agent that are not to be touched. */
-  readonly keepsRules: boolean;
-}
-
 const DEFAULT_UNENROL_DELAY_MS = 2_000;
-const RETRY_MS = { initialMs: 50, maxMs: 5_000 } as const;
+/** The watch shows a pod within moments; one that it has not shown after this is asked for. */
+const UNSEEN_MS = 60_000;
 
 /**
  * Keeps the node's pods in the state that their labels ask for. Level-triggered: every event only names a pod, and
@@ -66,14 +54,14 @@ export class NodeAgent {
   private readonly pods = new Map<string, Pod>();
   private readonly namespaces = new Map<string, Namespace>();
   private readonly enrolled = new Map<string, EnrolledPod>();
-  /** Tail of each pod's chain of steps. */
-  private readonly steps = new Map<string, Promise<void>>();
-  private readonly retries = new Map<string, { backoff: Backoff; cancel: () => void }>();
-  private stopped = false;
+  private readonly steps: StepQueue;
+  /** Why the last step of a pod failed. */
+  private readonly failures = new Map<string, string>();
 
   constructor(options: NodeAgentOptions) {
     this.options = options;
     this.clock = options.clock ?? systemClock;
+    this.steps = new StepQueue(this.clock, (uid, error, delayMs) => this.onFailure(uid, error, delayMs));
   }
 
   podChanged(uid: string, pod: Pod | undefined): Promise<void> {
@@ -104,7 +92,7 @@ export class NodeAgent {
       netns.close();
       return 'left';
     }
-    await this.step(uid, async () => {
+    await this.steps.once(uid, async () => {
       const former = this.enrolled.get(uid);
       if (former !== undefined) this.forget(former);
       const enrolled = this.hold(pod, netns, addresses);
@@ -144,17 +132,22 @@ export class NodeAgent {
     if (enrolled.state === 'pending') void this.reconcileSoon(uid);
   }
 
-  /** Pods that are wanted but not fully redirected now, with the reason, for readiness and reports. */
-  get pending(): readonly string[] {
+  /** Pods that run and are to be redirected, whether or not they are. */
+  get expected(): readonly ExpectedPod[] {
     return [...this.pods]
-      .filter(
-        ([uid, pod]) =>
-          this.isWanted(pod) &&
-          hasAddress(pod) &&
-          !isFinished(pod) &&
-          this.enrolled.get(uid)?.state !== 'added',
-      )
-      .map(([, pod]) => `${pod.metadata.namespace}/${pod.metadata.name}`);
+      .filter(([, pod]) => isRunning(pod) && this.isWanted(pod))
+      .map(([uid, pod]) => ({
+        uid,
+        pod,
+        enrolled: this.enrolled.get(uid),
+        rules: this.ruleOptions(pod),
+        failure: this.failures.get(uid),
+      }));
+  }
+
+  /** Pods that are wanted but not fully redirected now. */
+  get pending(): readonly string[] {
+    return this.expected.filter((p) => p.enrolled?.state !== 'added').map((p) => podTitle(p.pod));
   }
 
   /** Addresses of the pods that belong into the mesh, whether or not they are in it yet. */
@@ -168,17 +161,52 @@ export class NodeAgent {
     return this.enrolled.size;
   }
 
+  /**
+   * Mends what the audit found. `rules`: they differ. `ztunnel`: it does not serve the pod though it said so.
+   * `namespace`: the pod has another one now, since its sandbox was made anew past us.
+   */
+  repair(uid: string, what: 'rules' | 'ztunnel' | 'namespace'): Promise<void> {
+    return this.steps.untilDone(uid, async () => {
+      const pod = this.pods.get(uid);
+      const enrolled = this.enrolled.get(uid);
+      if (pod !== undefined && enrolled?.state === 'added' && this.isWanted(pod)) {
+        if (what === 'rules') this.options.effects.reconcileRules(enrolled.netns, this.ruleOptions(pod));
+        if (what === 'ztunnel') {
+          await this.options.effects.removeFromZtunnel(uid);
+          enrolled.state = 'pending';
+        }
+        if (what === 'namespace') this.forget(enrolled);
+      }
+      await this.reconcile(uid);
+    });
+  }
+
+  /** Puts back what is missing among the addresses that the node's probes may reach (`allowed`). */
+  allowProbesAgain(allowed: ReadonlySet<string>): void {
+    for (const { uid, addresses, state } of this.enrolled.values()) {
+      if (state === 'added' && !addresses.every((a) => allowed.has(a)))
+        this.options.effects.allowProbes(uid, addresses);
+    }
+  }
+
+  /** Pods that came through the plugin and were gone before the watch could show them must not stay for ever. */
+  async forgetUnseen(): Promise<void> {
+    for (const enrolled of [...this.enrolled.values()]) {
+      if (this.pods.has(enrolled.uid) || this.clock.now() - enrolled.heldSinceMs < UNSEEN_MS) continue;
+      const pod = await this.options.effects.fetchPod(enrolled);
+      if (!this.pods.has(enrolled.uid)) await this.podChanged(enrolled.uid, pod);
+    }
+  }
+
   /** Ends without touching any pod: their rules and ztunnels stay as they are. */
   stop(): void {
-    this.stopped = true;
-    for (const { cancel } of this.retries.values()) cancel();
-    this.retries.clear();
+    this.steps.stop();
   }
 
   /** Takes every pod out of the mesh; needs nothing of the API server, which may have forgotten us already. */
   async unenrolAll(): Promise<void> {
     this.stop();
-    await Promise.all(this.steps.values());
+    await this.steps.idle();
     const { effects } = this.options;
     // All at once and before anything else: our rights may go at any moment, and then the annotations stay.
     await Promise.all(
@@ -197,44 +225,20 @@ export class NodeAgent {
   }
 
   private reconcileSoon(uid: string): Promise<void> {
-    if (this.stopped) return Promise.resolve();
-    this.retries.get(uid)?.cancel();
-    return this.step(uid, () => this.reconcile(uid)).then(
-      () => void this.retries.delete(uid),
-      (error: unknown) => this.retry(uid, error),
-    );
+    return this.steps.untilDone(uid, () => this.reconcile(uid));
   }
 
-  private retry(uid: string, error: unknown): void {
+  private onFailure(uid: string, error: unknown, delayMs: number): void {
     this.options.onReconcile?.('error');
     this.options.onError?.(error);
-    if (this.stopped) return;
-    const backoff = this.retries.get(uid)?.backoff ?? new Backoff(RETRY_MS);
-    const delayMs = backoff.next();
-    const pod = this.pods.get(uid)?.metadata;
+    this.failures.set(uid, describeError(error));
+    const pod = this.pods.get(uid);
     this.options.logger.warn('pod not reconciled, will be tried again', {
-      pod: `${pod?.namespace}/${pod?.name}`,
+      pod: pod === undefined ? undefined : podTitle(pod),
       uid,
       delayMs,
       error: describeError(error),
     });
-    this.retries.set(uid, {
-      backoff,
-      cancel: this.clock.schedule(delayMs, () => void this.reconcileSoon(uid)),
-    });
-  }
-
-  private step<T>(uid: string, work: () => Promise<T>): Promise<T> {
-    const result = (this.steps.get(uid) ?? Promise.resolve()).then(work);
-    const tail = result.then(
-      () => undefined,
-      () => undefined,
-    );
-    this.steps.set(uid, tail);
-    void tail.then(() => {
-      if (this.steps.get(uid) === tail) this.steps.delete(uid);
-    });
-    return result;
   }
 
   private async reconcile(uid: string): Promise<void> {
@@ -248,9 +252,10 @@ export class NodeAgent {
         await this.unenrolUnknown(pod);
     } else if (enrolled !== undefined) {
       await this.complete(pod, enrolled);
-    } else if (hasAddress(pod)) {
+    } else if (addressesOf(pod).length > 0) {
       await this.enrolRunning(pod);
     }
+    this.failures.delete(uid);
   }
 
   private async enrolRunning(pod: Pod): Promise<void> {
@@ -258,13 +263,10 @@ export class NodeAgent {
     const addresses = addressesOf(pod);
     const netns = this.options.effects.findNetworkNamespace(uid, addresses);
     if (netns === undefined) {
-      throw new WeftError(
-        'WEFT1704',
-        `pod ${pod.metadata.namespace}/${pod.metadata.name}, addresses ${addresses.join(', ')}`,
-      );
+      throw new WeftError('WEFT1704', `pod ${podTitle(pod)}, addresses ${addresses.join(', ')}`);
     }
-    const keepsRules = this.options.repairRules === false && isAnnotated(pod);
-    await this.complete(pod, this.hold(pod, netns, addresses, keepsRules));
+    const rules = this.options.repairRules === false && isAnnotated(pod) ? 'kept' : 'former';
+    await this.complete(pod, this.hold(pod, netns, addresses, rules));
   }
 
   /** Goes through the steps that are left. Each is idempotent, so a retry starts at the top. */
@@ -280,7 +282,8 @@ export class NodeAgent {
         throw error;
       }
       effects.allowProbes(enrolled.uid, enrolled.addresses);
-      if (!enrolled.keepsRules) effects.applyRules(enrolled.netns, ruleOptions(pod));
+      if (enrolled.rules === 'absent') effects.applyRules(enrolled.netns, this.ruleOptions(pod));
+      if (enrolled.rules === 'former') effects.reconcileRules(enrolled.netns, this.ruleOptions(pod));
       enrolled.state = 'added';
       onReconcile?.('add');
       logger.info('pod enrolled', { pod: `${enrolled.namespace}/${enrolled.name}`, uid: enrolled.uid });
@@ -343,7 +346,7 @@ export class NodeAgent {
     pod: Pod,
     netns: NetworkNamespace,
     addresses: readonly string[],
-    keepsRules = false,
+    rules: EnrolledPod['rules'] = 'absent',
   ): EnrolledPod {
     const enrolled: EnrolledPod = {
       uid: pod.metadata.uid ?? '',
@@ -353,7 +356,8 @@ export class NodeAgent {
       netns,
       addresses,
       state: 'pending',
-      keepsRules,
+      rules,
+      heldSinceMs: this.clock.now(),
     };
     this.enrolled.set(enrolled.uid, enrolled);
     return enrolled;
@@ -362,6 +366,10 @@ export class NodeAgent {
   private forget(enrolled: EnrolledPod): void {
     if (this.enrolled.get(enrolled.uid) === enrolled) this.enrolled.delete(enrolled.uid);
     enrolled.netns.close();
+  }
+
+  private ruleOptions(pod: Pod): PodRuleOptions {
+    return ruleOptions(pod, { dnsCapture: this.options.dnsCapture ?? false });
   }
 
   private isWanted(pod: Pod): boolean {
@@ -379,28 +387,4 @@ export class NodeAgent {
       });
     }
   }
-}
-
-function addressesOf(pod: Pod): readonly string[] {
-  const { podIPs = [], podIP } = pod.status ?? {};
-  const addresses = podIPs.map(({ ip }) => ip).filter((ip) => ip !== '');
-  return addresses.length > 0 || podIP === undefined || podIP === '' ? addresses : [podIP];
-}
-
-function hasAddress(pod: Pod): boolean {
-  return addressesOf(pod).length > 0;
-}
-
-function isAnnotated(pod: Pod): boolean {
-  return pod.metadata.annotations?.[Annotation.redirection] === Redirection.enabled;
-}
-
-function sameMembers(a: readonly string[], b: readonly string[]): boolean {
-  return a.length === b.length && a.every((x) => b.includes(x));
-}
-
-/** Our own removal of the annotation may not have come back through the watch yet. */
-function withoutRedirection(pod: Pod): Pod {
-  const { [Annotation.redirection]: _removed, ...annotations } = pod.metadata.annotations ?? {};
-  return { ...pod, metadata: { ...pod.metadata, annotations } };
 }

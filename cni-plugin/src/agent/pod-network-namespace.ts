@@ -61,7 +61,8 @@ function startTime(stat: string): number {
   return Number(fields[19] ?? Number.POSITIVE_INFINITY);
 }
 
-function ownsAddress(namespace: NetworkNamespace, addresses: readonly string[]): boolean {
+/** Whether an interface in the namespace has one of the addresses. */
+export function ownsAddress(namespace: NetworkNamespace, addresses: readonly string[]): boolean {
   try {
     const own = inNetworkNamespace(namespace, () =>
       Object.values(networkInterfaces()).flatMap((entries) => entries?.map((e) => e.address) ?? []),

@@ -24,7 +24,11 @@ export interface CommandRunner {
  * A runner for a namespace, or for the one this process is in. A child starts where the thread that forks it is,
  * so no `nsenter` is needed. Synchronous: rules of one pod must never be changed by two commands at once.
  */
-export function commandRunner(namespace?: Pick<NetworkNamespace, 'fd'>): CommandRunner {
+export function commandRunner(
+  namespace?: Pick<NetworkNamespace, 'fd'>,
+  o: { readonly sharedLock?: boolean } = {},
+): CommandRunner {
+  const ownLock = namespace !== undefined && o.sharedLock !== true;
   const tryRun: CommandRunner['tryRun'] = (program, args, input) => {
     const spawn = () =>
       spawnSync(program, args, {
@@ -35,7 +39,7 @@ export function commandRunner(namespace?: Pick<NetworkNamespace, 'fd'>): Command
         // Agents of several pods and kube-proxy share the host's lock file; a pod's rules need none of it.
         env: {
           PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`,
-          ...(namespace === undefined ? {} : { XTABLES_LOCKFILE: '/dev/null' }),
+          ...(ownLock ? { XTABLES_LOCKFILE: '/dev/null' } : {}),
         },
       });
     const result = namespace === undefined ? spawn() : inNetworkNamespace(namespace, spawn);

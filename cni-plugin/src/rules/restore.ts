@@ -1,78 +1,97 @@
-import type { ChainRules } from './pod-rules.ts';
+import type { ChainRules } from './iptables-form.ts';
 
-/** What `iptables-save` says of our chains: rules by `table chain`, and how often each hook jumps to them. */
-export interface SavedRules {
-  readonly rules: ReadonlyMap<string, readonly string[]>;
-  readonly jumps: ReadonlyMap<string, number>;
-}
+/** What `iptables-save` says: the rules of each chain by `table chain`, hooks and chains of others included. */
+export type SavedRules = ReadonlyMap<string, readonly string[]>;
 
-const keyOf = ({ table, chain }: Pick<ChainRules, 'table' | 'chain'>): string => `${table} ${chain}`;
+const chainKey = ({ table, chain }: ChainRules): string => `${table} ${chain}`;
+const hookKey = ({ table, hook }: ChainRules): string => `${table} ${hook}`;
+const jumpTo = ({ chain }: ChainRules): string => `-j ${chain}`;
 
-/** Reads `iptables-save` output; rules of other owners are passed over. */
+/** Reads `iptables-save` output. */
 export function parseSaved(text: string): SavedRules {
   const rules = new Map<string, string[]>();
-  const jumps = new Map<string, number>();
   let table = '';
   for (const line of text.split('\n')) {
     if (line.startsWith('*')) table = line.slice(1).trim();
-    const declared = /^:(ISTIO_\S+)/.exec(line);
+    const declared = /^:(\S+)/.exec(line);
     if (declared?.[1] !== undefined) rules.set(`${table} ${declared[1]}`, []);
     const rule = /^-A (\S+) (.*)$/.exec(line);
-    if (rule?.[1] === undefined || rule[2] === undefined) continue;
-    if (rule[1].startsWith('ISTIO_')) rules.get(`${table} ${rule[1]}`)?.push(rule[2].trim());
-    const jump = /^-j (ISTIO_\S+)$/.exec(rule[2].trim());
-    if (jump?.[1] !== undefined) {
-      const key = `${table} ${jump[1]}`;
-      jumps.set(key, (jumps.get(key) ?? 0) + 1);
-    }
+    if (rule?.[1] !== undefined && rule[2] !== undefined)
+      rules.get(`${table} ${rule[1]}`)?.push(rule[2].trim());
   }
-  return { rules, jumps };
+  return rules;
 }
 
-/** True when the kernel has exactly the wanted rules, each chain reached by exactly one jump. */
-export function isInForce(wanted: readonly ChainRules[], saved: SavedRules): boolean {
-  return wanted.every((chain) => {
-    const actual = saved.rules.get(keyOf(chain));
+/**
+ * True when the kernel has exactly the wanted rules, each chain reached by one jump that comes before everybody else's
+ * rules, and none of our chains (`ours`) that are not wanted.
+ */
+export function isInForce(
+  wanted: readonly ChainRules[],
+  ours: readonly ChainRules[],
+  saved: SavedRules,
+): boolean {
+  const everyWanted = wanted.every((chain) => {
+    const actual = saved.get(chainKey(chain));
     return (
       actual !== undefined &&
-      saved.jumps.get(keyOf(chain)) === 1 &&
+      saved.get(hookKey(chain))?.[0] === jumpTo(chain) &&
+      countJumps(chain, saved) === 1 &&
       actual.length === chain.rules.length &&
       actual.every((rule, i) => sameRule(rule, chain.rules[i] ?? ''))
     );
   });
+  return everyWanted && present(unwanted(wanted, ours), saved).length === 0;
+}
+
+/** Chains of ours that the kernel has. */
+export function present(ours: readonly ChainRules[], saved: SavedRules): readonly ChainRules[] {
+  return ours.filter((c) => saved.has(chainKey(c)));
 }
 
 /** The nft back end leaves out `-m tcp` where no option needs it; both spellings mean the same. */
 function sameRule(a: string, b: string): boolean {
-  const plain = (rule: string): string => rule.replaceAll(' -m tcp', '').replaceAll(/\s+/g, ' ').trim();
+  const plain = (rule: string): string => rule.replaceAll(/ -m (tcp|udp)/g, '').replaceAll(/\s+/g, ' ');
   return plain(a) === plain(b);
 }
 
 /**
  * Input for `iptables-restore --noflush`: each table is replaced in one kernel transaction, so there is no moment
- * without rules. Declaring a chain empties it; jumps that exist are taken out first, lest they pile up.
+ * without rules. Declaring a chain empties it; jumps that exist are taken out first, lest they pile up. What is ours
+ * and not wanted goes, after what is wanted is in force.
  */
-export function restoreInput(wanted: readonly ChainRules[], saved: SavedRules): string {
-  return byTable(wanted, (chains) => [
+export function restoreInput(
+  wanted: readonly ChainRules[],
+  ours: readonly ChainRules[],
+  saved: SavedRules,
+): string {
+  const wantedInput = byTable(wanted, (chains) => [
     ...chains.map(({ chain }) => `:${chain} - [0:0]`),
-    ...chains.flatMap((c) => [...removeJumps(c, saved), `-A ${c.hook} -j ${c.chain}`]),
+    ...chains.flatMap((c) => [...removeJumps(c, saved), `-I ${c.hook} 1 -j ${c.chain}`]),
     ...chains.flatMap(({ chain, rules }) => rules.map((rule) => `-A ${chain} ${rule}`)),
+  ]);
+  return wantedInput + removalInput(unwanted(wanted, ours), saved);
+}
+
+/** Input that removes those of the chains that exist, and nothing else. Empty when there is none. */
+export function removalInput(chains: readonly ChainRules[], saved: SavedRules): string {
+  return byTable(present(chains, saved), (inTable) => [
+    ...inTable.flatMap((c) => removeJumps(c, saved)),
+    ...inTable.flatMap(({ chain }) => [`-F ${chain}`, `-X ${chain}`]),
   ]);
 }
 
-/** Input that removes every chain of ours that exists, and nothing else. Empty when there is none. */
-export function removalInput(wanted: readonly ChainRules[], saved: SavedRules): string {
-  const present = wanted.filter((c) => saved.rules.has(keyOf(c)));
-  return byTable(present, (chains) => [
-    ...chains.flatMap((c) => removeJumps(c, saved)),
-    ...chains.flatMap(({ chain }) => [`-F ${chain}`, `-X ${chain}`]),
-  ]);
+function unwanted(wanted: readonly ChainRules[], ours: readonly ChainRules[]): readonly ChainRules[] {
+  const keys = new Set(wanted.map(chainKey));
+  return ours.filter((c) => !keys.has(chainKey(c)));
+}
+
+function countJumps(chain: ChainRules, saved: SavedRules): number {
+  return (saved.get(hookKey(chain)) ?? []).filter((rule) => rule === jumpTo(chain)).length;
 }
 
 function removeJumps(chain: ChainRules, saved: SavedRules): readonly string[] {
-  return Array.from<string>({ length: saved.jumps.get(keyOf(chain)) ?? 0 }).fill(
-    `-D ${chain.hook} -j ${chain.chain}`,
-  );
+  return Array.from<string>({ length: countJumps(chain, saved) }).fill(`-D ${chain.hook} ${jumpTo(chain)}`);
 }
 
 function byTable(

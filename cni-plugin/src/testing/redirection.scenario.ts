@@ -4,7 +4,7 @@ import { Socket, createServer } from 'node:net';
 import { mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { ZTUNNEL_MARK } from '@weft/api';
+import { HOST_PROBE_SNAT_IPV4, HOST_PROBE_SNAT_IPV6, ZTUNNEL_MARK } from '@weft/api';
 import {
   createNetworkNamespace,
   createTcpListener,
@@ -13,15 +13,37 @@ import {
   type NetworkNamespace,
 } from '@weft/linux';
 import { findPodNetworkNamespace } from '../agent/pod-network-namespace.ts';
-import { commandRunner } from '../rules/command.ts';
-import { HostProbeRules } from '../rules/host-rules.ts';
-import { PodRedirection, type IptablesVariant } from '../rules/iptables.ts';
+import { netfilterOf, type Backend } from '../rules/backend.ts';
+import { commandRunner, type CommandRunner } from '../rules/command.ts';
+import { IptablesHostRules } from '../rules/host-iptables.ts';
+import { NftHostRules } from '../rules/host-nftables.ts';
+import type { HostProbeRules } from '../rules/host-rules.ts';
+import { PodRedirection, type RedirectionSettings } from '../rules/pod-redirection.ts';
+import { iptablesChains } from '../rules/iptables-form.ts';
+import { program } from '../rules/iptables.ts';
+import { nftTables, replacementInput } from '../rules/nft-form.ts';
+import { guardrails, podRules, type PodRuleOptions } from '../rules/pod-rules.ts';
+import { restoreInput } from '../rules/restore.ts';
 
 /** Steps of redirection.kernel.test.ts; they run inside a Sandbox. */
 
-const options = { bypassInbound: false, virtualInterfaces: [] };
+const options: PodRuleOptions = { bypassInbound: false, dnsCapture: true, virtualInterfaces: [] };
 const children: ChildProcess[] = [];
 process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
+
+export function backendNamed(name: string): Backend {
+  if (name === 'nftables') return { kind: 'nftables' };
+  return { kind: 'iptables', variant: name === 'iptables-legacy' ? name : 'iptables-nft' };
+}
+
+export function settingsFor(name: string, others: readonly string[] = []): RedirectionSettings {
+  return {
+    backend: backendNamed(name),
+    others: others.map(backendNamed),
+    versions: [4, 6],
+    probeSources: { 4: HOST_PROBE_SNAT_IPV4, 6: HOST_PROBE_SNAT_IPV6 },
+  };
+}
 
 function podNamespace(): NetworkNamespace {
   const namespace = createNetworkNamespace();
@@ -30,90 +52,176 @@ function podNamespace(): NetworkNamespace {
   return namespace;
 }
 
-function state(namespace: NetworkNamespace, variant: IptablesVariant): string {
-  const runner = commandRunner(namespace);
-  const rules = [`${variant}-save`, `${variant.replace('iptables', 'ip6tables')}-save`].flatMap((program) =>
+/** Whatever of ours is in the namespace, of any back end, as text. */
+export function residue(runner: CommandRunner): string {
+  const saved = ['iptables-nft', 'iptables-legacy', 'ip6tables-nft', 'ip6tables-legacy'].flatMap((variant) =>
     runner
-      .run(program, [])
+      .run(`${variant}-save`, [])
       .split('\n')
       .filter((line) => line.startsWith('-A') || line.includes('ISTIO')),
   );
+  const tables = runner
+    .run('nft', ['list', 'tables'])
+    .split('\n')
+    .filter((line) => line.includes('istio-'));
+  const nft = tables.map((line) => runner.run('nft', ['-y', 'list', ...line.trim().split(' ')]));
   const routing = ['-4', '-6'].flatMap((family) => [
     runner.run('ip', [family, 'rule', 'show', 'pref', '32764']).trim(),
     runner.tryRun('ip', [family, 'route', 'show', 'table', '100']).stdout.trim(),
   ]);
-  return [...rules, ...routing].filter(Boolean).join('\n');
+  return [...saved, ...nft, ...routing, runner.run('ipset', ['list', '-n']).trim()]
+    .filter(Boolean)
+    .join('\n');
 }
 
+const damages: Readonly<Record<string, readonly (readonly string[])[]>> = {
+  iptables: [
+    ['%', '-t', 'nat', '-D', 'ISTIO_OUTPUT', '1'],
+    ['%', '-t', 'nat', '-F', 'ISTIO_PRERT'],
+    ['%', '-t', 'nat', '-I', 'OUTPUT', '1', '-p', 'tcp', '-j', 'ACCEPT'],
+    ['%', '-t', 'mangle', '-F', 'PREROUTING'],
+    ['ip', '-6', 'rule', 'del', 'pref', '32764'],
+  ],
+  nftables: [
+    ['nft', 'flush', 'chain', 'inet', 'istio-ambient-nat', 'istio-output'],
+    ['nft', 'insert', 'rule', 'inet', 'istio-ambient-nat', 'output', 'meta', 'l4proto', 'tcp', 'accept'],
+    ['nft', 'delete', 'table', 'inet', 'istio-ambient-mangle'],
+    ['ip', '-4', 'route', 'flush', 'table', '100'],
+  ],
+};
+
 /** Applies, applies again, damages, repairs and removes; what is left at the end must be nothing. */
-export function redirectsAndRestores(variant: IptablesVariant): Record<string, boolean | string> {
+export function redirectsAndRestores(name: string): Record<string, boolean | string | string[]> {
   const namespace = podNamespace();
-  const redirection = new PodRedirection(commandRunner(namespace), variant, [4, 6]);
+  const runner = commandRunner(namespace);
+  const redirection = new PodRedirection(runner, settingsFor(name));
   redirection.apply(options);
-  const first = state(namespace, variant);
+  const first = residue(runner);
   const inForce = redirection.inForce(options);
   redirection.apply(options);
-  const second = state(namespace, variant);
-  commandRunner(namespace).run(variant, ['-t', 'nat', '-D', 'ISTIO_OUTPUT', '1']);
-  const noticed = !redirection.inForce(options);
-  redirection.apply(options);
-  const repaired = state(namespace, variant) === first;
+  const second = residue(runner);
+  const unnoticed: string[] = [];
+  const unrepaired: string[] = [];
+  for (const damage of damages[name === 'nftables' ? name : 'iptables'] ?? []) {
+    const [program = '', ...args] = damage.map((word) => word.replace('%', name));
+    runner.run(program, args);
+    if (redirection.inForce(options)) unnoticed.push(damage.join(' '));
+    redirection.reconcile(options);
+    if (!redirection.inForce(options)) unrepaired.push(damage.join(' '));
+  }
+  const withoutDns = { ...options, dnsCapture: false };
+  redirection.apply(withoutDns);
+  const dnsLeft = /15053|zone/.test(residue(runner));
   redirection.remove();
-  const left = state(namespace, variant);
+  const left = residue(runner)
+    .replace(/^-A .*-p tcp -j ACCEPT$/gm, '')
+    .trim();
   redirection.remove();
   namespace.close();
-  return {
-    lines: String(first.split('\n').length),
-    inForce,
-    idempotent: first === second,
-    noticed,
-    repaired,
-    left,
-  };
+  return { inForce, idempotent: first === second, unnoticed, unrepaired, dnsLeft, left };
+}
+
+/** Rules of one back end, taken over by an agent that uses another one. */
+export function takesOver(from: string, to: string): Record<string, boolean | string> {
+  const namespace = podNamespace();
+  const runner = commandRunner(namespace);
+  new PodRedirection(runner, settingsFor(from)).apply(options);
+  const next = new PodRedirection(runner, settingsFor(to, [from]));
+  const result = next.reconcile(options);
+  const again = next.reconcile(options);
+  const fromIsGone = !netfilterOf(backendNamed(from), runner, settingsFor(from)).isPresent();
+  next.remove();
+  const left = residue(runner);
+  namespace.close();
+  return { result, again, fromIsGone, left };
+}
+
+/** What an agent leaves that dies between putting guardrails up and taking them down. */
+export function survivesGuardrails(name: string): Record<string, boolean | string> {
+  const namespace = podNamespace();
+  const runner = commandRunner(namespace);
+  const settings = settingsFor(name);
+  const redirection = new PodRedirection(runner, settings);
+  redirection.apply(options);
+  netfilterOf(settings.backend, runner, settings).guard();
+  const noticed = !redirection.inForce(options);
+  const guarded = /drop/i.test(residue(runner));
+  redirection.reconcile(options);
+  const lifted = !/drop/i.test(residue(runner));
+  redirection.remove();
+  const left = residue(runner);
+  namespace.close();
+  return { noticed, guarded, lifted, left };
+}
+
+/** Whether the programs themselves take what we write, without putting it in force. */
+export function isAccepted(name: string): Record<string, boolean> {
+  const namespace = podNamespace();
+  const runner = commandRunner(namespace);
+  const everything = { ...options, virtualInterfaces: ['net1'] };
+  const { probeSources, versions } = settingsFor(name);
+  const accepted: Record<string, boolean> = {};
+  for (const [title, rules] of [
+    ['pod', podRules(everything)],
+    ['bypass', podRules({ ...everything, bypassInbound: true, dnsCapture: false })],
+    ['guardrails', guardrails],
+  ] as const) {
+    if (name === 'nftables') {
+      const input = replacementInput(nftTables(rules, { versions, probeSources }));
+      accepted[title] = runner.tryRun('nft', ['-c', '-f', '-'], input).status === 0;
+      continue;
+    }
+    accepted[title] = versions.every((version) => {
+      const input = restoreInput(iptablesChains(rules, version, probeSources), [], new Map());
+      const restore = program(name === 'iptables-legacy' ? name : 'iptables-nft', version, '-restore');
+      return runner.tryRun(restore, ['--test', '--noflush'], input).status === 0;
+    });
+  }
+  namespace.close();
+  return accepted;
+}
+
+function hostRules(name: string, runner: CommandRunner): HostProbeRules {
+  const settings = settingsFor(name);
+  const { backend } = settings;
+  return backend.kind === 'nftables'
+    ? new NftHostRules(runner, settings, 0)
+    : new IptablesHostRules(runner, backend.variant, settings);
 }
 
 /** Host rules in a namespace of their own; probes of two pods, one of which takes over the other's address. */
-export function keepsProbeSet(variant: IptablesVariant): Record<string, string> {
+export function keepsProbeSet(name: string): Record<string, string | boolean> {
   const namespace = podNamespace();
   const runner = commandRunner(namespace);
-  const rules = new HostProbeRules(runner, variant, [4]);
+  const rules = hostRules(name, runner);
   const members = (): string =>
-    runner
-      .run('ipset', ['list', 'istio-inpod-probes-v4'])
-      .split('\n')
-      .filter((line) => line.includes('comment "'))
-      .join(',');
-  rules.install();
-  rules.install();
+    ([4, 6] as const)
+      .flatMap((v) => rules.members(v).map(({ address, uid }) => `${uid}=${address}`))
+      .join(' ');
+  const first = rules.install();
+  const second = rules.install();
   rules.addPod('a', ['10.0.0.1', 'fd00::1']);
   rules.addPod('b', ['10.0.0.1']);
   rules.removePod('a', ['10.0.0.1']);
   const afterTakeover = members();
   rules.addPod('c', ['10.0.0.3']);
   // The next agent: what was there stays in force until it knows its pods.
-  const successor = new HostProbeRules(runner, variant, [4]);
-  successor.install();
+  const successor = hostRules(name, runner);
+  const bySuccessor = successor.install();
   const afterRestart = members();
   successor.retain(['10.0.0.1']);
   const afterRetain = members();
+  if (name === 'nftables') runner.run('nft', ['flush', 'chain', 'inet', 'istio-ambient-nat', 'postrouting']);
+  else runner.run(name, ['-t', 'nat', '-F', 'POSTROUTING']);
+  const repaired = rules.install();
+  const afterRepair = members();
   rules.removePod('b', ['10.0.0.1']);
   const empty = members();
-  const jumps = String(
-    runner
-      .run(`${variant}-save`, ['-t', 'nat'])
-      .split('\n')
-      .filter((l) => l === '-A POSTROUTING -j ISTIO_POSTRT').length,
-  );
   rules.remove();
-  const left =
-    runner.run('ipset', ['list', '-n']) +
-    runner
-      .run(`${variant}-save`, ['-t', 'nat'])
-      .split('\n')
-      .filter((l) => l.includes('ISTIO'))
-      .join();
+  const left = residue(runner);
   namespace.close();
-  return { afterTakeover, afterRestart, afterRetain, empty, jumps, left };
+  const installs = [first, second, bySuccessor, repaired].join(' ');
+  return { installs, afterTakeover, afterRestart, afterRetain, afterRepair, empty, left };
 }
 
 /** A process in a namespace with an address, and a fake /proc that names it by its pod's UID. */
@@ -159,7 +267,7 @@ export async function findsByCgroup(): Promise<Record<string, boolean>> {
  * A connection that was redirected before goes on when redirection stops, a new one isn't redirected, and the reset of
  * the proxy's end still arrives; afterwards everything is taken away.
  */
-export async function letsConnectionsEnd(variant: IptablesVariant): Promise<Record<string, string>> {
+export async function letsConnectionsEnd(name: string): Promise<Record<string, string>> {
   const namespace = podNamespace();
   const runner = commandRunner(namespace);
   for (const args of [
@@ -178,7 +286,7 @@ export async function letsConnectionsEnd(variant: IptablesVariant): Promise<Reco
   const accepted: Socket[] = [];
   const server = createServer((socket) => void accepted.push(socket.on('error', () => undefined)));
   server.listen({ fd: listener.fd });
-  const redirection = new PodRedirection(runner, variant, [4]);
+  const redirection = new PodRedirection(runner, settingsFor(name));
   redirection.apply(options);
   const connect = (): { socket: Socket; outcome: Promise<string>; connected: Promise<boolean> } => {
     const { fd } = inNetworkNamespace(namespace, () => createTcpSocket({ family: 4 }));
@@ -205,7 +313,7 @@ export async function letsConnectionsEnd(variant: IptablesVariant): Promise<Reco
   accepted[0]?.resetAndDestroy();
   const reset = await open.outcome;
   redirection.remove();
-  const left = state(namespace, variant);
+  const left = residue(runner);
   server.close();
   namespace.close();
   return { said: said.toString(), freshIsRedirected: String(freshIsRedirected), reset, left };

@@ -45,6 +45,9 @@ export const Annotation = {
   gatewayControllerVersion: 'gateway.istio.io/controller-version',
 } as const;
 
+/** Conditions that Weft writes on pods. */
+export const PodCondition = { captured: 'weft.dev/Captured' } as const;
+
 export const DataplaneMode = { ambient: 'ambient', none: 'none' } as const;
 export const Redirection = { enabled: 'enabled', pending: 'pending' } as const;
 

@@ -45,8 +45,10 @@ describe('the charts', () => {
     await expect(rendered('--set', value)).rejects.toThrow(/additional properties .* not allowed/);
   });
 
-  it('refuse to redirect DNS, which no ztunnel answers yet', async () => {
-    await expect(rendered('--set', 'cni.ambient.dnsCapture=true')).rejects.toThrow(/dnsCapture/);
+  it('capture DNS and use nftables where that is said', async () => {
+    const text = await rendered('--set', 'cni.ambient.dnsCapture=true,global.nativeNftables=true');
+    expect(text).toMatch(/name: AMBIENT_DNS_CAPTURE\n\s+value: "true"/);
+    expect(text).toMatch(/name: NATIVE_NFTABLES\n\s+value: "true"/);
   });
 
   it('keep to the namespace of the release', async () => {

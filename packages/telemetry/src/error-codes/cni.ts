@@ -42,4 +42,14 @@ export const cniErrors = {
     title: 'The agent can not enter the network namespace of the node',
     next: 'Set ambient.shareHostNetworkNamespace=true in the cni chart, or give the agent SYS_ADMIN and SYS_PTRACE.',
   },
+  WEFT1709: {
+    layer: 'cni',
+    title: 'No netfilter back end works on this node',
+    next: 'Install nft, or iptables-nft, or iptables-legacy in the image, and see that the kernel has its modules.',
+  },
+  WEFT1710: {
+    layer: 'cni',
+    title: 'A labelled pod is not captured',
+    next: 'The condition weft.dev/Captured of the pod names the check that failed; the agent repairs it by itself.',
+  },
 } as const satisfies ErrorCodeTable;

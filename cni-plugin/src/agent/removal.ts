@@ -1,0 +1,128 @@
+import { Component } from '@weft/api';
+import {
+  apiErrorStatus,
+  resources,
+  type KubernetesClient,
+  type Node,
+  type PodController,
+} from '@weft/kubernetes';
+
+const ASK_TIMEOUT_MS = 3_000;
+
+/** What the agent last saw of its own DaemonSet. */
+export type OwnDaemonSet =
+  | { readonly kind: 'unknown' }
+  | { readonly kind: 'present'; readonly object: PodController }
+  | { readonly kind: 'gone' };
+
+/**
+ * Whether the agent was removed for good. One whose DaemonSet is there and wants this node is upgraded, or its node
+ * restarts, and then everything stays, so that no pod starts unmeshed.
+ *
+ * An answer of "unauthorized" says nothing: an uninstall takes our rights, but so does a changed signing key or an API
+ * server that comes up. Then what the watch saw last counts; a deletion comes to it before the rights go.
+ */
+export function decideRemoval(
+  asked:
+    | { readonly kind: 'answer'; readonly object: PodController | undefined }
+    | { readonly kind: 'no-answer' },
+  seen: OwnDaemonSet,
+  node: Node | undefined,
+): boolean {
+  if (asked.kind === 'answer') return asked.object === undefined || isLeaving(asked.object, node);
+  if (seen.kind === 'present') return isLeaving(seen.object, node);
+  return seen.kind === 'gone';
+}
+
+export async function isRemoved(
+  client: KubernetesClient,
+  namespace: string,
+  nodeName: string,
+  seen: () => OwnDaemonSet,
+): Promise<boolean> {
+  const signal = AbortSignal.timeout(ASK_TIMEOUT_MS);
+  const [asked, node] = await Promise.all([
+    client.get(resources.daemonSets, Component.cni, namespace, { signal }).then(
+      (object) => ({ kind: 'answer', object }) as const,
+      (error: unknown) =>
+        apiErrorStatus(error) === 404
+          ? ({ kind: 'answer', object: undefined } as const)
+          : ({ kind: 'no-answer' } as const),
+    ),
+    client.get(resources.nodes, nodeName, undefined, { signal }).catch(() => undefined),
+  ]);
+  return decideRemoval(asked, seen(), node);
+}
+
+function isLeaving(daemonSet: PodController, node: Node | undefined): boolean {
+  if (daemonSet.metadata.deletionTimestamp !== undefined) return true;
+  return node !== undefined && !wantsNode(podSpecOf(daemonSet), node);
+}
+
+interface NodeRequirement {
+  readonly key: string;
+  readonly operator: string;
+  readonly values?: readonly string[];
+}
+
+interface Placement {
+  readonly nodeSelector?: Readonly<Record<string, string>>;
+  readonly affinity?: {
+    readonly nodeAffinity?: {
+      readonly requiredDuringSchedulingIgnoredDuringExecution?: {
+        readonly nodeSelectorTerms?: readonly {
+          readonly matchExpressions?: readonly NodeRequirement[];
+          readonly matchFields?: readonly NodeRequirement[];
+        }[];
+      };
+    };
+  };
+}
+
+function podSpecOf(daemonSet: PodController): Placement {
+  const { spec } = daemonSet;
+  const podSpec: unknown = spec?.template.spec;
+  return isRecord(podSpec) ? podSpec : {}; // written by the API server, which checks this part
+}
+
+/** As the DaemonSet controller decides: selector, and any term of the required affinity. */
+export function wantsNode({ nodeSelector = {}, affinity }: Placement, node: Node): boolean {
+  const labels = node.metadata.labels ?? {};
+  if (!Object.entries(nodeSelector).every(([key, value]) => labels[key] === value)) return false;
+  const terms = affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms;
+  if (terms === undefined) return true;
+  const fields = { 'metadata.name': node.metadata.name ?? '' };
+  return terms.some(
+    ({ matchExpressions = [], matchFields = [] }) =>
+      matchExpressions.length + matchFields.length > 0 &&
+      matchExpressions.every((r) => isMet(r, labels)) &&
+      matchFields.every((r) => isMet(r, fields)),
+  );
+}
+
+function isMet(
+  { key, operator, values = [] }: NodeRequirement,
+  of: Readonly<Record<string, string>>,
+): boolean {
+  const value = of[key];
+  switch (operator) {
+    case 'In':
+      return value !== undefined && values.includes(value);
+    case 'NotIn':
+      return value === undefined || !values.includes(value);
+    case 'Exists':
+      return value !== undefined;
+    case 'DoesNotExist':
+      return value === undefined;
+    case 'Gt':
+      return value !== undefined && Number(value) > Number(values[0]);
+    case 'Lt':
+      return value !== undefined && Number(value) < Number(values[0]);
+    default:
+      return false;
+  }
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null;
+}
