@@ -9,6 +9,7 @@ import {
 } from '@weft/telemetry';
 import { readBootstrap } from './config/bootstrap.ts';
 import { Gate } from './config/gate.ts';
+import { keepRequestsYoung } from './engine/heap-flags.ts';
 import { Proxy } from './proxy.ts';
 
 /** `weft proxy --bootstrap FILE`: the engine alone, configured as Envoy is. */
@@ -31,6 +32,7 @@ async function main(): Promise<number> {
     process.stderr.write(usage);
     return values.help === true ? 0 : 2;
   }
+  keepRequestsYoung();
   const logLevels = new LogLevels(level);
   const logger = createLogger({ scope: 'proxy', levels: logLevels });
   const quit = new Gate();

@@ -1,4 +1,5 @@
 import { describeError, stdoutSink, untilShutdown } from '@weft/telemetry';
+import { keepRequestsYoung } from '@weft/proxy';
 import { runWaypoint } from './app.ts';
 import { parseCommandLine } from './command-line.ts';
 import { loadConfig } from './config.ts';
@@ -9,6 +10,7 @@ if (args[0] === 'version') process.stdout.write(`${VERSION}\n`);
 else await proxy();
 
 async function proxy(): Promise<void> {
+  keepRequestsYoung();
   const sink = stdoutSink();
   const stop = new AbortController();
   void untilShutdown().then(() => stop.abort());

@@ -20,7 +20,7 @@ export class ManagedConnection implements HttpServerEvents, ExchangeOwner {
   private readonly transport: ByteStream;
   private readonly info: StreamInfo;
   private readonly done: () => void;
-  private readonly exchanges = new Map<HttpServerStream, Exchange>();
+  private readonly exchanges = new Set<Exchange>();
   private codec: HttpServerCodec | undefined;
   private requests = 0;
   private closed = false;
@@ -79,7 +79,8 @@ export class ManagedConnection implements HttpServerEvents, ExchangeOwner {
 
   onBadRequest(stream: HttpServerStream, error: BadRequest): void {
     this.cancelHead();
-    const exchange = this.exchanges.get(stream) ?? this.createExchange(stream);
+    const open = [...this.exchanges].find((exchange) => exchange.stream === stream);
+    const exchange = open ?? this.createExchange(stream);
     exchange.onBadRequest(error);
   }
 
@@ -89,11 +90,7 @@ export class ManagedConnection implements HttpServerEvents, ExchangeOwner {
   }
 
   onComplete(exchange: Exchange): void {
-    for (const [stream, known] of this.exchanges) {
-      if (known !== exchange) continue;
-      this.exchanges.delete(stream);
-      return;
-    }
+    this.exchanges.delete(exchange);
   }
 
   onClose(end: ConnectionEnd): void {
@@ -113,7 +110,7 @@ export class ManagedConnection implements HttpServerEvents, ExchangeOwner {
   private createExchange(stream: HttpServerStream): Exchange {
     this.requests++;
     const exchange = new Exchange(this.config, this.info.connection, stream, this);
-    this.exchanges.set(stream, exchange);
+    this.exchanges.add(exchange);
     return exchange;
   }
 

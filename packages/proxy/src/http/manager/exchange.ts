@@ -43,7 +43,7 @@ export class Exchange implements HttpStreamEvents, RouterHost, StreamCallbacks {
   readonly engine: Engine;
   readonly bufferLimitBytes: number;
   private readonly config: ManagerConfig;
-  private readonly stream: HttpServerStream;
+  readonly stream: HttpServerStream;
   private readonly owner: ExchangeOwner;
   private readonly random: number;
   private filters: HttpFilter[] = [];
