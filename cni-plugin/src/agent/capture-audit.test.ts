@@ -15,6 +15,7 @@ const captured: CaptureObservation = {
   identity: { kind: 'issued', spiffeId: 'spiffe://td/ns/shop/sa/sa', validUntilMs: 2 },
   namespace: 'shop',
   serviceAccount: 'sa',
+  dnsCapture: false,
 };
 
 describe('a pod', () => {
@@ -22,6 +23,7 @@ describe('a pod', () => {
     ['is not enrolled', { enrolment: { kind: 'pending', failure: 'WEFT1702' } }, 'NotEnrolled', 'wait'],
     ['has a namespace made anew', { namespaceIsCurrent: false }, 'NamespaceReplaced', 'namespace'],
     ['has no listener on 15006', { listening: new Set([15001, 15008]) }, 'NotListening', 'ztunnel'],
+    ['has nobody who answers its DNS', { dnsCapture: true }, 'NotListening', 'ztunnel'],
     ['has other rules', { rulesInForce: false, redirect: 'not-redirected' }, 'RulesDiffer', 'rules'],
     ['is not redirected whatever its rules', { redirect: 'not-redirected' }, 'NotRedirected', 'rules'],
     ['has no certificate', { identity: { kind: 'none', reason: 'ECONNRESET' } }, 'NoIdentity', 'wait'],

@@ -129,6 +129,7 @@ export class CaptureAudit {
     const base = {
       serviceAccount: pod.spec?.serviceAccountName ?? 'default',
       namespace: pod.metadata.namespace ?? '',
+      dnsCapture: rules.dnsCapture,
     };
     if (enrolled?.state !== 'added') return { ...base, enrolment: { kind: 'pending', failure } };
     const { netns, addresses } = enrolled;

@@ -9,6 +9,7 @@ export interface CaptureObservation {
   /** Whether the namespace that we hold is still the pod's. */
   readonly namespaceIsCurrent?: boolean;
   readonly listening?: ReadonlySet<number>;
+  readonly dnsCapture: boolean;
   readonly redirect?: RedirectResult;
   readonly rulesInForce?: boolean;
   readonly identity?: IdentityResult;
@@ -53,7 +54,8 @@ export function judgeCapture(o: CaptureObservation, nowMs: number): CaptureVerdi
       'the pod has another network namespace than enrolled',
       'namespace',
     );
-  const silent = ztunnelPorts.filter((port) => o.listening?.has(port) === false);
+  const needed = o.dnsCapture ? [...ztunnelPorts, Port.dns] : ztunnelPorts;
+  const silent = needed.filter((port) => o.listening?.has(port) === false);
   if (silent.length > 0)
     return uncaptured(
       'NotListening',

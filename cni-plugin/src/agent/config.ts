@@ -57,7 +57,7 @@ export function loadConfig(environment: Environment): AgentConfig {
     selectors: parseSelectors(environment.required('AMBIENT_ENABLEMENT_SELECTOR')),
     excludedNamespaces: environment.string('EXCLUDE_NAMESPACES', 'kube-system').split(',').filter(Boolean),
     ipv6: environment.boolean('AMBIENT_IPV6', true),
-    dnsCapture: environment.boolean('AMBIENT_DNS_CAPTURE', false),
+    dnsCapture: environment.boolean('AMBIENT_DNS_CAPTURE', true),
     repairRules: environment.boolean('AMBIENT_RECONCILE_POD_RULES_ON_STARTUP', true),
     switchToHostNamespace: environment.boolean('ALLOW_SWITCH_TO_HOST_NS', true),
     zdsSocket: environment.string('ZTUNNEL_UDS_ADDRESS', Path.zdsSocket),
