@@ -17,15 +17,9 @@ import {
   set,
 } from './asn1.ts';
 import type { SpiffeId } from './identity.ts';
-import {
-  algorithmIdentifier,
-  publicKeyAsn1,
-  signatureAlgorithmOf,
-  signatureAlgorithms,
-  signDer,
-  type KeyPair,
-} from './keys.ts';
+import { algorithmIdentifier, publicKeyAsn1, signatureAlgorithmOf, signDer, type KeyPair } from './keys.ts';
 import { fromPem, pemBlocks, toPem } from './pem.ts';
+import { signatureAlgorithms } from './signature-algorithms.ts';
 
 const EXTENSION_REQUEST = '1.2.840.113549.1.9.14';
 const SUBJECT_ALT_NAME = '2.5.29.17';

@@ -1,5 +1,5 @@
 import type { X509Certificate } from 'node:crypto';
-import { WeftError } from '@weft/telemetry';
+import { WeftError } from '@weft/telemetry/errors';
 
 declare const spiffeIdBrand: unique symbol;
 

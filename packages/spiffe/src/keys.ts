@@ -1,6 +1,7 @@
 import { createHash, generateKeyPair, sign, type KeyObject } from 'node:crypto';
 import { promisify } from 'node:util';
 import { decode, encode, members, nullValue, objectId, sequence, bitStringBytes, type Asn1 } from './asn1.ts';
+import { signatureAlgorithms, type SignatureAlgorithm } from './signature-algorithms.ts';
 
 const generate = promisify(generateKeyPair);
 
@@ -23,22 +24,6 @@ export async function createRsaKeyPair(modulusLength = 2048): Promise<KeyPair> {
 export function privateKeyPem(key: KeyObject): string {
   return key.export({ type: 'pkcs8', format: 'pem' }).toString();
 }
-
-interface SignatureAlgorithm {
-  readonly oid: string;
-  readonly keyType: 'rsa' | 'ec';
-  readonly hash: 'sha256' | 'sha384' | 'sha512';
-}
-
-/** RFC 4055 and RFC 5758; nothing with SHA-1. */
-export const signatureAlgorithms: readonly SignatureAlgorithm[] = [
-  { oid: '1.2.840.113549.1.1.11', keyType: 'rsa', hash: 'sha256' },
-  { oid: '1.2.840.113549.1.1.12', keyType: 'rsa', hash: 'sha384' },
-  { oid: '1.2.840.113549.1.1.13', keyType: 'rsa', hash: 'sha512' },
-  { oid: '1.2.840.10045.4.3.2', keyType: 'ec', hash: 'sha256' },
-  { oid: '1.2.840.10045.4.3.3', keyType: 'ec', hash: 'sha384' },
-  { oid: '1.2.840.10045.4.3.4', keyType: 'ec', hash: 'sha512' },
-];
 
 /** How a key signs: SHA-256, but SHA-384 with P-384. */
 export function signatureAlgorithmOf(key: KeyObject): SignatureAlgorithm {

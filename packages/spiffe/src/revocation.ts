@@ -1,8 +1,8 @@
 import { verify, type X509Certificate } from 'node:crypto';
-import { WeftError } from '@weft/telemetry';
+import { WeftError } from '@weft/telemetry/errors';
 import { derMembers, derTag, derValues, type DerValue } from './der-reader.ts';
-import { signatureAlgorithms } from './keys.ts';
 import { fromPem, pemBlocks } from './pem.ts';
+import { signatureAlgorithms, type SignatureAlgorithm } from './signature-algorithms.ts';
 
 /** About 900,000 revoked certificates. */
 export const MAX_CRL_BYTES = 32 * 1024 * 1024;
@@ -86,7 +86,7 @@ class RevocationList {
   readonly serials: ReadonlySet<string>;
   private readonly signed: Buffer;
   private readonly signature: Buffer;
-  private readonly algorithm: (typeof signatureAlgorithms)[number];
+  private readonly algorithm: SignatureAlgorithm;
   private readonly isOf = new Map<string, boolean>();
 
   constructor(o: {
@@ -94,7 +94,7 @@ class RevocationList {
     readonly serials: ReadonlySet<string>;
     readonly signed: Buffer;
     readonly signature: Buffer;
-    readonly algorithm: (typeof signatureAlgorithms)[number];
+    readonly algorithm: SignatureAlgorithm;
   }) {
     this.issuer = o.issuer;
     this.serials = o.serials;

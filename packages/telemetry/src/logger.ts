@@ -83,20 +83,20 @@ export function stdoutSink(dest = 1): LogSink {
   const destination = pino.destination({ dest, sync: false, minLength: 0 });
   let buffered = 0;
   destination.on('drain', () => (buffered = 0));
+  const flush = (): void => {
+    try {
+      destination.flushSync();
+    } catch {
+      // The descriptor is not open yet or already gone; there is nowhere left to report that.
+    }
+    buffered = 0;
+  };
   return {
     write: (line) => {
       buffered = destination.write(line) ? 0 : buffered + line.length;
-      if (buffered < MAX_LOG_BUFFER) return;
-      destination.flushSync();
-      buffered = 0;
+      if (buffered >= MAX_LOG_BUFFER) flush();
     },
-    flush: () => {
-      try {
-        destination.flushSync();
-      } catch {
-        // The descriptor is not open yet or already gone; there is nowhere left to report that.
-      }
-    },
+    flush,
   };
 }
 

@@ -1,6 +1,7 @@
 import { TunnelResources } from '@weft/hbone';
 import type { SpiffeId, WorkloadCertificate } from '@weft/spiffe';
-import { cpuProfile, describeError, WeftError } from '@weft/telemetry';
+import { describeError, WeftError } from '@weft/telemetry/errors';
+import { cpuProfile } from '@weft/telemetry/profiling';
 import { CertificateCache } from './certificate-cache.ts';
 import { Connections } from './connection.ts';
 import type { CertificatePems, DataThreadSettings, PodListeners, ToControl, ToData } from './messages.ts';

@@ -1,4 +1,5 @@
-import { describeError, WeftError, type ErrorCode } from '@weft/telemetry';
+import { describeError, WeftError } from '@weft/telemetry/errors';
+import type { ErrorCode } from '@weft/telemetry';
 import { Cut } from './connection.ts';
 import type { Failure, ResponseFlag } from './messages.ts';
 

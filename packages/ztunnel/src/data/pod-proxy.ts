@@ -20,7 +20,7 @@ import {
   socketDescriptor,
 } from '@weft/linux';
 import type { SpiffeId, WorkloadCertificate } from '@weft/spiffe';
-import { systemErrorCode } from '@weft/telemetry';
+import { systemErrorCode } from '@weft/telemetry/errors';
 import { parseIp, type IpAddress, type SocketAddress } from '../state/ip-address.ts';
 import type { Connection, Connections } from './connection.ts';
 import { dial } from './dial.ts';

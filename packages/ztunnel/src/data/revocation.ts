@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import type { TunnelSession } from '@weft/hbone';
-import { certificateBlocks, RevocationLists, type WorkloadCertificate } from '@weft/spiffe';
+import { certificateBlocks, RevocationLists, type WorkloadCertificate } from '@weft/spiffe/verification';
 import type { WeftError } from '@weft/telemetry';
 
 /** Revoked certificates as one data thread knows them: asked at each handshake, and again after each change. */
