@@ -96,7 +96,7 @@ export function buildLocalReply(
     readonly grpc: boolean;
     readonly head: boolean;
     /** Whose header changes apply, before the mapper's. */
-    readonly mutate: Pick<ChosenRoute, 'mutate'> | undefined;
+    readonly mutate?: Pick<ChosenRoute, 'mutate'> | undefined;
     readonly map: LocalReplyMapper;
   },
 ): { readonly headers: HeaderMap; readonly body: Buffer } {
