@@ -24,6 +24,7 @@ export const Label = {
   gatewayName: 'gateway.networking.k8s.io/gateway-name',
   gatewayClassName: 'gateway.networking.k8s.io/gateway-class-name',
   gatewayManaged: 'gateway.istio.io/managed',
+  gatewayDefaultsForClass: 'gateway.istio.io/defaults-for-class',
   serviceName: 'kubernetes.io/service-name',
   podTemplateHash: 'pod-template-hash',
   requireWaypoint: 'weft.dev/require-waypoint',

@@ -25,6 +25,7 @@ import { createGatewayGraph } from './gateway/gateway-graph.ts';
 import { fetchKeySets } from './jwks/key-set-fetcher.ts';
 import { createControlPlaneMetrics, registerSizes } from './metrics.ts';
 import { createNetworkingGraph } from './networking/networking-graph.ts';
+import { followParameters } from './sources/follow-parameters.ts';
 import { reflectCluster } from './sources/reflect.ts';
 import { MESH_KEY, createSources } from './sources/sources.ts';
 import { createPolicyConditions } from './status/policy-conditions.ts';
@@ -209,6 +210,14 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       keySets: sources.jwks,
       clock,
       logger: logger.scope('jwks'),
+      signal,
+    });
+    followParameters({
+      client,
+      graph,
+      gateways: sources.gateways,
+      configMaps: sources.gatewayParameters,
+      logger: logger.scope('reflector'),
       signal,
     });
     const bound = await discovery.listen();

@@ -10,6 +10,7 @@ import type {
 } from '@weft/kubernetes';
 import { endpointSliceFacts, namespaceFacts, nodeFacts, podFacts, serviceFacts } from '../sources/facts.ts';
 import {
+  configMapFacts,
   gatewayClassFacts,
   gatewayFacts,
   grpcRouteFacts,
@@ -93,6 +94,8 @@ export function createMesh(options: Pick<AmbientOptions, 'requireWaypoint'> = {}
         return sources.grpcRoutes.set(key, grpcRouteFacts(object));
       case 'TCPRoute':
         return sources.tcpRoutes.set(key, unservedRouteFacts('TCPRoute')(object));
+      case 'ConfigMap':
+        return sources.gatewayParameters.set(key, { kind: 'present', ...configMapFacts(object) });
       case 'ReferenceGrant':
         return sources.referenceGrants.set(key, referenceGrantFacts(object));
       default:

@@ -1,18 +1,25 @@
 import { isDeepStrictEqual } from 'node:util';
 import { FieldManager, GatewayClass, GatewayController, Label } from '@weft/api';
 import type { ChangeSet, Graph } from '@weft/collections';
-import { type KubernetesClient, type UntypedObject, isNotFound, resources } from '@weft/kubernetes';
+import {
+  type Condition,
+  type KubernetesClient,
+  type ResourceType,
+  type UntypedObject,
+  isNotFound,
+  resources,
+} from '@weft/kubernetes';
 import { type Clock, type Logger, WeftError, describeError } from '@weft/telemetry';
+import { waypointResourceName } from '../ambient/waypoints.ts';
 import { KeyedReconciler } from '../reconcile/keyed-reconciler.ts';
 import type { GatewayFacts } from '../sources/gateway-objects.ts';
 import type { Sources } from '../sources/sources.ts';
 import type { GatewayGraph } from './gateway-graph.ts';
 import { type WantedGatewayStatus, sameConditions, stampConditions } from './gateway-status.ts';
 import type { DesiredObject } from './waypoint-deployment.ts';
-import type { Condition } from '@weft/kubernetes';
 
 export interface GatewayControllerOptions {
-  readonly client: Pick<KubernetesClient, 'apply' | 'get'>;
+  readonly client: Pick<KubernetesClient, 'apply' | 'delete' | 'get'>;
   readonly graph: Graph;
   readonly sources: Sources;
   readonly gateways: GatewayGraph;
@@ -34,15 +41,19 @@ export function runGatewayController(options: GatewayControllerOptions): void {
       const gateway = sources.gateways.get(name);
       if (gateway === undefined) return; // owner references take the rest away
       if (kind === 'status') return writeStatus(options, gateway, gateways.statuses.get(name));
-      for (const desired of gateways.deployments.get(name) ?? [])
-        await applyObject(options, gateway, desired);
+      const objects = gateways.deployments.get(name);
+      if (objects === undefined) return; // not ours to make, or not known what to make
+      for (const desired of objects) await applyObject(options, gateway, desired);
+      for (const type of optionalTypes) {
+        if (!objects.some((desired) => desired.type === type)) await withdraw(options, gateway, type);
+      }
     },
     onError: (_key, error) => logger.warn('cannot reconcile gateway', { error: describeError(error) }),
   });
   const deploy = (gateway: string): void => reconciler.enqueue(`deployment ${gateway}`);
   const unsubscribe = graph.subscribe((changes: ChangeSet) => {
-    for (const key of changes.of(gateways.statuses).keys()) reconciler.enqueue(`status ${key}`);
-    for (const key of changes.of(sources.gateways).keys()) reconciler.enqueue(`status ${key}`);
+    const reported = [...changes.of(gateways.statuses).keys(), ...changes.of(sources.gateways).keys()];
+    for (const key of new Set(reported)) reconciler.enqueue(`status ${key}`);
     for (const key of changes.of(gateways.deployments).keys()) deploy(key);
     for (const [, { before, after }] of changes.of(sources.services)) {
       const service = after ?? before;
@@ -96,6 +107,30 @@ async function applyObject(
     await client.apply(type, object, { fieldManager: FieldManager.gatewayController, force: true, signal });
   } catch (error) {
     throw new WeftError('WEFT1831', what, { cause: error });
+  }
+}
+
+/** Made only while an overlay asks for them. */
+const optionalTypes = [resources.horizontalPodAutoscalers, resources.podDisruptionBudgets];
+
+async function withdraw(
+  { client, signal }: GatewayControllerOptions,
+  gateway: GatewayFacts,
+  type: ResourceType<UntypedObject>,
+): Promise<void> {
+  const { namespace } = gateway;
+  const name = waypointResourceName(gateway);
+  try {
+    const { metadata } = await client.get(type, name, namespace, { signal });
+    const isOurs =
+      metadata.labels?.[Label.gatewayManaged] !== undefined &&
+      metadata.ownerReferences?.some(({ uid }) => uid === gateway.uid) === true;
+    if (isOurs) await client.delete(type, name, namespace, { signal });
+  } catch (error) {
+    if (isNotFound(error)) return;
+    throw new WeftError('WEFT1831', `${type.kind} ${namespace}/${name} of Gateway ${gateway.name}`, {
+      cause: error,
+    });
   }
 }
 

@@ -1,4 +1,4 @@
-import { GatewayController } from '@weft/api';
+import { GatewayController, Label } from '@weft/api';
 import type { Collection, Graph, Index } from '@weft/collections';
 import type { Mesh } from '../ambient/mesh.ts';
 import { isManaged, waypointResourceName } from '../ambient/waypoints.ts';
@@ -6,6 +6,7 @@ import type { PodFacts } from '../sources/facts.ts';
 import type { ServiceWaypoint } from '../ambient/service-waypoint.ts';
 import type { AnyRouteFacts, GatewayFacts, UnservedRouteFacts } from '../sources/gateway-objects.ts';
 import { MESH_KEY, type Sources } from '../sources/sources.ts';
+import { gatewayParameters } from './gateway-parameters.ts';
 import { type WantedGatewayStatus, waypointStatus } from './gateway-status.ts';
 import { type WantedRouteParent, routeParents, unservedRouteParents } from './route-status.ts';
 import { type DesiredObject, type WaypointTemplate, waypointObjects } from './waypoint-deployment.ts';
@@ -41,28 +42,46 @@ export function createGatewayGraph(
         ? gateway
         : undefined,
   });
+  const defaultsByClass = sources.classDefaults.index('class', ({ labels }) => {
+    const className = labels[Label.gatewayDefaultsForClass];
+    return className === undefined ? [] : [className];
+  });
+  const parameters = graph.map('gatewayParametersRead', {
+    from: waypointGateways,
+    uses: { defaultsByClass, configMaps: sources.gatewayParameters },
+    transform: (gateway, fetch) =>
+      gatewayParameters(gateway, {
+        defaults: fetch.defaultsByClass.lookup(gateway.spec.gatewayClassName),
+        configMap: (at) => fetch.configMaps.get(at),
+      }),
+  });
   const statuses = graph.map('gatewayStatuses', {
     from: waypointGateways,
-    uses: { services: sources.services, podsByGateway },
+    uses: { services: sources.services, podsByGateway, parameters },
     transform: (gateway, fetch, key) => {
       const serviceKey = isManaged(gateway)
         ? `${gateway.namespace}/${waypointResourceName(gateway)}`
         : declaredService(gateway, clusterDomain);
+      const read = fetch.parameters.get(key);
+      if (read === undefined || read.kind === 'unknown') return undefined;
       const ready = fetch.podsByGateway.lookup(key).filter(({ healthy }) => healthy);
       return waypointStatus(gateway, {
         service: serviceKey === undefined ? undefined : fetch.services.get(serviceKey),
         readyPods: ready.length,
         clusterDomain,
+        invalidParameters: read.kind === 'invalid' ? read.message : undefined,
       });
     },
   });
   const deployments = graph.map('gatewayDeployments', {
     from: waypointGateways,
-    uses: { mesh },
-    transform: (gateway, fetch) => {
-      if (!isManaged(gateway)) return undefined;
+    uses: { mesh, parameters },
+    // What can't be read changes nothing: what is there stays as it is.
+    transform: (gateway, fetch, key) => {
+      const read = fetch.parameters.get(key);
+      if (!isManaged(gateway) || read?.kind !== 'valid') return undefined;
       const { network, trustDomain } = fetch.mesh.get(MESH_KEY) ?? defaultMesh;
-      return waypointObjects(gateway, { ...template, network, trustDomain });
+      return waypointObjects(gateway, { ...template, network, trustDomain }, read.overlays);
     },
   });
   const grants = sources.referenceGrants.index('grantsOfNamespace', ({ namespace }) => [namespace]);

@@ -6,10 +6,11 @@ import { waypointStatus } from './gateway-status.ts';
 
 const hbone = '{ name: mesh, port: 15008, protocol: HBONE }';
 const written = 'addresses: [{ type: Hostname, value: wp.shop.svc.cluster.local }]';
-const service = (port = 15008) =>
+const managed = '{ gateway.istio.io/managed: istio.io-mesh-controller }';
+const service = (port = 15008, labels = managed) =>
   serviceFacts(
     yaml(
-      `{ metadata: { name: wp, namespace: shop }, spec: { clusterIPs: [10.96.0.9], ports: [{ port: ${port} }] } }`,
+      `{ metadata: { name: wp, namespace: shop, labels: ${labels} }, spec: { clusterIPs: [10.96.0.9], ports: [{ port: ${port} }] } }`,
     ),
   );
 
@@ -19,6 +20,7 @@ function status(o: {
   readonly status?: string;
   readonly service?: ReturnType<typeof service>;
   readonly readyPods?: number;
+  readonly invalidParameters?: string;
 }) {
   const gateway = gatewayFacts(
     yaml(`
@@ -30,6 +32,7 @@ status: { ${o.status ?? ''} }`),
     service: o.service,
     readyPods: o.readyPods ?? 0,
     clusterDomain: 'cluster.local',
+    invalidParameters: o.invalidParameters,
   });
   const summary = (conditions: typeof wanted.conditions): Record<string, string> =>
     Object.fromEntries(conditions.map((c) => [c.type, `${c.status}/${c.reason}`]));
@@ -64,6 +67,12 @@ describe('status of a waypoint', () => {
       ['10.96.0.9', 'wp.shop.svc.cluster.local'],
     ],
     [
+      'has a Service in its place that is not its own',
+      { service: service(15008, '{}'), readyPods: 1 },
+      'False/AddressNotAssigned',
+      [],
+    ],
+    [
       'is deployed by somebody else, who is not there',
       { spec: ', addresses: [{ type: Hostname, value: own.shop.svc.cluster.local }]' },
       'False/AddressNotUsable',
@@ -84,6 +93,38 @@ describe('status of a waypoint', () => {
       Accepted: 'True/ListenersNotValid',
       listeners: [{ Accepted: 'True/Accepted', Conflicted: 'False/NoConflicts' }, refused],
     });
+  });
+
+  it.each([
+    ['parameters that cannot be used', { invalidParameters: 'no' }, 'False/InvalidParameters'],
+    [
+      'an address that it cannot have',
+      { spec: ', addresses: [{ value: 10.0.0.1 }]' },
+      'False/UnsupportedAddress',
+    ],
+    ['certificates of its own', { spec: ', tls: { frontend: {} }' }, 'False/UnsupportedValue'],
+  ])('refuses %s', (_case, options, accepted) => {
+    expect(status(options)).toMatchObject({ Accepted: accepted });
+  });
+
+  it.each([
+    ['a host name', hbone.replace('}', ', hostname: a.example }')],
+    ['certificates', hbone.replace('}', ', tls: { mode: Terminate } }')],
+  ])('refuses a listener with %s', (_case, listeners) => {
+    expect(status({ listeners }).listeners).toMatchObject([
+      { Accepted: 'False/UnsupportedValue', Programmed: 'False/Invalid', Conflicted: 'False/NoConflicts' },
+    ]);
+  });
+
+  it('serves the first of two listeners for the same', () => {
+    expect(status({ listeners: `${hbone}, ${hbone.replace('mesh', 'more')}` }).listeners).toMatchObject([
+      { Accepted: 'True/Accepted', Conflicted: 'False/NoConflicts' },
+      {
+        Accepted: 'False/HostnameConflict',
+        Conflicted: 'True/HostnameConflict',
+        Programmed: 'False/HostnameConflict',
+      },
+    ]);
   });
 
   it('refuses route kinds, since routes attach to Services', () => {

@@ -1,4 +1,4 @@
-import { HBONE_PROTOCOL, Port } from '@weft/api';
+import { Annotation, HBONE_PROTOCOL, Label, Port } from '@weft/api';
 import type { Condition } from '@weft/kubernetes';
 import { isManaged, waypointResourceName } from '../ambient/waypoints.ts';
 import { serviceHostname } from '../ambient/services.ts';
@@ -31,6 +31,8 @@ export interface GatewayStatusContext {
   readonly service: ServiceFacts | undefined;
   readonly readyPods: number;
   readonly clusterDomain: string;
+  /** Why what the Gateway refers to as its parameters can't be used. */
+  readonly invalidParameters?: string | undefined;
 }
 
 /**
@@ -38,7 +40,8 @@ export interface GatewayStatusContext {
  * somebody to take it, and then kept: while every instance is gone, requests fail rather than go around the waypoint.
  */
 export function waypointStatus(gateway: GatewayFacts, context: GatewayStatusContext): WantedGatewayStatus {
-  const listeners = (gateway.spec.listeners ?? []).map(listenerStatus);
+  const all = gateway.spec.listeners ?? [];
+  const listeners = all.map((listener, i) => listenerStatus(listener, all.slice(0, i)));
   const invalid = listeners.filter(({ conditions }) =>
     conditions.some(({ type, status }) => type === 'Accepted' && status === 'False'),
   );
@@ -46,22 +49,38 @@ export function waypointStatus(gateway: GatewayFacts, context: GatewayStatusCont
   return {
     addresses,
     conditions: [
-      accepted(invalid.length, listeners.length),
+      accepted(gateway, context, { invalid: invalid.length, all: listeners.length }),
       programmed(gateway, context, addresses.length > 0),
     ],
     listeners,
   };
 }
 
-function accepted(invalid: number, all: number): WantedCondition {
-  if (invalid === 0)
-    return { type: 'Accepted', status: 'True', reason: 'Accepted', message: 'Resource accepted' };
-  return {
-    type: 'Accepted',
-    status: invalid === all ? 'False' : 'True',
-    reason: 'ListenersNotValid',
-    message: `${invalid} of ${all} listeners cannot be served by a waypoint`,
-  };
+function accepted(
+  { spec }: GatewayFacts,
+  { invalidParameters }: GatewayStatusContext,
+  listeners: { readonly invalid: number; readonly all: number },
+): WantedCondition {
+  const type = 'Accepted';
+  const { invalid, all } = listeners;
+  if (invalid > 0) {
+    const status = invalid === all ? 'False' : 'True';
+    const message = `${invalid} of ${all} listeners cannot be served by a waypoint`;
+    return { type, status, reason: 'ListenersNotValid', message };
+  }
+  if (invalidParameters !== undefined)
+    return { type, status: 'False', reason: 'InvalidParameters', message: invalidParameters };
+  const ignored = (spec.addresses ?? []).filter(({ type: kind = 'IPAddress' }) => kind !== 'Hostname');
+  if (ignored.length > 0) {
+    const values = ignored.map(({ value }) => value ?? '').join(' ');
+    const message = `only Hostname is supported, ignoring [${values}]`;
+    return { type, status: 'False', reason: 'UnsupportedAddress', message };
+  }
+  if (spec.tls !== undefined) {
+    const message = "tls: a waypoint authenticates with the mesh's own certificates";
+    return { type, status: 'False', reason: 'UnsupportedValue', message };
+  }
+  return { type, status: 'True', reason: 'Accepted', message: 'Resource accepted' };
 }
 
 function programmed(
@@ -80,6 +99,10 @@ function programmed(
     return name === undefined
       ? { type, status: 'False', reason: 'AddressNotUsable', message }
       : { type, status: 'False', reason: 'AddressNotAssigned', message };
+  }
+  if (name !== undefined && service.labels[Label.gatewayManaged] === undefined) {
+    const message = `Service ${service.namespace}/${name} exists and is not the mesh's: remove it, or give the waypoint another name with the annotation ${Annotation.gatewayNameOverride}`;
+    return { type, status: 'False', reason: 'AddressNotAssigned', message };
   }
   if (!service.ports.some(({ port }) => port === Port.hbone)) {
     const message = `Failed to assign to any requested addresses: port ${Port.hbone} not found for hostname "${hostname}"`;
@@ -100,7 +123,8 @@ function announcedAddresses(
   { service, readyPods, clusterDomain }: GatewayStatusContext,
 ): readonly GatewayAddressValue[] {
   const written = gateway.status.addresses ?? [];
-  if (service === undefined || (readyPods === 0 && written.length === 0)) return written;
+  const isForeign = isManaged(gateway) && service?.labels[Label.gatewayManaged] === undefined;
+  if (service === undefined || isForeign || (readyPods === 0 && written.length === 0)) return written;
   const hostname = serviceHostname(service.name, service.namespace, clusterDomain);
   return [
     ...service.clusterIps.map((value) => ({ type: 'IPAddress', value })),
@@ -108,17 +132,21 @@ function announcedAddresses(
   ];
 }
 
-function listenerStatus(listener: GatewayListener): WantedListenerStatus {
+/** @param before listeners of the same Gateway that come before it, and win */
+function listenerStatus(listener: GatewayListener, before: readonly GatewayListener[]): WantedListenerStatus {
   const { name, protocol, port } = listener;
-  const isServed = protocol === HBONE_PROTOCOL && port === Port.hbone;
-  const acceptance: WantedCondition = isServed
-    ? { type: 'Accepted', status: 'True', reason: 'Accepted', message: 'No errors found' }
-    : {
-        type: 'Accepted',
-        status: 'False',
-        reason: 'UnsupportedProtocol',
-        message: `a waypoint listens with protocol ${HBONE_PROTOCOL} on port ${Port.hbone}, not ${protocol} on ${port}`,
-      };
+  const good = { reason: 'NoConflicts', message: 'No errors found' };
+  const isConflicted = before.some((other) => other.port === port && other.protocol === protocol);
+  const refusal = isConflicted
+    ? {
+        reason: 'HostnameConflict',
+        message: 'Listener has a conflict with another listener attached to the same Gateway',
+      }
+    : listenerRefusal(listener);
+  const acceptance: WantedCondition =
+    refusal === undefined
+      ? { type: 'Accepted', status: 'True', reason: 'Accepted', message: good.message }
+      : { type: 'Accepted', status: 'False', ...refusal };
   const kinds = listener.allowedRoutes?.kinds ?? [];
   const resolved: WantedCondition =
     kinds.length === 0
@@ -135,13 +163,34 @@ function listenerStatus(listener: GatewayListener): WantedListenerStatus {
     supportedKinds: [],
     conditions: [
       acceptance,
-      { type: 'Conflicted', status: 'False', reason: 'NoConflicts', message: 'No errors found' },
-      isServed
-        ? { type: 'Programmed', status: 'True', reason: 'Programmed', message: 'No errors found' }
-        : { ...acceptance, type: 'Programmed', reason: 'Invalid' },
+      isConflicted
+        ? { ...acceptance, type: 'Conflicted', status: 'True' }
+        : { type: 'Conflicted', status: 'False', ...good },
+      refusal === undefined
+        ? { type: 'Programmed', status: 'True', reason: 'Programmed', message: good.message }
+        : { ...acceptance, type: 'Programmed', reason: isConflicted ? refusal.reason : 'Invalid' },
       resolved,
     ],
   };
+}
+
+function listenerRefusal({
+  protocol,
+  port,
+  hostname,
+  tls,
+}: GatewayListener): Pick<WantedCondition, 'reason' | 'message'> | undefined {
+  if (protocol !== HBONE_PROTOCOL || port !== Port.hbone) {
+    const message = `a waypoint listens with protocol ${HBONE_PROTOCOL} on port ${Port.hbone}, not ${protocol} on ${port}`;
+    return { reason: 'UnsupportedProtocol', message };
+  }
+  if (hostname !== undefined)
+    return { reason: 'UnsupportedValue', message: 'hostname: a waypoint serves whatever uses it' };
+  if (tls !== undefined) {
+    const message = "tls: a waypoint authenticates with the mesh's own certificates";
+    return { reason: 'UnsupportedValue', message };
+  }
+  return undefined;
 }
 
 /** Whether what was read back says the same, of the generation at hand. */

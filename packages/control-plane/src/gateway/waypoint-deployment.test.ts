@@ -1,15 +1,24 @@
 import { describe, expect, it } from '@jest/globals';
+import { parse } from 'yaml';
 import { yaml } from '../ambient/test-objects.ts';
 import { gatewayFacts } from '../sources/gateway-objects.ts';
+import { type Overlay, parseOverlay } from './overlays.ts';
 import { waypointObjects } from './waypoint-deployment.ts';
 
-function objects(metadata: string, infrastructure = '') {
+const overlay = (...texts: string[]): Overlay[] =>
+  texts.map((text) => {
+    const parsed = parseOverlay('shop/o', parse(text) as Record<string, string>);
+    if (parsed.kind === 'invalid') throw new Error(parsed.message);
+    return parsed.overlay;
+  });
+
+function objects(metadata: string, infrastructure = '', overlays: readonly Overlay[] = []) {
   const gateway = gatewayFacts(
     yaml(`
 metadata: { name: wp, namespace: shop, uid: u ${metadata} }
 spec: { gatewayClassName: istio-waypoint ${infrastructure} }`),
   );
-  return waypointObjects(gateway, {
+  const template = {
     image: 'weft/proxyv2:1',
     systemNamespace: 'istio-system',
     revision: 'canary',
@@ -17,7 +26,11 @@ spec: { gatewayClassName: istio-waypoint ${infrastructure} }`),
     clusterDomain: 'cluster.local',
     network: 'east',
     trustDomain: 'cluster.local',
-  }).map(({ type, object }) => ({ ...object, kind: type.kind }));
+  };
+  return waypointObjects(gateway, template, overlays).map(({ type, object }) => ({
+    ...object,
+    kind: type.kind,
+  }));
 }
 
 describe('deployment of a waypoint', () => {
@@ -89,5 +102,56 @@ describe('deployment of a waypoint', () => {
   it('never lets labels of the user take the place of those that select its pods', () => {
     const [, service] = objects(', labels: { gateway.networking.k8s.io/gateway-name: other }');
     expect(service?.metadata.labels).toMatchObject({ 'gateway.networking.k8s.io/gateway-name': 'wp' });
+  });
+
+  it('is changed by overlays, of which the last has the last word', () => {
+    const first =
+      '{ deployment: "spec: { replicas: 2, template: { spec: { containers: [{ name: istio-proxy, resources: { requests: { cpu: 1 } } }] } } }" }';
+    const second = `{ deployment: "spec: { replicas: 3, template: { spec: { nodeSelector: { a: b }, containers: [{ name: more, image: x }] } } }",
+      service: "spec: { type: NodePort }", serviceAccount: "metadata: { annotations: { role: r } }" }`;
+    const [account, service, deployment] = objects('', '', overlay(first, second));
+    expect(account).toMatchObject({ metadata: { annotations: { role: 'r' } } });
+    expect(service).toMatchObject({ spec: { type: 'NodePort', ports: [{ port: 15021 }, { port: 15008 }] } });
+    const image = 'weft/proxyv2:1';
+    const resources = { requests: { cpu: 1, memory: '128Mi' }, limits: { cpu: '2' } };
+    const containers = [{ name: 'istio-proxy', image, resources }, { name: 'more' }];
+    expect(deployment).toMatchObject({
+      spec: { replicas: 3, template: { spec: { nodeSelector: { a: 'b' }, containers } } },
+    });
+  });
+
+  it('has a scaler and a disruption budget when an overlay speaks of them', () => {
+    const made = objects(
+      '',
+      '',
+      overlay(
+        '{ horizontalPodAutoscaler: "spec: { maxReplicas: 5 }", podDisruptionBudget: "spec: { minAvailable: 1 }" }',
+      ),
+    );
+    expect(made.slice(3)).toMatchObject([
+      {
+        kind: 'HorizontalPodAutoscaler',
+        spec: { maxReplicas: 5, scaleTargetRef: { kind: 'Deployment', name: 'wp' } },
+      },
+      {
+        kind: 'PodDisruptionBudget',
+        spec: {
+          minAvailable: 1,
+          selector: { matchLabels: { 'gateway.networking.k8s.io/gateway-name': 'wp' } },
+        },
+      },
+    ]);
+  });
+
+  it('keeps its names, its owner and its own labels whatever an overlay says', () => {
+    const text =
+      '{ service: "metadata: { name: other, namespace: x, ownerReferences: [], labels: { gateway.istio.io/managed: me, team: a } }" }';
+    const [, service] = objects('', '', overlay(text));
+    expect(service?.metadata).toMatchObject({
+      name: 'wp',
+      namespace: 'shop',
+      ownerReferences: [{ uid: 'u' }],
+      labels: { 'gateway.istio.io/managed': 'istio.io-mesh-controller', team: 'a' },
+    });
   });
 });

@@ -15,10 +15,14 @@ import {
   type ResourceType,
   type Service,
   type ServiceAccount,
+  type UntypedObject,
+  apiVersionOf,
   resources,
 } from '@weft/kubernetes';
 import { waypointResourceName, waypointServiceAccount } from '../ambient/waypoints.ts';
 import type { GatewayFacts } from '../sources/gateway-objects.ts';
+import { type Overlay, type OverlayKey, overlayKeys } from './overlays.ts';
+import { type Json, strategicMerge } from './strategic-merge.ts';
 
 /** What every waypoint of a mesh has in common. */
 export interface WaypointTemplate {
@@ -41,20 +45,51 @@ const TOKEN_LIFETIME_SECONDS = 43_200;
 const READINESS_PATH = '/healthz/ready';
 const ENVOY_STATS_PORT = 15_090;
 
-/** The objects that a waypoint Gateway stands for, as they are to be applied. */
-export function waypointObjects(gateway: GatewayFacts, template: WaypointTemplate): DesiredObject[] {
-  const { serviceAccount, service, deployment } = render(gateway, template);
-  return [
-    { type: resources.serviceAccounts, object: serviceAccount },
-    { type: resources.services, object: service },
-    { type: resources.deployments, object: deployment },
-  ];
-}
-
-function render(
+/**
+ * The objects that a waypoint Gateway stands for, as they are to be applied.
+ * @param overlays changes to them, of which later ones win
+ */
+export function waypointObjects(
   gateway: GatewayFacts,
   template: WaypointTemplate,
-): { serviceAccount: ServiceAccount; service: Service; deployment: PodController } {
+  overlays: readonly Overlay[] = [],
+): DesiredObject[] {
+  const base = render(gateway, template);
+  return overlayKeys.flatMap((key) => {
+    const patches = overlays.flatMap((overlay) => overlay[key] ?? []);
+    const { type, object, always } = base[key];
+    if (!always && patches.length === 0) return [];
+    // Objects and their JSON are the same thing in another type.
+    const merged = patches.reduce<Json>(
+      (before, patch) => strategicMerge(before, patch) ?? before,
+      object as unknown as Json,
+    ) as unknown as KubernetesObject;
+    return [{ type, object: fixed(merged, object) }];
+  });
+}
+
+/** Names, owner and the labels by which the parts find each other are not the user's to change. */
+function fixed(merged: KubernetesObject, base: KubernetesObject): KubernetesObject {
+  const { name, namespace, ownerReferences, labels = {} } = base.metadata;
+  const own = Object.fromEntries(Object.entries(labels).filter(([label]) => isReserved(label)));
+  const metadata = {
+    ...merged.metadata,
+    ...(name === undefined ? {} : { name }),
+    ...(namespace === undefined ? {} : { namespace }),
+    ...(ownerReferences === undefined ? {} : { ownerReferences }),
+    labels: { ...merged.metadata.labels, ...own },
+  };
+  return { ...merged, metadata };
+}
+
+interface Rendered {
+  readonly type: ResourceType;
+  readonly object: KubernetesObject;
+  /** Without an overlay, too. */
+  readonly always: boolean;
+}
+
+function render(gateway: GatewayFacts, template: WaypointTemplate): Readonly<Record<OverlayKey, Rendered>> {
   const name = waypointResourceName(gateway);
   const account = waypointServiceAccount(gateway);
   const meta = (objectName: string, annotations: Readonly<Record<string, string>> = {}): ObjectMeta => ({
@@ -67,9 +102,27 @@ function render(
     ],
   });
   const selector = { [Label.gatewayName]: gateway.name };
+  const always = <T extends KubernetesObject>(type: ResourceType, object: T): Rendered => ({
+    type,
+    object,
+    always: true,
+  });
+  const onDemand = (type: ResourceType, spec: object): Rendered => {
+    const object: UntypedObject = {
+      apiVersion: apiVersionOf(type),
+      kind: type.kind,
+      metadata: meta(name),
+      spec,
+    };
+    return { type, object, always: false };
+  };
   return {
-    serviceAccount: { apiVersion: 'v1', kind: 'ServiceAccount', metadata: meta(account) },
-    service: {
+    serviceAccount: always<ServiceAccount>(resources.serviceAccounts, {
+      apiVersion: 'v1',
+      kind: 'ServiceAccount',
+      metadata: meta(account),
+    }),
+    service: always<Service>(resources.services, {
       apiVersion: 'v1',
       kind: 'Service',
       metadata: meta(name, { [Annotation.trafficDistribution]: 'PreferClose' }),
@@ -82,8 +135,8 @@ function render(
           { name: 'mesh', port: Port.hbone, protocol: 'TCP', appProtocol: 'hbone' },
         ],
       },
-    },
-    deployment: {
+    }),
+    deployment: always<PodController>(resources.deployments, {
       apiVersion: 'apps/v1',
       kind: 'Deployment',
       metadata: meta(name),
@@ -111,7 +164,11 @@ function render(
           spec: podSpec(gateway, { name, account }, template),
         },
       },
-    },
+    }),
+    horizontalPodAutoscaler: onDemand(resources.horizontalPodAutoscalers, {
+      scaleTargetRef: { apiVersion: 'apps/v1', kind: 'Deployment', name },
+    }),
+    podDisruptionBudget: onDemand(resources.podDisruptionBudgets, { selector: { matchLabels: selector } }),
   };
 }
 
@@ -131,13 +188,12 @@ function propagated(gateway: GatewayFacts, field: 'labels' | 'annotations'): Rec
       ? gateway[field]
       : (infrastructure[field] ?? {});
   return Object.fromEntries(
-    Object.entries(from).filter(
-      ([key]) =>
-        !key.startsWith('gateway.networking.k8s.io/') &&
-        !key.startsWith('gateway.istio.io/') &&
-        !key.startsWith('kubectl.kubernetes.io/'),
-    ),
+    Object.entries(from).filter(([key]) => !isReserved(key) && !key.startsWith('kubectl.kubernetes.io/')),
   );
+}
+
+function isReserved(key: string): boolean {
+  return key.startsWith('gateway.networking.k8s.io/') || key.startsWith('gateway.istio.io/');
 }
 
 function serviceType(gateway: GatewayFacts): 'ClusterIP' | 'NodePort' | 'LoadBalancer' {

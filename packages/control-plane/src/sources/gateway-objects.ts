@@ -1,5 +1,5 @@
 import type { Labels } from '@weft/collections';
-import type { Condition, KubernetesObject, LabelSelector, UntypedObject } from '@weft/kubernetes';
+import type { Condition, ConfigMap, KubernetesObject, LabelSelector, UntypedObject } from '@weft/kubernetes';
 
 /** Gateway API objects as users write them, with the fields that the mesh reads; their CRDs vouch for the shapes. */
 
@@ -8,6 +8,7 @@ export interface GatewayListener {
   readonly port: number;
   readonly protocol: string;
   readonly hostname?: string;
+  readonly tls?: unknown;
   readonly allowedRoutes?: {
     readonly namespaces?: { readonly from?: string; readonly selector?: LabelSelector };
     readonly kinds?: readonly { readonly group?: string; readonly kind: string }[];
@@ -23,6 +24,7 @@ export interface GatewaySpec {
   readonly gatewayClassName: string;
   readonly listeners?: readonly GatewayListener[];
   readonly addresses?: readonly GatewayAddressValue[];
+  readonly tls?: unknown;
   readonly infrastructure?: {
     readonly labels?: Labels;
     readonly annotations?: Labels;
@@ -183,6 +185,23 @@ export interface ReferenceGrantFacts extends ObjectFacts {
 export type HttpRouteFacts = RouteFacts<HttpRouteMatch> & { readonly kind: 'HTTPRoute' };
 export type GrpcRouteFacts = RouteFacts<GrpcRouteMatch> & { readonly kind: 'GRPCRoute' };
 export type AnyRouteFacts = HttpRouteFacts | GrpcRouteFacts;
+
+export interface ConfigMapFacts {
+  readonly namespace: string;
+  readonly name: string;
+  readonly labels: Labels;
+  readonly data: Readonly<Record<string, string>>;
+}
+
+/** A ConfigMap that a Gateway refers to, once the API server has been asked. */
+export type ParameterConfigMap =
+  | ({ readonly kind: 'present' } & ConfigMapFacts)
+  | { readonly kind: 'absent'; readonly why: string };
+
+export function configMapFacts({ metadata, data = {} }: ConfigMap): ConfigMapFacts {
+  const { namespace = '', name = '', labels = {} } = metadata;
+  return { namespace, name, labels, data };
+}
 
 export function gatewayFacts(object: UntypedObject & KubernetesObject): GatewayFacts {
   return {

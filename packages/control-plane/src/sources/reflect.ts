@@ -10,6 +10,7 @@ import {
 import type { Counter, Logger } from '@weft/telemetry';
 import { endpointSliceFacts, namespaceFacts, nodeFacts, podFacts, serviceFacts } from './facts.ts';
 import {
+  configMapFacts,
   gatewayClassFacts,
   gatewayFacts,
   grpcRouteFacts,
@@ -94,6 +95,11 @@ export async function reflectCluster(options: ReflectOptions): Promise<void> {
   reflect(resources.referenceGrants, sources.referenceGrants, referenceGrantFacts);
   reflect(resources.deployments, sources.managedDeployments, ({ metadata }) => metadata.generation ?? 0, {
     labelSelector: `${Label.gatewayManaged}=${MANAGED_BY_MESH}`,
+  });
+
+  reflect(resources.configMaps, sources.classDefaults, configMapFacts, {
+    namespace: systemNamespace,
+    labelSelector: Label.gatewayDefaultsForClass,
   });
 
   const configMapName = meshConfigMapName(revision);

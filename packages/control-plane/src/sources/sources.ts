@@ -1,10 +1,12 @@
 import type { Graph, SourceCollection } from '@weft/collections';
 import type { EndpointSliceFacts, NamespaceFacts, NodeFacts, PodFacts, ServiceFacts } from './facts.ts';
 import type {
+  ConfigMapFacts,
   GatewayClassFacts,
   GatewayFacts,
   GrpcRouteFacts,
   HttpRouteFacts,
+  ParameterConfigMap,
   ReferenceGrantFacts,
   UnservedRouteFacts,
 } from './gateway-objects.ts';
@@ -34,6 +36,10 @@ export interface Sources {
   readonly tlsRoutes: SourceCollection<UnservedRouteFacts>;
   readonly udpRoutes: SourceCollection<UnservedRouteFacts>;
   readonly referenceGrants: SourceCollection<ReferenceGrantFacts>;
+  /** What Gateways say of their objects with `parametersRef`. */
+  readonly gatewayParameters: SourceCollection<ParameterConfigMap>;
+  /** What an operator says of the objects of all Gateways of a class, which a label names. */
+  readonly classDefaults: SourceCollection<ConfigMapFacts>;
   /** Deployments that the mesh made for Gateways: the value changes with their specification. */
   readonly managedDeployments: SourceCollection<number>;
   /** Key sets of token issuers, by the URI from which they were fetched. */
@@ -63,6 +69,8 @@ export function createSources(graph: Graph): Sources {
     tlsRoutes: graph.source('tlsRoutes'),
     udpRoutes: graph.source('udpRoutes'),
     referenceGrants: graph.source('referenceGrants'),
+    gatewayParameters: graph.source('gatewayParameters'),
+    classDefaults: graph.source('classDefaults'),
     managedDeployments: graph.source('managedDeployments'),
     jwks: graph.source('jwks'),
     meshConfig: graph.source('meshConfig'),
