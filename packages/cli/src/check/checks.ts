@@ -1,7 +1,11 @@
-import { Annotation, Component, DataplaneMode, Label, Redirection, ROOT_CERT_CONFIGMAP } from '@weft/api';
+import { Annotation, Component, DataplaneMode, Label, ROOT_CERT_CONFIGMAP } from '@weft/api';
 import { isNotFound, resources, type Namespace, type Pod, type PodController } from '@weft/kubernetes';
 import { describeError } from '@weft/telemetry';
 import type { ClusterAccess } from '../cluster-access.ts';
+import { gateways, isWaypoint } from '../waypoint/gateway.ts';
+import { checkCapture } from './capture-checks.ts';
+import { checkNetworkPolicies } from './network-policy-checks.ts';
+import { checkWaypointBindings, checkWaypoints } from './waypoint-checks.ts';
 
 export interface CheckResult {
   readonly name: string;
@@ -11,7 +15,8 @@ export interface CheckResult {
   readonly next?: string;
 }
 
-type Check = (access: ClusterAccess) => Promise<CheckResult>;
+/** Undefined where there is nothing to check. */
+type Check = (access: ClusterAccess) => Promise<CheckResult | undefined>;
 
 /** In the order in which trouble spreads: what fails first usually explains the rest. */
 const checks: readonly Check[] = [
@@ -22,13 +27,17 @@ const checks: readonly Check[] = [
   (a) => daemonSet(a, Component.ztunnel, 'ztunnel'),
   rootCertificates,
   capturedPods,
+  networkPolicies,
+  waypoints,
+  waypointBindings,
 ];
 
 export async function runChecks(access: ClusterAccess): Promise<readonly CheckResult[]> {
   const results: CheckResult[] = [];
   for (const check of checks) {
     try {
-      results.push(await check(access));
+      const result = await check(access);
+      if (result !== undefined) results.push(result);
     } catch (error) {
       results.push({
         name: 'Kubernetes API',
@@ -144,25 +153,36 @@ async function rootCertificates({ client }: ClusterAccess): Promise<CheckResult>
   };
 }
 
-/** The promise of the mesh: whoever is labelled is redirected. */
-async function capturedPods({ client }: ClusterAccess): Promise<CheckResult> {
+async function capturedPods(access: ClusterAccess): Promise<CheckResult> {
+  return checkCapture(await labelledPods(access));
+}
+
+async function networkPolicies(access: ClusterAccess): Promise<CheckResult | undefined> {
+  const { items } = await access.client.list(resources.networkPolicies);
+  return items.length === 0 ? undefined : checkNetworkPolicies(await labelledPods(access), items);
+}
+
+async function labelledPods({ client }: ClusterAccess): Promise<readonly Pod[]> {
   const [namespaces, pods] = await Promise.all([
     client.list(resources.namespaces),
     client.list(resources.pods),
   ]);
   const ambient = new Set(namespaces.items.filter(isAmbient).map((n) => n.metadata.name));
-  const wanted = pods.items.filter((pod) => isWanted(pod, ambient.has(pod.metadata.namespace)));
-  const outside = wanted.filter(
-    (pod) => pod.metadata.annotations?.[Annotation.redirection] !== Redirection.enabled,
-  );
-  const name = `${wanted.length - outside.length} of ${wanted.length} labelled pods are in the mesh`;
-  if (outside.length === 0) return { name, status: 'ok' };
-  return {
-    name,
-    status: 'failed',
-    message: `not redirected: ${outside.map((p) => `${p.metadata.namespace}/${p.metadata.name}`).join(', ')}`,
-    next: 'See the log of the istio-cni-node pod on their node.',
-  };
+  return pods.items.filter((pod) => isWanted(pod, ambient.has(pod.metadata.namespace)));
+}
+
+async function waypoints({ client }: ClusterAccess): Promise<CheckResult | undefined> {
+  try {
+    const { items } = await client.list(gateways);
+    return checkWaypoints(items.filter(isWaypoint));
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+    return undefined; // no Gateway API, no waypoints
+  }
+}
+
+async function waypointBindings({ client }: ClusterAccess): Promise<CheckResult | undefined> {
+  return checkWaypointBindings((await client.list(resources.services)).items);
 }
 
 function isAmbient(namespace: Namespace): boolean {

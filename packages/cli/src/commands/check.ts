@@ -22,7 +22,7 @@ export function checkCommand(options: () => ClusterOptions): Command {
 
 function line({ status, name, message, next }: CheckResult): string {
   const mark = { ok: paint('green', '✓'), warning: paint('yellow', '!'), failed: paint('red', '✗') }[status];
-  const detail = message === undefined ? '' : `\n    ${message}`;
+  const detail = message === undefined ? '' : `\n    ${message.replaceAll('\n', '\n    ')}`;
   const advice = next === undefined ? '' : `\n    → ${next}`;
   return `${mark} ${name}${detail}${advice}\n`;
 }

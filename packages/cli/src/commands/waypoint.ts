@@ -188,7 +188,7 @@ async function status(options: ClusterOptions, name: string | undefined, flags: 
     ({ metadata }) => name === undefined || metadata.name === name,
   );
   if (found.length === 0 && name !== undefined) {
-    throw new WeftError('WEFT1903', `waypoint ${access.namespace}/${name}`);
+    throw new WeftError('WEFT1903', `there is no waypoint ${access.namespace}/${name}`);
   }
   if (found.length === 0) return nothingFound(access, flags);
   let failure: unknown;

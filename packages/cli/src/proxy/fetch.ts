@@ -27,12 +27,12 @@ export async function fetchFromProxy(
   });
 }
 
-/** @throws WEFT1903 when it isn't JSON */
+/** @throws WEFT1910 when it isn't JSON */
 export async function readSaved(file: string): Promise<unknown> {
   try {
     return JSON.parse(await readFile(file, 'utf8'));
   } catch (error) {
-    throw new WeftError('WEFT1903', `${file} is not a saved answer of the proxy`, { cause: error });
+    throw new WeftError('WEFT1910', `${file} is not a saved answer of the proxy`, { cause: error });
   }
 }
 
@@ -49,7 +49,7 @@ async function findPod(access: ClusterAccess, target: string): Promise<Pod> {
     try {
       return await client.get(resources.pods, name, namespace);
     } catch (error) {
-      if (isNotFound(error)) throw new WeftError('WEFT1903', `pod ${namespace}/${name}`, { cause: error });
+      if (isNotFound(error)) throw new WeftError('WEFT1903', `there is no pod ${namespace}/${name}`);
       throw error;
     }
   }
@@ -57,6 +57,7 @@ async function findPod(access: ClusterAccess, target: string): Promise<Pod> {
   const labels = Object.entries(spec?.selector?.matchLabels ?? {}).map(([key, value]) => `${key}=${value}`);
   const { items } = await client.list(resources.pods, { namespace, labelSelector: labels.join(',') });
   const pod = items.find(({ status }) => status?.phase === 'Running');
-  if (pod === undefined) throw new WeftError('WEFT1903', `a running pod of deployment ${namespace}/${name}`);
+  if (pod === undefined)
+    throw new WeftError('WEFT1903', `no pod of deployment ${namespace}/${name} is running`);
   return pod;
 }

@@ -3,6 +3,8 @@ import { resources, type Condition, type KubernetesObject, type ResourceType } f
 import { WeftError } from '@weft/telemetry';
 
 export const DEFAULT_WAYPOINT = 'waypoint';
+/** What the definition of Gateways has every new one say. */
+const UNSEEN = 'Waiting for controller';
 export const trafficTypes = ['service', 'workload', 'all', 'none'] as const;
 export type TrafficType = (typeof trafficTypes)[number];
 
@@ -69,7 +71,7 @@ export function programmed(gateway: WaypointGateway): string {
 /** The control plane's word and reason, in one line. */
 export function programmedReason(gateway: WaypointGateway): string {
   const condition = conditionOf(gateway, 'Programmed');
-  if (condition === undefined) return 'no control plane has looked at it yet';
+  if (condition === undefined || condition.message === UNSEEN) return 'no control plane has looked at it yet';
   return [condition.reason, condition.message].filter((part) => part !== undefined && part !== '').join(': ');
 }
 
