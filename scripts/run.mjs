@@ -93,6 +93,7 @@ switch (command) {
     mustRun('tsc', ['-b']);
     mustRun(process.execPath, ['packages/api/scripts/generate-crds.mjs']);
     mustRun(process.execPath, ['packages/telemetry/scripts/generate-errors-doc.mjs']);
+    mustRun(process.execPath, ['packages/proxy/scripts/generate-fields-doc.mjs']);
     break;
   case 'format':
     mustRun('biome', ['format', '--write']);

@@ -101,6 +101,10 @@ if (selected.length > 0) {
     'packages/telemetry/scripts/generate-errors-doc.mjs',
     '--check',
   ]);
+  check('docs/compatibility.md says of each field of Envoy what the engine does', process.execPath, [
+    'packages/proxy/scripts/generate-fields-doc.mjs',
+    '--check',
+  ]);
   const executed = [
     ...jest('unit and kernel tests', [
       '--maxWorkers=2',

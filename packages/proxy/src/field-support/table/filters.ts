@@ -4,10 +4,12 @@ const DIFFERENTIAL = 'differential.kernel.test.ts';
 const FIELDS = 'field-support/filter-fields.test.ts';
 const HTTP = 'envoy.extensions.filters.http';
 const JWT = 'filters/jwt-authn/jwt-authn.test.ts';
+const JWT_FIELDS = 'field-support/jwt-fields.test.ts';
 const LAYOUT = 'waypoint-layout.test.ts';
 const NETWORK = 'envoy.extensions.filters.network';
 const RBAC = 'filters/rbac/rbac.test.ts';
 const SMALL = 'filters/small-filters.test.ts';
+const TELEMETRY = 'field-support/telemetry-fields.test.ts';
 const TCP = 'network/tcp-proxy/tcp-proxy.test.ts';
 
 /** HTTP filters and network filters, but for the connection manager and the router. */
@@ -16,7 +18,8 @@ export const filters: SupportTable = {
     works: {
       [TCP]: `stat_prefix cluster max_connect_attempts idle_timeout weighted_clusters tunneling_config
         max_downstream_connection_duration`,
-      [FIELDS]: 'access_log metadata_match',
+      [FIELDS]: 'metadata_match',
+      [TELEMETRY]: 'access_log',
     },
   },
   [`${NETWORK}.tcp_proxy.v3.TcpProxy.WeightedCluster`]: { works: { [TCP]: 'clusters' } },
@@ -75,13 +78,13 @@ export const filters: SupportTable = {
       [JWT]: `issuer audiences remote_jwks local_jwks forward from_headers forward_payload_header
         payload_in_metadata from_cookies claim_to_headers clear_route_cache normalize_payload_in_metadata
         subjects require_expiration`,
-      [FIELDS]: `from_params clock_skew_seconds pad_forward_payload_header header_in_metadata
+      [JWT_FIELDS]: `from_params clock_skew_seconds pad_forward_payload_header header_in_metadata
         failed_status_in_metadata max_lifetime`,
     },
     ignored: { 'every token is verified anew': 'jwt_cache_config' },
   },
   [`${HTTP}.jwt_authn.v3.JwtProvider.NormalizePayload`]: { works: { [JWT]: 'space_delimited_claims' } },
-  [`${HTTP}.jwt_authn.v3.RemoteJwks`]: { works: { [JWT]: 'http_uri', [FIELDS]: 'cache_duration' } },
+  [`${HTTP}.jwt_authn.v3.RemoteJwks`]: { works: { [JWT]: 'http_uri', [JWT_FIELDS]: 'cache_duration' } },
   [`${HTTP}.jwt_authn.v3.JwtHeader`]: { works: { [JWT]: 'name value_prefix' } },
   [`${HTTP}.jwt_authn.v3.JwtClaimToHeader`]: { works: { [JWT]: 'header_name claim_name' } },
   [`${HTTP}.jwt_authn.v3.RequirementRule`]: {
@@ -115,7 +118,7 @@ export const filters: SupportTable = {
   },
   'envoy.extensions.filters.common.fault.v3.FaultDelay': { works: { [SMALL]: 'fixed_delay percentage' } },
   [`${HTTP}.grpc_stats.v3.FilterConfig`]: {
-    works: { [SMALL]: 'emit_filter_state', [FIELDS]: 'stats_for_all_methods' },
+    works: { [SMALL]: 'emit_filter_state', [TELEMETRY]: 'stats_for_all_methods' },
   },
   [`${HTTP}.header_mutation.v3.HeaderMutation`]: { works: { [SMALL]: 'mutations' } },
   [`${HTTP}.header_mutation.v3.HeaderMutationPerRoute`]: { works: { [FIELDS]: 'mutations' } },
@@ -125,7 +128,7 @@ export const filters: SupportTable = {
   'envoy.config.common.mutation_rules.v3.HeaderMutation': { works: { [SMALL]: 'remove append' } },
 
   'io.istio.http.peer_metadata.Config': {
-    works: { [SMALL]: 'downstream_discovery shared_with_upstream', [FIELDS]: 'upstream_discovery' },
+    works: { [SMALL]: 'downstream_discovery shared_with_upstream', [TELEMETRY]: 'upstream_discovery' },
   },
   'io.istio.http.peer_metadata.Config.DiscoveryMethod': { works: { [SMALL]: 'baggage workload_discovery' } },
   'io.istio.http.peer_metadata.Config.Baggage': {},
@@ -133,7 +136,7 @@ export const filters: SupportTable = {
   'stats.PluginConfig': {
     works: {
       [SMALL]: 'metrics reporter',
-      [FIELDS]: 'disable_host_header_fallback tcp_reporting_duration',
+      [TELEMETRY]: 'disable_host_header_fallback tcp_reporting_duration',
     },
     ignored: {
       'peers are looked up, not kept': 'max_peer_cache_size',

@@ -49,7 +49,7 @@ export function testEngine(
   } as TestEngine; // members that other parts add to Engine are not used by filters
 }
 
-export function testContext(engine: Engine = testEngine(), ignored: string[] = []): CompileContext {
+export function testContext(engine: Engine = testEngine()): CompileContext {
   const at = (path: string): CompileContext =>
     ({
       engine,
@@ -59,7 +59,6 @@ export function testContext(engine: Engine = testEngine(), ignored: string[] = [
       fail: (reason: string, cause?: unknown) => {
         throw new ConfigError('test', path, reason, { cause });
       },
-      ignore: (field: string) => void ignored.push(field),
       statPrefix: 'http.test',
     }) as Partial<CompileContext> as CompileContext; // nothing else is used by filters
   return at('');
