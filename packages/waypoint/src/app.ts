@@ -1,6 +1,6 @@
 import { parseBootstrap, prometheusText, Proxy } from '@weft/proxy';
 import { createLogger, isLogLevel, LogLevels, Readiness, type LogSink } from '@weft/telemetry';
-import { DeltaClient } from '@weft/xds';
+import { AdsClient } from '@weft/xds';
 import { bootstrap, SDS_CLUSTER } from './bootstrap.ts';
 import type { Config } from './config.ts';
 import { controlPlaneAccess } from './control-plane.ts';
@@ -35,7 +35,7 @@ export async function runWaypoint({ config, sink, signal, quit }: WaypointOption
     onFirst: () => readiness.open(Gate.identity),
   });
   const access = controlPlaneAccess(config);
-  const workloads = new WorkloadAddresses();
+  const workloads = new WorkloadAddresses(config.network);
   const proxy = new Proxy({
     bootstrap: parseBootstrap(bootstrap(config)),
     embedding: { ads: access, secretServers: new Map([[SDS_CLUSTER, identity]]), workloads },
@@ -52,12 +52,14 @@ export async function runWaypoint({ config, sink, signal, quit }: WaypointOption
   // What it serves stays in force while it drains, so its sources do, too.
   const stopped = new AbortController();
   identity.start();
-  const directory = new DeltaClient({
+  const directory = new AdsClient({
     ...access,
-    subscriptions: [workloads.subscription],
+    protocol: 'delta',
+    consumers: [workloads],
     signal: stopped.signal,
     logger: logger.scope('workloads'),
   });
+  workloads.follow((names) => directory.setNames(workloads.typeUrl, names));
   try {
     await proxy.start();
     const stop = aborted(signal);

@@ -14,6 +14,7 @@ export interface Config {
   readonly domain: string;
   readonly serviceCluster: string;
   readonly clusterId: string;
+  readonly network: string;
   /** `host:port`. */
   readonly discoveryAddress: string;
   readonly caAddress: string;
@@ -66,6 +67,7 @@ export function loadConfig(
     domain: commandLine.domain ?? `${podNamespace}.svc.${DEFAULT_CLUSTER_DOMAIN}`,
     serviceCluster: commandLine.serviceCluster ?? `${serviceAccount}.${podNamespace}`,
     clusterId: env.string('ISTIO_META_CLUSTER_ID', DEFAULT_CLUSTER_ID),
+    network: env.string('ISTIO_META_NETWORK', ''),
     discoveryAddress: discovery,
     caAddress: env.string('CA_ADDR', discovery),
     rootCertPath: env.string('XDS_ROOT_CA', Path.rootCert),

@@ -1,9 +1,9 @@
-import { TypeUrl } from '@weft/api';
+import { DEFAULT_TRUST_DOMAIN, TypeUrl } from '@weft/api';
 import { istio } from '@weft/api/workload';
 import type { WorkloadDirectory, WorkloadMetadata } from '@weft/proxy';
-import { Subscription } from '@weft/xds';
 import { formatSpiffeId } from '@weft/spiffe';
-import { DEFAULT_TRUST_DOMAIN } from '@weft/api';
+import { describeError } from '@weft/telemetry';
+import type { Rejection, ResourceConsumer, ResourcePush } from '@weft/xds';
 
 const { Workload } = istio.workload;
 
@@ -12,37 +12,106 @@ interface Entry {
   readonly metadata: WorkloadMetadata;
 }
 
-/** Workloads of the mesh by address, as the control plane tells them: names for metrics, never for policy. */
-export class WorkloadAddresses implements WorkloadDirectory {
-  readonly subscription: Subscription<Entry>;
-  private readonly entries = new Map<string, Entry>();
-  private readonly addresses = new Map<string, Entry>();
+/** An address that requests came from or went to. */
+interface Peer {
+  /** Undefined until the control plane has answered, and while no workload has the address. */
+  workload: { readonly uid: string; readonly entry: Entry } | undefined;
+  /** Of {@link WorkloadAddresses.uses}. */
+  lastUse: number;
+}
 
-  constructor() {
-    this.subscription = new Subscription<Entry>(
-      { typeUrl: TypeUrl.workload, decode: (bytes) => entryOf(Workload.decode(bytes)) },
-      ({ upserted, removed }) => {
-        for (const uid of removed) this.forget(uid);
-        for (const { name, resource } of upserted) {
-          this.forget(name);
-          this.entries.set(name, resource);
-          for (const address of resource.addresses) this.addresses.set(address, resource);
-        }
-      },
-    );
+/** Beyond this, those that were not asked for the longest are forgotten, and learnt again when they come back. */
+export const MAX_PEERS = 10_000;
+/** A part at a time, so that forgetting isn't paid for by each newcomer. */
+const FORGOTTEN_AT_ONCE = MAX_PEERS / 10;
+
+/**
+ * Workloads of the mesh by address: names for metrics, never for policy. Only those are followed that have been asked
+ * for, so memory grows with the peers of this waypoint, not with the mesh. The first answer for an address is always
+ * "unknown".
+ */
+export class WorkloadAddresses implements WorkloadDirectory, ResourceConsumer {
+  readonly typeUrl = TypeUrl.workload;
+  readonly follows = 'names';
+  private readonly network: string;
+  private readonly peers = new Map<string, Peer>();
+  private readonly entries = new Map<string, Entry>();
+  private uses = 0;
+  private onNames: ((names: readonly string[]) => void) | undefined;
+  private announcing = false;
+
+  /** @param network that this waypoint is in: it sees no addresses of others */
+  constructor(network: string) {
+    this.network = network;
+  }
+
+  /** Tells which names are wanted of the control plane, now and whenever that changes. */
+  follow(onNames: (names: readonly string[]) => void): void {
+    this.onNames = onNames;
+    this.announceSoon();
   }
 
   byAddress(ip: string): WorkloadMetadata | undefined {
-    return this.addresses.get(ip)?.metadata;
+    let peer = this.peers.get(ip);
+    if (peer === undefined) {
+      if (this.peers.size >= MAX_PEERS) this.forgetOldest();
+      peer = { workload: undefined, lastUse: 0 };
+      this.peers.set(ip, peer);
+      this.announceSoon();
+    }
+    peer.lastUse = ++this.uses;
+    return peer.workload?.entry.metadata;
+  }
+
+  receive({ resources, removed }: ResourcePush): readonly Rejection[] {
+    const rejections: Rejection[] = [];
+    for (const uid of removed) this.forget(uid);
+    for (const { name: uid, bytes } of resources) {
+      let entry: Entry;
+      try {
+        entry = entryOf(Workload.decode(bytes));
+      } catch (error) {
+        rejections.push({ name: uid, reason: describeError(error) });
+        continue;
+      }
+      this.forget(uid);
+      this.entries.set(uid, entry);
+      for (const address of entry.addresses) {
+        const peer = this.peers.get(address);
+        if (peer !== undefined) peer.workload = { uid, entry };
+      }
+    }
+    this.announceSoon();
+    return rejections;
   }
 
   private forget(uid: string): void {
     const entry = this.entries.get(uid);
-    if (entry === undefined) return;
     this.entries.delete(uid);
-    // Its address may be another workload's already.
-    for (const address of entry.addresses)
-      if (this.addresses.get(address) === entry) this.addresses.delete(address);
+    for (const address of entry?.addresses ?? []) {
+      const peer = this.peers.get(address);
+      // The address may be another workload's already.
+      if (peer?.workload?.uid === uid) peer.workload = undefined;
+    }
+  }
+
+  private forgetOldest(): void {
+    const byUse = [...this.peers].sort(([, a], [, b]) => a.lastUse - b.lastUse);
+    for (const [ip] of byUse.slice(0, FORGOTTEN_AT_ONCE)) this.peers.delete(ip);
+    for (const [uid, { addresses }] of this.entries)
+      if (!addresses.some((address) => this.peers.has(address))) this.entries.delete(uid);
+  }
+
+  /** Once for all that one turn of the event loop adds and forgets. */
+  private announceSoon(): void {
+    if (this.announcing) return;
+    this.announcing = true;
+    setImmediate(() => {
+      this.announcing = false;
+      // By the names of what came, too: under these the control plane goes on following it until they are given up.
+      const addresses = [...this.peers.keys()].map((ip) => `${this.network}/${ip}`);
+      this.onNames?.([...addresses, ...this.entries.keys()]);
+    });
   }
 }
 

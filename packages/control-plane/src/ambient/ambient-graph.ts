@@ -44,6 +44,8 @@ export interface Ambient extends WaypointGraph {
   readonly mesh: Collection<Mesh>;
   readonly services: Collection<EncodedResource>;
   readonly workloads: Collection<EncodedResource>;
+  /** By `network/ip`. */
+  readonly workloadsByAlias: Index<EncodedResource>;
   /** Workloads and services, by resource name. */
   readonly addresses: Collection<EncodedResource>;
   readonly authorizations: Collection<EncodedResource>;
@@ -285,6 +287,7 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
   });
 
   const workloads = graph.join('workloads', [podWorkloads, sliceWorkloadResources], { equal: sameResource });
+  const workloadsByAlias = workloads.index('alias', ({ aliases = [] }: EncodedResource) => [...aliases]);
   const addresses = graph.join('addresses', [workloads, services], { equal: sameResource });
   const podsByNodeIdentity = sources.pods.index('nodeIdentity', (pod) =>
     pod.nodeName === '' ? [] : [nodeIdentityKey(pod.nodeName, pod.namespace, pod.serviceAccount)],
@@ -293,6 +296,7 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
     mesh,
     services,
     workloads,
+    workloadsByAlias,
     addresses,
     authorizations,
     policies,

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { istio } from '@weft/api/workload';
+import { formatAddress } from './addresses.ts';
 
 /** A resource as it goes on the wire. Kept encoded: a tenth of the memory of the message, and sent many times. */
 export interface EncodedResource {
@@ -7,6 +8,8 @@ export interface EncodedResource {
   /** A hash of the content, so that every replica gives equal content the same version. */
   readonly version: string;
   readonly bytes: Buffer;
+  /** Other names by which clients ask for it. */
+  readonly aliases?: readonly string[];
 }
 
 export function sameResource(a: EncodedResource, b: EncodedResource): boolean {
@@ -14,7 +17,19 @@ export function sameResource(a: EncodedResource, b: EncodedResource): boolean {
 }
 
 export function workloadResource(workload: istio.workload.Workload.$Properties): EncodedResource {
-  return encoded(workload.uid ?? '', istio.workload.Address.encode({ workload }).finish());
+  const aliases = workloadAliases(workload);
+  const resource = encoded(workload.uid ?? '', istio.workload.Address.encode({ workload }).finish());
+  return aliases.length === 0 ? resource : { ...resource, aliases };
+}
+
+/** `network/ip`. Whoever shares a node's address isn't told from the others by it. */
+function workloadAliases({
+  network,
+  addresses,
+  networkMode,
+}: istio.workload.Workload.$Properties): readonly string[] {
+  if (networkMode === istio.workload.NetworkMode.HOST_NETWORK) return [];
+  return (addresses ?? []).map((bytes) => `${network ?? ''}/${formatAddress(bytes)}`);
 }
 
 export function serviceResource(service: istio.workload.Service.$Properties): EncodedResource {

@@ -34,7 +34,12 @@ export class ServedTypes {
         removals: 'last',
       },
       { source: new CollectionSource(TypeUrl.address, graph, ambient.addresses) },
-      { source: new CollectionSource(TypeUrl.workload, graph, ambient.workloads, bareWorkload) },
+      {
+        source: new CollectionSource(TypeUrl.workload, graph, ambient.workloads, {
+          view: bareWorkload,
+          byAlias: ambient.workloadsByAlias,
+        }),
+      },
     ];
     this.endpoints = {
       source: new CollectionSource(EnvoyTypeUrl.endpoint, graph, networking.endpoints),

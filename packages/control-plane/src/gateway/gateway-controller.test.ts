@@ -118,7 +118,7 @@ describe('the gateway controller', () => {
     expect(await settle()).not.toContain('apply Deployment wp');
     expect(api.held.get('Deployment wp')).toEqual({ metadata: { name: 'wp', namespace: 'shop' } });
     api.held.delete('Deployment wp');
-    clock.advance(1_000);
+    await clock.advance(1_000);
     expect(await settle()).toContain('apply Deployment wp');
   });
 

@@ -112,7 +112,8 @@ function telemetryFilters(): HttpFilter[] {
 export function peerMetadata(): HttpFilter {
   return {
     ...extension('waypoint_downstream_peer_metadata', io.istio.http.peer_metadata.Config, {
-      downstreamDiscovery: [{ workloadDiscovery: {} }],
+      // By its address; until that is known, by its own word.
+      downstreamDiscovery: [{ workloadDiscovery: {} }, { baggage: {} }],
       sharedWithUpstream: true,
     }),
     isOptional: true,
