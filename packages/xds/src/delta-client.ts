@@ -1,8 +1,10 @@
 import grpc from '@grpc/grpc-js';
 import { DELTA_ADS_METHOD } from '@weft/api';
 import { silentLogger, type Logger } from '@weft/telemetry';
+import type { Demand } from './demand.ts';
 import {
   DeltaDiscoveryRequest,
+  WILDCARD,
   readDeltaResponse,
   type DeltaRequestFields,
   type DeltaResponseFrame,
@@ -48,7 +50,10 @@ export class DeltaClient {
   }
 }
 
-/** Types without names are asked for as wildcards; those with names by difference, once there is a name. */
+/**
+ * Types without names are asked for as wildcards; those with names by difference, once there is a name; those on
+ * demand by giving up the wildcard in the breath that asks for it, and then name by name.
+ */
 class DeltaProtocol implements AdsProtocol {
   readonly method = DELTA_ADS_METHOD;
   ready = false;
@@ -77,6 +82,7 @@ class DeltaProtocol implements AdsProtocol {
     };
     for (const subscription of subscriptions) {
       if (subscription.names !== undefined) this.namesChanged(subscription);
+      else if (subscription.demand !== undefined) this.beginDemand(subscription, subscription.demand);
       else
         this.send({ node, typeUrl: subscription.typeUrl, initialResourceVersions: versionsOf(subscription) });
     }
@@ -90,6 +96,22 @@ class DeltaProtocol implements AdsProtocol {
 
   ended(): void {
     this.send = undefined;
+    for (const { demand } of this.options.subscriptions) demand?.watch(undefined);
+  }
+
+  private beginDemand(subscription: AnySubscription, demand: Demand): void {
+    const { typeUrl } = subscription;
+    this.send?.({
+      node: this.options.node,
+      typeUrl,
+      resourceNamesSubscribe: [WILDCARD, ...demand.list()],
+      resourceNamesUnsubscribe: [WILDCARD],
+      initialResourceVersions: versionsOf(subscription),
+    });
+    demand.watch({
+      subscribe: (name) => this.send?.({ typeUrl, resourceNamesSubscribe: [name] }),
+      unsubscribe: (name) => this.send?.({ typeUrl, resourceNamesUnsubscribe: [name] }),
+    });
   }
 
   private namesChanged(subscription: AnySubscription): void {
@@ -127,7 +149,7 @@ class DeltaProtocol implements AdsProtocol {
     const rejections = await subscription.receive(frame, this.options.signal);
     this.logger.debug('received push', {
       typeUrl,
-      resources: frame.resources.length,
+      resources: frame.resourceCount,
       removed: frame.removed.length,
       rejected: rejections.length,
     });

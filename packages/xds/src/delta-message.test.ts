@@ -57,7 +57,7 @@ describe('a delta response', () => {
         }).finish();
         const frame = readDeltaResponse(encoded);
         expect([frame.typeUrl, frame.nonce, frame.removed]).toEqual([r.typeUrl, r.nonce, r.removed]);
-        expect(frame.resources.map((x) => readResource(x).name)).toEqual(r.resources.map((x) => x.name));
+        expect([...frame.resources].map((x) => readResource(x).name)).toEqual(r.resources.map((x) => x.name));
       }),
     );
   });

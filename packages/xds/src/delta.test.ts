@@ -14,10 +14,12 @@ import {
   type DeltaRequestFields,
   type DeltaResponseFrame,
 } from './delta-message.ts';
+import { Demand } from './demand.ts';
 import { DeltaServer, deltaServerChannelOptions, type DeltaServerOptions } from './delta-server.ts';
+import type { Ending } from './reconnect.ts';
 import { MemorySource } from './resource-source.ts';
 import { versionedResource, type VersionedResource } from './resource.ts';
-import { Subscription } from './subscription.ts';
+import { Subscription, type AnySubscription } from './subscription.ts';
 
 const ADDRESS = 'type.googleapis.com/test.Address';
 const POLICY = 'type.googleapis.com/test.Policy';
@@ -309,7 +311,7 @@ function rawClient(headers: Record<string, string> = { authorization: 'Bearer go
   };
 }
 const namesIn = (frame: DeltaResponseFrame | undefined): string[] =>
-  (frame?.resources ?? []).map((r) => readResource(r).name);
+  [...(frame?.resources ?? [])].map((r) => readResource(r).name);
 
 describe('DeltaServer', () => {
   it('refuses a client without a good token, telling it nothing', async () => {
@@ -381,7 +383,7 @@ describe('DeltaServer', () => {
     raw.read();
     raw.send({ node, typeUrl: ADDRESS, resourceNamesSubscribe: ['*'], resourceNamesUnsubscribe: ['*'] });
     await until(() => raw.frames.length === 1);
-    expect(raw.frames[0]).toMatchObject({ resources: [], removed: [] });
+    expect(raw.frames[0]).toMatchObject({ resourceCount: 0, removed: [] });
     raw.send({ typeUrl: ADDRESS, resourceNamesSubscribe: ['uid-2', '/10.0.0.9'] });
     await until(() => raw.frames.length === 2);
     expect([namesIn(raw.frames[1]), raw.frames[1]?.removed]).toEqual([['uid-2'], ['/10.0.0.9']]);
@@ -397,7 +399,7 @@ describe('DeltaServer', () => {
     expect(namesIn(raw.frames[2])).toEqual(['uid-3', 'uid-2']);
     controlPlane.address.update({ removed: ['uid-1', 'uid-3'] });
     await until(() => raw.frames.length === 4);
-    expect(raw.frames[3]).toMatchObject({ resources: [], removed: ['uid-3'] });
+    expect(raw.frames[3]).toMatchObject({ resourceCount: 0, removed: ['uid-3'] });
   });
 
   it('holds one merged set of changes for a client that does not read, and sends it the latest state', async () => {
@@ -416,10 +418,77 @@ describe('DeltaServer', () => {
     raw.call.resume();
     const last = (): string =>
       Buffer.from(
-        readResource(raw.frames.at(-1)?.resources[0] ?? new Uint8Array()).resource?.value ?? [],
+        readResource([...(raw.frames.at(-1)?.resources ?? [])][0] ?? new Uint8Array()).resource?.value ?? [],
       ).toString();
     await until(() => raw.frames.length > 1 && last().startsWith('199x'));
     expect(raw.frames.length).toBeLessThanOrEqual(pushedWhileStalled + 2);
+  });
+
+  it('on demand: sends nothing unasked, what there is by any of its names, and says what there is not', async () => {
+    controlPlane.address.update({
+      upserted: [
+        versionedResource('uid-1', Buffer.from('one'), ['/10.0.0.1']),
+        versionedResource('uid-2', Buffer.from('two'), ['/10.0.0.2']),
+      ],
+    });
+    const { address } = controlPlane;
+    Object.assign(address, {
+      resolve: (name: string) =>
+        [...address.list()].filter((r) => r.name === name || r.aliases?.includes(name)),
+    });
+    const received: string[] = [];
+    const demand = new Demand();
+    const subscription = new Subscription(
+      { typeUrl: ADDRESS, decode: (bytes) => Buffer.from(bytes).toString() },
+      ({ upserted, removed }) => {
+        for (const { name, aliases } of upserted) {
+          received.push(name);
+          for (const each of [name, ...aliases]) demand.told(each, 'present');
+        }
+        for (const name of removed) demand.told(name, 'absent');
+      },
+    );
+    const onDemand: AnySubscription = {
+      demand,
+      typeUrl: ADDRESS,
+      get acknowledged() {
+        return subscription.acknowledged;
+      },
+      versions: () => subscription.versions(),
+      receive: (frame, signal) => subscription.receive(frame, signal),
+    };
+    const { client } = startProxy({ subscriptions: [onDemand] });
+    await until(() => client.ready);
+    expect(received).toEqual([]);
+    await demand.ask('/10.0.0.2');
+    await demand.ask('/192.0.2.1');
+    await demand.ask('/10.0.0.2');
+    expect(received).toEqual(['uid-2']);
+    controlPlane.address.update({
+      upserted: [versionedResource('uid-3', Buffer.from('three'), ['/192.0.2.1'])],
+    });
+    await until(() => received.length === 2);
+    controlPlane.stop();
+    controlPlane = await new ControlPlane(controlPlane).listen(controlPlane.port);
+    controlPlane.address.update({
+      upserted: [versionedResource('uid-2', Buffer.from('changed'), ['/10.0.0.2'])],
+    });
+    await until(() => received.length === 3);
+    expect(received).toEqual(['uid-2', 'uid-3', 'uid-2']);
+  });
+
+  it('backs off from a fault of its own in applying a response, which would return at once', async () => {
+    const endings: Ending[] = [];
+    const faulty: AnySubscription = {
+      typeUrl: ADDRESS,
+      acknowledged: false,
+      versions: () => [],
+      receive: () => Promise.reject(new TypeError('boom')),
+    };
+    startProxy({ subscriptions: [faulty], onEnd: (ending) => endings.push(ending) });
+    await until(() => endings.length > 0);
+    expect(endings[0]).toEqual({ kind: 'malformed' });
+    await until(() => log.some((line) => line.includes('xDS stream ended') && line.includes('WEFT1501')));
   });
 
   it('forgets a client that went away', async () => {

@@ -2,6 +2,7 @@ export * from './ads-client.ts';
 export * from './connection.ts';
 export * from './debounce.ts';
 export * from './delta-client.ts';
+export { Demand, MAX_DEMANDED_NAMES } from './demand.ts';
 export { nodeMetadata, type Node } from './delta-message.ts';
 export * from './delta-server.ts';
 export type { PushedResource, ResourceConsumer, ResourcePush } from './push-subscription.ts';

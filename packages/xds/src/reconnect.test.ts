@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import grpc from '@grpc/grpc-js';
-import { ReconnectDelay, reconnectAfter, type Ending } from './reconnect.ts';
+import { ReconnectDelay, reconnectAfter, terminationReason, type Ending } from './reconnect.ts';
 
 const status = (code: grpc.status, details = '', delivered = true): Ending => ({
   kind: 'status',
@@ -29,6 +29,21 @@ describe('reconnectAfter', () => {
     [{ kind: 'other error', delivered: true }, 'at once'],
   ])('of %j is %s', (ending, expected) => {
     expect(reconnectAfter(ending)).toBe(expected);
+  });
+});
+
+describe('the reason for which a connection ended', () => {
+  it.each<[Ending, string]>([
+    [{ kind: 'not connected' }, 'ConnectionError'],
+    [{ kind: 'malformed' }, 'Error'],
+    [{ kind: 'clean end', delivered: false }, 'Complete'],
+    [{ kind: 'other error', delivered: true }, 'Error'],
+    [status(grpc.status.CANCELLED), 'Reconnect'],
+    [status(grpc.status.UNAVAILABLE, 'received prior goaway', false), 'Reconnect'],
+    [status(grpc.status.UNAVAILABLE, 'no healthy upstream'), 'Error'],
+    [status(grpc.status.UNAUTHENTICATED), 'Error'],
+  ])('after %j is %s', (ending, expected) => {
+    expect(terminationReason(ending)).toBe(expected);
   });
 });
 

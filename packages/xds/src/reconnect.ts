@@ -38,9 +38,28 @@ const transportDetails =
 export function reconnectAfter(ending: Ending): Reconnect {
   if (!('delivered' in ending) || !ending.delivered) return 'after back-off';
   if (ending.kind !== 'status') return 'at once';
-  if (transportCodes.includes(ending.code)) return 'soon';
-  const carriesTransport = ending.code === grpc.status.UNAVAILABLE || ending.code === grpc.status.INTERNAL;
-  return carriesTransport && transportDetails.test(ending.details) ? 'soon' : 'after back-off';
+  return isOfTransport(ending) ? 'soon' : 'after back-off';
+}
+
+/** What ztunnel's metric of connections that ended calls it. */
+export function terminationReason(ending: Ending): 'ConnectionError' | 'Error' | 'Reconnect' | 'Complete' {
+  switch (ending.kind) {
+    case 'not connected':
+      return 'ConnectionError';
+    case 'clean end':
+      return 'Complete';
+    case 'status':
+      return isOfTransport(ending) ? 'Reconnect' : 'Error';
+    case 'malformed':
+    case 'other error':
+      return 'Error';
+  }
+}
+
+function isOfTransport({ code, details }: { readonly code: grpc.status; readonly details: string }): boolean {
+  if (transportCodes.includes(code)) return true;
+  const carriesTransport = code === grpc.status.UNAVAILABLE || code === grpc.status.INTERNAL;
+  return carriesTransport && transportDetails.test(details);
 }
 
 /** The delay before the next attempt: 20 ms doubling to 15 s while attempts fail. */

@@ -30,6 +30,8 @@ export interface StreamClientOptions {
   readonly headers?: () => Iterable<readonly [name: string, value: string]>;
   /** Each change between having a stream that delivers and having none. */
   readonly onConnection?: (connected: boolean, reason?: string) => void;
+  /** Each connection, or attempt at one, that ended by itself. */
+  readonly onEnd?: (ending: Ending) => void;
   readonly signal: AbortSignal;
   readonly logger?: Logger;
   readonly clock?: Clock;
@@ -78,10 +80,16 @@ export class StreamClient {
     while (!signal.aborted) {
       const { ending, reason } = await this.connect();
       if (signal.aborted) break;
+      this.options.onEnd?.(ending);
       const reconnect = reconnectAfter(ending);
       const delayMs = this.delay.next(reconnect);
       if (this.isConnected || reconnect === 'after back-off') {
-        this.logger.warn('xDS stream ended', { address, reason, retryInMs: Math.round(delayMs) });
+        this.logger.warn('xDS stream ended', {
+          code: 'WEFT1501',
+          address,
+          reason,
+          retryInMs: Math.round(delayMs),
+        });
       }
       this.setConnected(false, reason);
       await this.clock.sleep(delayMs, signal);
@@ -141,7 +149,7 @@ export class StreamClient {
       this.protocol.opened((request) => void call.write(request));
       for await (const bytes of call) {
         onDelivery();
-        await this.protocol.received(bytes as Buffer); // by the deserializer above
+        await this.protocol.received(bytes as Buffer).catch(cannotApply); // by the deserializer above
       }
     } finally {
       this.protocol.ended();
@@ -155,6 +163,13 @@ export class StreamClient {
     this.isConnected = connected;
     this.options.onConnection?.(connected, reason);
   }
+}
+
+/** A fault of ours, which the same response would meet again at once: it has to back off as a malformed one does. */
+function cannotApply(error: unknown): never {
+  throw WeftError.is(error)
+    ? error
+    : new WeftError('WEFT1502', 'a response cannot be applied', { cause: error });
 }
 
 class NotConnected extends Error {}

@@ -1,4 +1,5 @@
 import { WeftError, describeError, type Logger } from '@weft/telemetry';
+import type { Demand } from './demand.ts';
 import type { NameSet } from './name-set.ts';
 import { readResource, type DeltaResponseFrame } from './delta-message.ts';
 import type { ResourceCodec } from './resource.ts';
@@ -11,15 +12,23 @@ export interface Rejection {
 
 /** A part of a push that is to be applied at once. Removals come before the upserts of the same push. */
 export interface ResourceUpdate<T> {
-  readonly upserted: readonly { readonly name: string; readonly resource: T }[];
+  readonly upserted: readonly {
+    readonly name: string;
+    /** Other names by which it may have been asked for. */
+    readonly aliases: readonly string[];
+    readonly resource: T;
+  }[];
   readonly removed: readonly string[];
 }
 
 /** A subscription without its resource type, as the client keeps it. */
 export interface AnySubscription
-  extends Pick<Subscription<unknown>, 'typeUrl' | 'versions' | 'receive' | 'acknowledged'> {
+  extends Pick<Subscription<unknown>, 'typeUrl' | 'versions' | 'acknowledged'> {
+  receive(frame: DeltaResponseFrame, signal: AbortSignal): Promise<readonly Rejection[]>;
   /** What is asked for by name; without it, everything is. */
   readonly names?: NameSet;
+  /** What is asked for only when it is needed. */
+  readonly demand?: Demand;
 }
 
 /** All of a push that was refused, as one error: the text of the NACK. */
@@ -30,11 +39,19 @@ export function rejectionError(rejections: readonly Rejection[], typeUrl: string
   return error;
 }
 
+interface Decoded<T> {
+  readonly name: string;
+  readonly version: string;
+  readonly aliases: readonly string[];
+  readonly resource: T;
+}
+
 const MAX_NACK_LENGTH = 16 * 1024;
+const MAX_BATCH = 64;
 
 /**
  * One resource type on the client: what is known of it, across connections. Pushes are decoded and handed over in
- * slices of at most 5 ms, so `apply` may see one push as several updates.
+ * slices of a few milliseconds, so `apply` may see one push as several updates.
  */
 export class Subscription<T> {
   private readonly codec: ResourceCodec<T>;
@@ -65,11 +82,15 @@ export class Subscription<T> {
    * Applies what can be applied, and returns the rest. A rejected resource keeps its last good version, here and in
    * `versions()`, so a reconnect brings the new one again. Stops early when the signal aborts.
    */
-  async receive(frame: DeltaResponseFrame, signal: AbortSignal): Promise<readonly Rejection[]> {
+  async receive(
+    frame: Pick<DeltaResponseFrame, 'resources' | 'removed'>,
+    signal: AbortSignal,
+  ): Promise<readonly Rejection[]> {
     const rejections: Rejection[] = [];
     const slice = new TimeSlice();
-    let upserted: { name: string; version: string; resource: T }[] = [];
+    let upserted: Decoded<T>[] = [];
     let removed = frame.removed;
+    // Applying is part of the slice: a batch must not be so large that it takes longer than that by itself.
     const hand = (): void => {
       if (upserted.length === 0 && removed.length === 0) return;
       try {
@@ -88,6 +109,7 @@ export class Subscription<T> {
       const result = this.decode(bytes);
       if ('reason' in result) rejections.push(result);
       else upserted.push(result);
+      if (upserted.length >= MAX_BATCH) hand();
       if (slice.isOver()) {
         hand();
         await slice.next();
@@ -99,14 +121,14 @@ export class Subscription<T> {
     return rejections;
   }
 
-  private decode(bytes: Uint8Array): { name: string; version: string; resource: T } | Rejection {
+  private decode(bytes: Uint8Array): Decoded<T> | Rejection {
     let name = '(unreadable)';
     try {
-      const { name: resourceName, version, resource: any } = readResource(bytes);
+      const { name: resourceName, version, aliases, resource: any } = readResource(bytes);
       name = resourceName;
       if (any?.type_url !== this.typeUrl)
         throw new WeftError('WEFT1503', `holds a ${any?.type_url ?? 'nothing'}`);
-      return { name, version, resource: this.codec.decode(any.value ?? new Uint8Array(), name) };
+      return { name, version, aliases, resource: this.codec.decode(any.value ?? new Uint8Array(), name) };
     } catch (error) {
       return { name, reason: describeError(error) };
     }

@@ -1,5 +1,5 @@
 /** Longest uninterrupted work on a push, so that connections are answered throughout. */
-export const SLICE_MS = 5;
+export const SLICE_MS = 2;
 
 /** Tells long loops when to let the event loop turn: `if (slice.isOver()) await slice.next()`. */
 export class TimeSlice {

@@ -3,7 +3,7 @@ import { istio } from '@weft/api/workload';
 import grpc from '@grpc/grpc-js';
 import { serverTrust } from '@weft/spiffe';
 import type { Logger } from '@weft/telemetry';
-import { DeltaClient, Subscription, type AnySubscription, type Node } from '@weft/xds';
+import { DeltaClient, Subscription, terminationReason, type AnySubscription, type Node } from '@weft/xds';
 import { readRoots, readToken, type Config } from '../config.ts';
 import { Interner } from '../state/interner.ts';
 import type { AddressChange, MeshState, PolicyChange } from '../state/mesh-state.ts';
@@ -30,9 +30,34 @@ export interface MeshClientOptions {
 export function startMeshClient(options: MeshClientOptions): DeltaClient {
   const { config, address, state, metrics, logger, signal, onReady, onConnection } = options;
   const { xds } = config;
+  return new DeltaClient({
+    address,
+    credentials: () =>
+      address.startsWith('http://')
+        ? grpc.credentials.createInsecure()
+        : serverTrust({ rootsPem: readRoots(xds.root), alternativeHostname: xds.alternativeHostname }),
+    headers: () => {
+      const token = readToken(xds.token);
+      const headers: [string, string][] = [...xds.headers, ['clusterid', config.clusterId]];
+      // A header value can't end in a line break, as files do.
+      if (token !== undefined) headers.push(['authorization', `Bearer ${token.trimEnd()}`]);
+      return headers;
+    },
+    node: xdsNode(config),
+    subscriptions: meshSubscriptions(state).map((subscription) => counted(subscription, metrics)),
+    onReady,
+    onConnection,
+    onEnd: (ending) => metrics.xdsTerminations.inc({ reason: terminationReason(ending) }),
+    signal,
+    logger,
+  });
+}
+
+/** What ztunnel follows, in the order in which it asks; each push goes into the state. */
+export function meshSubscriptions(state: MeshState): readonly AnySubscription[] {
   const intern = new Interner();
   const addresses = new Subscription<AddressChange>(
-    { typeUrl: TypeUrl.address, decode: (bytes) => addressChange(bytes, intern) },
+    { typeUrl: TypeUrl.address, decode: (bytes, name) => addressChange(bytes, name, intern) },
     ({ upserted, removed }) => {
       const changes = upserted.map(({ resource }) => resource);
       state.applyAddresses([...removed.map((name) => ({ kind: 'removed', name }) as const), ...changes]);
@@ -48,26 +73,7 @@ export function startMeshClient(options: MeshClientOptions): DeltaClient {
       state.applyPolicies([...removed.map((name) => ({ kind: 'removed', name }) as const), ...changes]);
     },
   );
-  return new DeltaClient({
-    address,
-    credentials: () =>
-      address.startsWith('http://')
-        ? grpc.credentials.createInsecure()
-        : serverTrust({ rootsPem: readRoots(xds.root), alternativeHostname: xds.alternativeHostname }),
-    headers: () => {
-      const token = readToken(xds.token);
-      const headers: [string, string][] = [...xds.headers, ['clusterid', config.clusterId]];
-      // A header value can't end in a line break, as files do.
-      if (token !== undefined) headers.push(['authorization', `Bearer ${token.trimEnd()}`]);
-      return headers;
-    },
-    node: xdsNode(config),
-    subscriptions: [counted(addresses, metrics), counted(policies, metrics)],
-    onReady,
-    onConnection,
-    signal,
-    logger,
-  });
+  return [addresses, policies];
 }
 
 function counted(
@@ -83,17 +89,16 @@ function counted(
     versions: () => subscription.versions(),
     receive: (frame, signal) => {
       xdsMessages.inc({ url });
-      xdsMessageBytes.inc(
-        { url },
-        frame.resources.reduce((sum, bytes) => sum + bytes.length, 0),
-      );
+      xdsMessageBytes.inc({ url }, frame.resourceBytes);
       return subscription.receive(frame, signal);
     },
   };
 }
 
-function addressChange(bytes: Uint8Array, intern: Interner): AddressChange {
+function addressChange(bytes: Uint8Array, name: string, intern: Interner): AddressChange {
   const { workload, service } = Address.decode(bytes);
+  // One string for both: the client keeps the resource's name, the record its uid.
+  if (workload?.uid === name) workload.uid = name;
   // protobufjs decodes nested messages to their classes; its types say only what can be passed in.
   if (workload)
     return { kind: 'workload', workload: workloadFromMessage(workload as istio.workload.Workload, intern) };

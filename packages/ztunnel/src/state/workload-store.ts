@@ -27,14 +27,14 @@ export class WorkloadStore {
   private readonly workloads = new Map<WorkloadUid, Workload>();
   private readonly services = new Map<ServiceKey, Service>();
   /** By `network/ip`. Almost always one; several while a pod's address passes on to another pod. */
-  private readonly byAddress = new Map<string, readonly Workload[]>();
-  private readonly byPod = new Map<string, Set<Workload>>();
+  private readonly byAddress: Index<Workload> = new Map();
+  private readonly byPod: Index<Workload> = new Map();
   private readonly endpointsByService = new Map<ServiceKey, Map<WorkloadUid, Workload>>();
-  private readonly byVip = new Map<string, readonly Service[]>();
-  private readonly byHostname = new Map<string, readonly Service[]>();
+  private readonly byVip: Index<Service> = new Map();
+  private readonly byHostname: Index<Service> = new Map();
   private readonly byCidr = new CidrIndex();
   /** Those that have a host name, which few do. */
-  private readonly byWorkloadHostname = new Map<ServiceKey, readonly Workload[]>();
+  private readonly byWorkloadHostname: Index<Workload> = new Map();
 
   /** Returns the record it replaces. */
   upsertWorkload(workload: Workload): Workload | undefined {
@@ -42,10 +42,7 @@ export class WorkloadStore {
     this.workloads.set(workload.uid, workload);
     for (const key of addressKeys(workload)) add(this.byAddress, key, workload);
     if (workload.hostname !== '') add(this.byWorkloadHostname, hostnameKey(workload), workload);
-    const pod = podKey(workload);
-    const sharing = this.byPod.get(pod);
-    if (sharing === undefined) this.byPod.set(pod, new Set([workload]));
-    else sharing.add(workload);
+    add(this.byPod, podKey(workload), workload);
     for (const key of workload.services.keys()) {
       const endpoints = this.endpointsByService.get(key);
       if (endpoints === undefined) this.endpointsByService.set(key, new Map([[workload.uid, workload]]));
@@ -60,9 +57,7 @@ export class WorkloadStore {
     this.workloads.delete(uid);
     for (const key of addressKeys(old)) remove(this.byAddress, key, old);
     if (old.hostname !== '') remove(this.byWorkloadHostname, hostnameKey(old), old);
-    const sharing = this.byPod.get(podKey(old));
-    sharing?.delete(old);
-    if (sharing?.size === 0) this.byPod.delete(podKey(old));
+    remove(this.byPod, podKey(old), old);
     for (const key of old.services.keys()) {
       const endpoints = this.endpointsByService.get(key);
       endpoints?.delete(uid);
@@ -100,8 +95,8 @@ export class WorkloadStore {
 
   /** The workload at an address; host-network pods share their node's and are not found by it. */
   workloadAt(network: string, ip: IpAddress): Workload | undefined {
-    const found = this.byAddress.get(networkAddressKey(network, ip));
-    if (found === undefined || found.length < 2) return found?.[0];
+    const found = all(this.byAddress, networkAddressKey(network, ip));
+    if (found.length < 2) return found[0];
     // Pods before what only refers to them (WorkloadEntries), then what can be tunnelled to.
     const pods = found.filter(({ uid }) => uid.includes('//Pod/'));
     const candidates = pods.length > 0 ? pods : found;
@@ -110,12 +105,12 @@ export class WorkloadStore {
 
   /** The workload that has this host name in this namespace. */
   workloadByHostname(key: ServiceKey): Workload | undefined {
-    return this.byWorkloadHostname.get(key)?.[0];
+    return all(this.byWorkloadHostname, key)[0];
   }
 
   /** The service that a client in this namespace reaches by a virtual address. */
   serviceAt(network: string, ip: IpAddress, clientNamespace: string): Service | undefined {
-    const exact = preferred(this.byVip.get(networkAddressKey(network, ip)) ?? [], clientNamespace);
+    const exact = preferred(all(this.byVip, networkAddressKey(network, ip)), clientNamespace);
     return exact ?? this.byCidr.find(network, ip, clientNamespace);
   }
 
@@ -129,12 +124,12 @@ export class WorkloadStore {
 
   /** The service of a host name as seen from a namespace. */
   serviceByHostname(hostname: string, clientNamespace: string): Service | undefined {
-    return preferred(this.byHostname.get(hostname) ?? [], clientNamespace);
+    return preferred(all(this.byHostname, hostname), clientNamespace);
   }
 
   /** All services of a host name, whoever may see them. */
   servicesByHostname(hostname: string): readonly Service[] {
-    return this.byHostname.get(hostname) ?? [];
+    return all(this.byHostname, hostname);
   }
 
   endpoints(key: ServiceKey): Iterable<Workload> {
@@ -156,7 +151,7 @@ export class WorkloadStore {
 
   /** The workload of a pod on this node; any node's if `node` is empty. */
   localWorkload(pod: LocalPod, node: string): Workload | undefined {
-    for (const workload of this.byPod.get(podKey(pod)) ?? []) {
+    for (const workload of all(this.byPod, podKey(pod))) {
       if (isLocal(workload, node)) return workload;
     }
     return undefined;
@@ -207,12 +202,12 @@ function preferred(services: readonly Service[], clientNamespace: string): Servi
 
 /** Services by the prefixes they claim: one hash table for each prefix length in use. */
 class CidrIndex {
-  private readonly byNetwork = new Map<string, Map<number, Map<string, readonly Service[]>>>();
+  private readonly byNetwork = new Map<string, Map<number, Index<Service>>>();
 
   add(network: string, length: number, key: string, service: Service): void {
-    const lengths = this.byNetwork.get(network) ?? new Map<number, Map<string, readonly Service[]>>();
+    const lengths = this.byNetwork.get(network) ?? new Map<number, Index<Service>>();
     this.byNetwork.set(network, lengths);
-    const prefixes = lengths.get(length) ?? new Map<string, readonly Service[]>();
+    const prefixes = lengths.get(length) ?? new Map<string, Service | readonly Service[]>();
     lengths.set(length, prefixes);
     add(prefixes, key, service);
   }
@@ -233,7 +228,7 @@ class CidrIndex {
     const bytes = ipBytes(ip);
     let best: { service: Service; rank: number } | undefined;
     for (const [length, prefixes] of lengths) {
-      for (const service of prefixes.get(prefixKey(bytes, length)) ?? []) {
+      for (const service of all(prefixes, prefixKey(bytes, length))) {
         if (!isVisible(service, clientNamespace)) continue;
         const isOwn = service.namespace === clientNamespace ? 1 : 0;
         const rank = isOwn * 1000 + length * 2 + (service.canonical ? 1 : 0);
@@ -244,13 +239,28 @@ class CidrIndex {
   }
 }
 
-function add<T>(index: Map<string, readonly T[]>, key: string, value: T): void {
-  const present = index.get(key);
-  index.set(key, present === undefined ? [value] : [...present, value]);
+/** Nearly every key has one value, which then needs no list: with 100,000 workloads that is 20 MB. */
+type Index<T extends object> = Map<string, T | readonly T[]>;
+
+function all<T extends object>(index: Index<T>, key: string): readonly T[] {
+  const found = index.get(key);
+  if (found === undefined) return [];
+  return isList(found) ? found : [found];
 }
 
-function remove<T>(index: Map<string, readonly T[]>, key: string, value: T): void {
-  const rest = (index.get(key) ?? []).filter((v) => v !== value);
-  if (rest.length === 0) index.delete(key);
-  else index.set(key, rest);
+function add<T extends object>(index: Index<T>, key: string, value: T): void {
+  const present = index.get(key);
+  if (present === undefined) index.set(key, value);
+  else index.set(key, isList(present) ? [...present, value] : [present, value]);
+}
+
+function remove<T extends object>(index: Index<T>, key: string, value: T): void {
+  const [only, ...more] = all(index, key).filter((v) => v !== value);
+  if (only === undefined) index.delete(key);
+  else index.set(key, more.length === 0 ? only : [only, ...more]);
+}
+
+/** Array.isArray doesn't narrow read-only arrays. */
+function isList<T extends object>(value: T | readonly T[]): value is readonly T[] {
+  return Array.isArray(value);
 }
