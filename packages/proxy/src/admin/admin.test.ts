@@ -52,7 +52,7 @@ function admin(parts: Partial<AdminSources> = {}) {
   const ask = async (target: string, method = 'GET') => {
     const url = new URL(target, 'http://admin');
     const answer = await routes[url.pathname]?.({ method, url, headers: {}, remoteAddress: '', body: '' });
-    return { status: answer?.status ?? 200, body: String(answer?.body ?? '') };
+    return { status: answer?.status ?? 200, body: typeof answer?.body === 'string' ? answer.body : '' };
   };
   return { ask, calls, stats, logLevels };
 }

@@ -84,7 +84,14 @@ export const filters: SupportTable = {
     ignored: { 'every token is verified anew': 'jwt_cache_config' },
   },
   [`${HTTP}.jwt_authn.v3.JwtProvider.NormalizePayload`]: { works: { [JWT]: 'space_delimited_claims' } },
-  [`${HTTP}.jwt_authn.v3.RemoteJwks`]: { works: { [JWT]: 'http_uri', [JWT_FIELDS]: 'cache_duration' } },
+  [`${HTTP}.jwt_authn.v3.RemoteJwks`]: {
+    works: { [JWT]: 'http_uri', [JWT_FIELDS]: 'cache_duration async_fetch retry_policy' },
+  },
+  [`${HTTP}.jwt_authn.v3.JwksAsyncFetch`]: {
+    works: { [JWT_FIELDS]: 'fast_listener failed_refetch_duration' },
+  },
+  'envoy.config.core.v3.RetryPolicy': { works: { [JWT_FIELDS]: 'retry_back_off num_retries' } },
+  'envoy.config.core.v3.BackoffStrategy': { works: { [JWT_FIELDS]: 'base_interval max_interval' } },
   [`${HTTP}.jwt_authn.v3.JwtHeader`]: { works: { [JWT]: 'name value_prefix' } },
   [`${HTTP}.jwt_authn.v3.JwtClaimToHeader`]: { works: { [JWT]: 'header_name claim_name' } },
   [`${HTTP}.jwt_authn.v3.RequirementRule`]: {

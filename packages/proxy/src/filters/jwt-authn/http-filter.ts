@@ -13,7 +13,7 @@ import type {
 import { at, compileRequestMatch, invalid, required } from '../../matching/index.ts';
 import { fetchThroughCluster } from '../cluster-fetch.ts';
 import { compileMessage, durationMs, mergeMetadata } from '../message.ts';
-import { inlineJwks, parseJwks, RemoteJwks, type JwksSource } from './jwks.ts';
+import { inlineJwks, parseJwks, RemoteJwks, type FetchRetry, type JwksSource } from './jwks.ts';
 import { compileProvider, type JwtProvider } from './provider.ts';
 import { compileRequirement, type Outcome, type Verifier } from './requirement.ts';
 import { JwtFailure } from './token.ts';
@@ -21,6 +21,10 @@ import { JwtFailure } from './token.ts';
 const NAME = 'envoy.filters.http.jwt_authn';
 const DEFAULT_CACHE_MS = 600_000;
 const DEFAULT_FETCH_TIMEOUT_MS = 5_000;
+const DEFAULT_REFETCH_MS = 1_000;
+const DEFAULT_RETRY_BASE_MS = 1_000;
+/** Requests wait for the attempts of a fetch. */
+export const MAX_FETCH_RETRIES = 10;
 
 type Config = envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication;
 type RouteConfig = { readonly kind: 'disabled' } | { readonly kind: 'requirement'; readonly name: string };
@@ -141,9 +145,16 @@ function jwksSource(
   const { host, pathname, search } = new URL(uri);
   const { engine } = context;
   const counters = engine.stats.scope('jwt_authn');
-  return new RemoteJwks({
+  const { asyncFetch, retryPolicy } = remoteJwks ?? {};
+  const source = new RemoteJwks({
     clock: engine.clock,
     cacheDurationMs: durationMs(remoteJwks?.cacheDuration) ?? DEFAULT_CACHE_MS,
+    ...(asyncFetch
+      ? { ahead: { afterFailureMs: durationMs(asyncFetch.failedRefetchDuration) || DEFAULT_REFETCH_MS } }
+      : {}),
+    ...(retryPolicy
+      ? { retry: at('remote_jwks.retry_policy', () => fetchRetry(retryPolicy, () => engine.random())) }
+      : {}),
     fetch: async (signal) => {
       const timeoutMs = durationMs(httpUri.timeout) ?? DEFAULT_FETCH_TIMEOUT_MS;
       const request = { cluster, method: 'GET', authority: host, path: pathname + search, timeoutMs, signal };
@@ -162,6 +173,22 @@ function jwksSource(
       }
     },
   });
+  if (asyncFetch) {
+    // Unless it is to be fast, a listener waits for the first fetch, good or bad.
+    const warm = asyncFetch.fastListener === true ? () => undefined : context.warmUp(`keys of ${name}`);
+    void source.refresh().then(warm);
+  }
+  return source;
+}
+
+function fetchRetry(policy: envoy.config.core.v3.RetryPolicy.$Properties, random: () => number): FetchRetry {
+  const baseIntervalMs = durationMs(policy.retryBackOff?.baseInterval) ?? DEFAULT_RETRY_BASE_MS;
+  const maxIntervalMs = durationMs(policy.retryBackOff?.maxInterval) ?? 10 * baseIntervalMs;
+  if (maxIntervalMs < baseIntervalMs)
+    invalid('must not be less than base_interval', 'retry_back_off.max_interval');
+  const retries = policy.numRetries?.value ?? 1;
+  if (retries > MAX_FETCH_RETRIES) invalid(`at most ${MAX_FETCH_RETRIES}`, 'num_retries');
+  return { retries, baseIntervalMs, maxIntervalMs, random };
 }
 
 class JwtAuthnFilter implements HttpFilter {

@@ -7,6 +7,9 @@ export const MAX_KEYS = 100;
 /** After a failed fetch, requests fail at once for this long instead of asking again. */
 export const FAILED_FETCH_HOLD_MS = 1_000;
 
+/** How long before their end keys that are fetched ahead are fetched again. */
+const REFRESH_AHEAD_MS = 5_000;
+
 export type Jwks = readonly JWK[];
 
 /** Throws when the text is no key set. */
@@ -59,15 +62,26 @@ export function inlineJwks(jwks: Jwks): JwksSource {
 export interface RemoteJwksOptions {
   readonly clock: Clock;
   readonly cacheDurationMs: number;
+  /** Fetches ahead of need: at once, and again before the keys are too old, or this long after a failure. */
+  readonly ahead?: { readonly afterFailureMs: number };
+  readonly retry?: FetchRetry;
   /** Fetches the document; rejects when that fails. */
   readonly fetch: (signal: AbortSignal) => Promise<string>;
   readonly onFetch?: (outcome: 'success' | 'failure', error?: unknown) => void;
 }
 
+/** Attempts after a failed one, each after a random part of an interval that doubles. */
+export interface FetchRetry {
+  readonly retries: number;
+  readonly baseIntervalMs: number;
+  readonly maxIntervalMs: number;
+  readonly random: () => number;
+}
+
 /**
- * Keys from a server, fetched when a token needs them and kept for the cache duration. All requests of the moment
- * share one fetch. When it fails they are denied, and so is everything for the hold time: a server that is down
- * is not made worse, and nothing is verified with keys that may have been revoked.
+ * Keys from a server, fetched when a token needs them, or ahead of that, and kept for the cache duration. All requests
+ * of the moment share one fetch. When it fails they are denied, and so is everything for the hold time: a server that
+ * is down is not made worse, and nothing is verified with keys that may have been revoked.
  */
 export class RemoteJwks implements JwksSource {
   private readonly options: RemoteJwksOptions;
@@ -75,6 +89,7 @@ export class RemoteJwks implements JwksSource {
   private fresh: { readonly jwks: Jwks; readonly untilMs: number } | undefined;
   private holdUntilMs = 0;
   private pending: Promise<Jwks | undefined> | undefined;
+  private cancelNext = (): void => undefined;
 
   constructor(options: RemoteJwksOptions) {
     this.options = options;
@@ -84,20 +99,51 @@ export class RemoteJwks implements JwksSource {
     const now = this.options.clock.now();
     if (this.fresh !== undefined && now < this.fresh.untilMs) return Promise.resolve(this.fresh.jwks);
     if (now < this.holdUntilMs || this.lifetime.signal.aborted) return Promise.resolve(undefined);
-    this.pending ??= this.fetch().finally(() => {
+    return this.refresh();
+  }
+
+  /** Fetches now, whatever there is. With `ahead`, it goes on by itself until this is closed. */
+  refresh(): Promise<Jwks | undefined> {
+    this.pending ??= this.fetch().then((jwks) => {
       this.pending = undefined;
+      this.scheduleNext(jwks !== undefined);
+      return jwks;
     });
     return this.pending;
   }
 
   close(): void {
+    this.cancelNext();
     this.lifetime.abort();
   }
 
+  private scheduleNext(succeeded: boolean): void {
+    const { clock, cacheDurationMs, ahead } = this.options;
+    if (ahead === undefined || this.lifetime.signal.aborted) return;
+    // Short-lived keys must not be fetched without pause.
+    const early = Math.max(cacheDurationMs - REFRESH_AHEAD_MS, cacheDurationMs / 2);
+    this.cancelNext();
+    this.cancelNext = clock.schedule(succeeded ? early : ahead.afterFailureMs, () => void this.refresh());
+  }
+
+  private async fetchWithRetries(): Promise<Jwks> {
+    const { clock, fetch, retry } = this.options;
+    const { signal } = this.lifetime;
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return parseJwks(await fetch(signal));
+      } catch (error) {
+        if (retry === undefined || attempt >= retry.retries || signal.aborted) throw error;
+        const interval = Math.min(retry.baseIntervalMs * 2 ** attempt, retry.maxIntervalMs);
+        await clock.sleep(retry.random() * interval, signal);
+      }
+    }
+  }
+
   private async fetch(): Promise<Jwks | undefined> {
-    const { clock, cacheDurationMs, fetch, onFetch } = this.options;
+    const { clock, cacheDurationMs, onFetch } = this.options;
     try {
-      const jwks = parseJwks(await fetch(this.lifetime.signal));
+      const jwks = await this.fetchWithRetries();
       this.fresh = { jwks, untilMs: clock.now() + cacheDurationMs };
       onFetch?.('success');
       return jwks;
