@@ -2,10 +2,10 @@ import { generateKeyPairSync, sign } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { eventually } from './kit/eventually.ts';
 import { ask, sampleAnswer, type HttpAnswer } from './kit/http.ts';
-import { LocalMesh } from './kit/local-mesh.ts';
-import { Traffic, deploy, type Deployed } from './kit/workloads.ts';
+import type { LocalMesh } from './kit/local-mesh.ts';
+import { openShop, type Shop } from './kit/shop.ts';
+import type { Deployed } from './kit/workloads.ts';
 
-const ambient = { 'istio.io/dataplane-mode': 'ambient' };
 /** A step of a user's day; each has its own, shorter deadlines inside. */
 const SCENARIO_MS = 90_000;
 const SERVICE = 'http://server.shop/';
@@ -14,52 +14,31 @@ jest.setTimeout(SCENARIO_MS);
 
 /** One cluster, one installation; the scenarios follow each other as a user's day would. */
 describe('waypoint', () => {
+  let shop: Shop;
   let mesh: LocalMesh;
   let client: Deployed;
   let stranger: Deployed;
-  let uncaptured: Deployed;
-  let servers: ReadonlyMap<string, Deployed>;
 
   const viaWaypoint = (answer: HttpAnswer): boolean => answer.headers['server'] === 'istio-envoy';
   const statuses = (answers: readonly HttpAnswer[]): readonly number[] => [
     ...new Set(answers.map(({ status }) => status)),
   ];
-  const apply = (apiVersion: string, kind: string, name: string, spec: object): Promise<string> =>
-    mesh.apply(JSON.stringify({ apiVersion, kind, metadata: { name, namespace: 'shop' }, spec }));
-  const security = (kind: string, name: string, spec: object): Promise<string> =>
-    apply('security.istio.io/v1', kind, name, {
-      targetRefs: [{ group: '', kind: 'Service', name: 'server' }],
-      ...spec,
-    });
   const route = (rules: readonly object[]): Promise<string> =>
-    apply('gateway.networking.k8s.io/v1', 'HTTPRoute', 'server', {
+    shop.apply('gateway.networking.k8s.io/v1', 'HTTPRoute', 'server', {
       parentRefs: [{ group: '', kind: 'Service', name: 'server', port: 80 }],
       rules,
     });
-  const remove = (...what: readonly string[]): Promise<string> =>
-    mesh.kubectl('delete', '-n', 'shop', ...what, '--ignore-not-found');
-
   beforeAll(async () => {
-    mesh = await LocalMesh.start({ name: 'waypoint' });
-    await mesh.weft('install', '--timeout', '90s', '--set', 'base.gatewayAPICRDs=true');
-    const workloads = (namespace: string, names: readonly string[]) =>
-      names.map((name, i) => ({ namespace, name, node: `node-${(i % 2) + 1}` }));
-    servers = await deploy(mesh, 'shop', ambient, workloads('shop', ['client', 'server-1', 'server-2']));
-    const others = await deploy(mesh, 'other', ambient, workloads('other', ['client']));
-    const plain = await deploy(mesh, 'plain', {}, workloads('plain', ['client']));
-    const found = [servers.get('client'), others.get('client'), plain.get('client')];
-    if (found.some((pod) => pod === undefined)) throw new Error('a client is missing');
-    [client, stranger, uncaptured] = found as [Deployed, Deployed, Deployed]; // checked above
+    shop = await openShop('waypoint');
+    ({ mesh, client, stranger } = shop);
     for (const name of ['server-1', 'server-2']) {
-      await apply('v1', 'Service', name, {
+      await shop.apply('v1', 'Service', name, {
         selector: { app: name },
         ports: [{ name: 'http', port: 80, targetPort: 8080 }],
       });
     }
-    await mesh.untilRedirected('shop', true);
-    await mesh.untilRedirected('other', true);
   }, 240_000);
-  afterAll(() => mesh?.stop(), 60_000);
+  afterAll(() => shop?.mesh.stop(), 60_000);
 
   it('is made, programmed and used by one command', async () => {
     const output = await mesh.weft('waypoint', 'apply', '-n', 'shop', '--enroll-namespace', '--wait');
@@ -84,7 +63,7 @@ describe('waypoint', () => {
   });
 
   it('leaves alone what addresses a pod, as it is a waypoint of services', async () => {
-    const address = servers.get('server-1')?.ip;
+    const address = shop.pods.get('server-1')?.ip;
     const [answer] = await ask(mesh, client, { url: `http://${address}:8080/` });
     expect(answer?.status).toBe(200);
     expect(answer && viaWaypoint(answer)).toBe(false);
@@ -169,12 +148,12 @@ describe('waypoint', () => {
     await eventually(30_000, async () => {
       expect(statuses(await ask(mesh, client, { url: `${SERVICE}flaky` }, 40))).toEqual([200]);
     });
-    await remove('httproute', 'server');
+    await shop.remove('httproute', 'server');
   });
 
   describe('policies', () => {
     it('GET is allowed and POST is not, by whatever spelling of the path', async () => {
-      await security('AuthorizationPolicy', 'read-only', {
+      await shop.security('AuthorizationPolicy', 'read-only', {
         rules: [{ to: [{ operation: { methods: ['GET'] } }] }],
       });
       await eventually(30_000, async () => {
@@ -189,21 +168,21 @@ describe('waypoint', () => {
     });
 
     it('tell clients apart by their certificates, which the waypoint passes on to nobody', async () => {
-      await security('AuthorizationPolicy', 'read-only', {
+      await shop.security('AuthorizationPolicy', 'read-only', {
         rules: [{ from: [{ source: { principals: ['cluster.local/ns/shop/sa/client'] } }] }],
       });
       await eventually(30_000, async () => {
         expect(statuses(await ask(mesh, stranger, { url: SERVICE }))).toEqual([403]);
       });
       expect(statuses(await ask(mesh, client, { url: SERVICE }))).toEqual([200]);
-      await security('AuthorizationPolicy', 'read-only', {
+      await shop.security('AuthorizationPolicy', 'read-only', {
         rules: [{ from: [{ source: { notNamespaces: ['shop'] } }] }],
       });
       await eventually(30_000, async () => {
         expect(statuses(await ask(mesh, client, { url: SERVICE }))).toEqual([403]);
       });
       expect(statuses(await ask(mesh, stranger, { url: SERVICE }))).toEqual([200]);
-      await remove('authorizationpolicy', 'read-only');
+      await shop.remove('authorizationpolicy', 'read-only');
     });
 
     it('a path needs a token', async () => {
@@ -215,10 +194,10 @@ describe('waypoint', () => {
         return `${signed}.${sign('sha256', Buffer.from(signed), privateKey).toString('base64url')}`;
       };
       const good = { iss: 'me', sub: 'ann', exp: Math.floor(Date.now() / 1000) + 600 };
-      await security('RequestAuthentication', 'tokens', {
+      await shop.security('RequestAuthentication', 'tokens', {
         jwtRules: [{ issuer: 'me', jwks: JSON.stringify({ keys: [jwk] }) }],
       });
-      await security('AuthorizationPolicy', 'needs-token', {
+      await shop.security('AuthorizationPolicy', 'needs-token', {
         action: 'DENY',
         rules: [
           {
@@ -238,8 +217,8 @@ describe('waypoint', () => {
       expect(await get('/private/x', token(good))).toBe(200);
       expect(await get('/private/x', token({ ...good, iss: 'you' }))).toBe(401);
       expect(await get('/public')).toBe(200);
-      await remove('authorizationpolicy', 'needs-token');
-      await remove('requestauthentication', 'tokens');
+      await shop.remove('authorizationpolicy', 'needs-token');
+      await shop.remove('requestauthentication', 'tokens');
     });
   });
 
@@ -267,79 +246,14 @@ describe('waypoint', () => {
     const of = (what: string): Promise<string> => mesh.weft('pc', what, 'deployment/waypoint.shop');
     expect(await of('listener')).toContain('main_internal');
     expect(await of('cluster')).toMatch(/server\.shop\.svc\.cluster\.local +80 .*inbound-vip/);
-    expect(await of('endpoint')).toContain(`${servers.get('server-1')?.ip}:8080`);
+    expect(await of('endpoint')).toContain(`${shop.pods.get('server-1')?.ip}:8080`);
     expect(await of('secret')).toMatch(/default +Cert Chain +ACTIVE +true/);
-  });
-
-  describe('on bad days', () => {
-    it('a restart and a scaling under load lose no request', async () => {
-      const traffic = new Traffic(mesh, client, SERVICE);
-      try {
-        await mesh.kubectl('scale', '-n', 'shop', 'deployment/waypoint', '--replicas=2');
-        await mesh.rollout('shop', 'deployment/waypoint');
-        await mesh.kubectl('rollout', 'restart', '-n', 'shop', 'deployment/waypoint');
-        await mesh.rollout('shop', 'deployment/waypoint');
-        await mesh.kubectl('scale', '-n', 'shop', 'deployment/waypoint', '--replicas=1');
-        // Until those that were replaced are gone, too: it is at their end that requests would be lost.
-        await eventually(45_000, async () => {
-          const selector = ['-l', 'gateway.networking.k8s.io/gateway-name=waypoint'];
-          const { items } = await mesh.json<{ items: object[] }>('get', 'pods', '-n', 'shop', ...selector);
-          expect(items).toHaveLength(1);
-        });
-      } finally {
-        const { good, bad } = await traffic.stop();
-        expect(bad).toEqual([]);
-        expect(good).toBeGreaterThan(20);
-      }
-    });
-
-    it('serves on without the control plane', async () => {
-      await mesh.kubectl('scale', '-n', 'istio-system', 'deployment/istiod', '--replicas=0');
-      await eventually(30_000, async () => {
-        expect(await mesh.pods('istio-system', 'app=istiod')).toEqual([]);
-      });
-      const answers = await ask(mesh, client, { url: SERVICE }, 5);
-      expect(statuses(answers)).toEqual([200]);
-      expect(answers.every(viaWaypoint)).toBe(true);
-      await mesh.kubectl('scale', '-n', 'istio-system', 'deployment/istiod', '--replicas=1');
-      await mesh.rollout('istio-system', 'deployment/istiod');
-    });
-
-    it('nobody gets around a waypoint whose policy counts, there or not', async () => {
-      await security('AuthorizationPolicy', 'read-only', {
-        rules: [{ to: [{ operation: { methods: ['GET'] } }] }],
-      });
-      const address = `http://${servers.get('server-1')?.ip}:8080/`;
-      await eventually(30_000, async () => {
-        for (const from of [client, uncaptured]) {
-          expect(statuses(await ask(mesh, from, { url: address }))).toEqual([0]);
-        }
-        expect(statuses(await ask(mesh, uncaptured, { url: SERVICE }))).toEqual([0]);
-      });
-      expect(statuses(await ask(mesh, client, { url: SERVICE }))).toEqual([200]);
-      await mesh.kubectl('scale', '-n', 'shop', 'deployment/waypoint', '--replicas=0');
-      await eventually(30_000, async () => {
-        expect(statuses(await ask(mesh, client, { url: SERVICE }))).toEqual([0]);
-      });
-      for (const method of ['GET', 'POST'])
-        expect(statuses(await ask(mesh, client, { url: SERVICE, method }, 10))).toEqual([0]);
-      const ztunnels = await mesh.pods('istio-system', 'app=ztunnel');
-      const name = ztunnels.find((p) => p.spec.nodeName === client.node)?.metadata.name ?? '';
-      const log = await mesh.kubectl('logs', '-n', 'istio-system', name, '--tail=50');
-      expect(log).toContain('WEFT1317');
-      await mesh.kubectl('scale', '-n', 'shop', 'deployment/waypoint', '--replicas=1');
-      await mesh.rollout('shop', 'deployment/waypoint');
-      await eventually(30_000, async () => {
-        expect(statuses(await ask(mesh, client, { url: SERVICE }))).toEqual([200]);
-      });
-      await remove('authorizationpolicy', 'read-only');
-    });
   });
 
   it('of workloads stands before a pod that is addressed by itself, and only before it', async () => {
     await mesh.weft('waypoint', 'apply', '-n', 'shop', '--name', 'pods', '--for', 'workload', '--wait');
     await mesh.kubectl('label', '-n', 'shop', 'pod/server-1', 'istio.io/use-waypoint=pods');
-    const direct = (name: string): string => `http://${servers.get(name)?.ip}:8080/`;
+    const direct = (name: string): string => `http://${shop.pods.get(name)?.ip}:8080/`;
     for (const from of [client, stranger]) {
       await eventually(30_000, async () => {
         const [answer] = await ask(mesh, from, { url: direct('server-1') });
@@ -350,7 +264,7 @@ describe('waypoint', () => {
       expect(other?.status).toBe(200);
       expect(other && viaWaypoint(other)).toBe(false);
     }
-    const [plain] = await ask(mesh, uncaptured, { url: direct('server-1') });
+    const [plain] = await ask(mesh, shop.uncaptured, { url: direct('server-1') });
     expect(plain?.status).toBe(200);
     await mesh.kubectl('label', '-n', 'shop', 'pod/server-1', 'istio.io/use-waypoint-');
     await mesh.weft('waypoint', 'delete', 'pods', '-n', 'shop');

@@ -82,6 +82,22 @@ export class LocalMesh {
     return capture(process.execPath, [weftProgram, ...args], { env: this.environment });
   }
 
+  /** The same, where it may fail: how it ended, and all that it printed. */
+  async tryWeft(...args: readonly string[]): Promise<{ readonly status: number; readonly output: string }> {
+    const child = spawn(process.execPath, [weftProgram, ...args], {
+      env: this.environment,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let output = '';
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding('utf8').on('data', (text: string) => (output += text));
+    const status = await new Promise<number>((resolve, reject) => {
+      child.once('error', reject);
+      child.once('close', (code) => resolve(code ?? -1));
+    });
+    return { status, output };
+  }
+
   async apply(manifest: string): Promise<string> {
     return capture(this.kubectlPath, ['apply', '-f', '-'], { env: this.environment, input: manifest });
   }

@@ -122,20 +122,35 @@ export async function requests(
   return JSON.parse(output) as (Answer | 'refused')[]; // printed by the script above
 }
 
+export interface TrafficCounts {
+  /** Answered, and not with a server's error. */
+  readonly good: number;
+  /** When and how each of the others ended. */
+  readonly bad: readonly string[];
+  /** How many answers had each status. */
+  readonly statuses: Readonly<Record<string, number>>;
+}
+
 /** Requests without a pause until it is stopped; counts what came back. */
 export class Traffic {
   private readonly child: ReturnType<LocalMesh['execInBackground']>;
   private output = '';
   private readonly ended: Promise<void>;
 
-  constructor(mesh: LocalMesh, from: Workload, url: string, intervalMs = 50) {
+  constructor(mesh: LocalMesh, from: Workload, url: string, o: { readonly method?: string } = {}) {
+    const options = { method: o.method ?? 'GET', agent: false, timeout: 4000 };
     const script = `
-      const { get } = require('node:http');
-      let good = 0; const bad = [];
-      const one = () => { const r = get(${JSON.stringify(url)}, { agent: false, timeout: 4000 }, (s) => { s.resume().on('end', () => good++).on('error', (e) => bad.push(e.code)); });
-        r.on('timeout', () => r.destroy(new Error('timeout'))); r.on('error', (e) => bad.push(new Date().toISOString() + ' ' + (e.code ?? e.message))); };
-      const timer = setInterval(one, ${intervalMs});
-      setInterval(() => console.log(JSON.stringify({ good, bad })), 200);`;
+      const { request } = require('node:http');
+      let good = 0; const bad = [], statuses = {};
+      const failed = (how) => bad.push(new Date().toISOString() + ' ' + how);
+      const one = () => {
+        const r = request(${JSON.stringify(url)}, ${JSON.stringify(options)}, (s) => {
+          s.resume().on('end', () => { statuses[s.statusCode] = (statuses[s.statusCode] ?? 0) + 1; if (s.statusCode < 500) good++; else failed(s.statusCode); }).on('error', (e) => failed(e.code));
+        });
+        r.on('timeout', () => r.destroy(new Error('timeout'))); r.on('error', (e) => failed(e.code ?? e.message)); r.end();
+      };
+      setInterval(one, 50);
+      setInterval(() => console.log(JSON.stringify({ good, bad, statuses })), 200);`;
     this.child = mesh.execInBackground(from.namespace, from.name, process.execPath, '-e', script);
     this.child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       this.output = (this.output + text).slice(-65_536);
@@ -143,13 +158,21 @@ export class Traffic {
     this.ended = new Promise((resolve) => this.child.once('close', () => resolve()));
   }
 
-  get counts(): { readonly good: number; readonly bad: readonly string[] } {
+  get counts(): TrafficCounts {
     const lines = this.output.split('\n').filter((line) => line.endsWith('}'));
-    return JSON.parse(lines.at(-1) ?? '{"good":0,"bad":[]}') as { good: number; bad: string[] }; // printed by the script above
+    return JSON.parse(lines.at(-1) ?? '{"good":0,"bad":[],"statuses":{}}') as TrafficCounts; // printed by the script above
+  }
+
+  /** Resolves once it was answered a few more times. */
+  async untilAnswered(timeoutMs = 10_000): Promise<void> {
+    const { good } = this.counts;
+    await eventually(timeoutMs, () => {
+      if (this.counts.good < good + 5) throw new Error('no traffic');
+    });
   }
 
   /** Waits for some more good answers, then ends. */
-  async stop(): Promise<{ readonly good: number; readonly bad: readonly string[] }> {
+  async stop(): Promise<TrafficCounts> {
     const { good } = this.counts;
     await eventually(10_000, () => {
       if (this.counts.good < good + 5 && this.counts.bad.length === 0) throw new Error('no traffic');
