@@ -13,6 +13,7 @@ import { proxyStatusCommand } from './commands/proxy-status.ts';
 import { clientVersion, versionCommand } from './commands/version.ts';
 import { waypointCommand } from './commands/waypoint.ts';
 import { ztunnelConfigCommand } from './commands/ztunnel-config.ts';
+import { explainFailure } from './explain-failure.ts';
 import { paint } from './output.ts';
 
 const program = new Command('weft')
@@ -26,7 +27,6 @@ const program = new Command('weft')
   .option('-n, --namespace <namespace>', 'namespace of the workload')
   .option('-i, --istioNamespace <namespace>', 'namespace of the control plane', SYSTEM_NAMESPACE)
   .enablePositionalOptions()
-  .showSuggestionAfterError()
   .configureHelp({ showGlobalOptions: true });
 
 const options = (): ClusterOptions => program.opts<ClusterOptions>();
@@ -52,7 +52,8 @@ process.stdout.on('error', (error) => process.exit(systemErrorCode(error) === 'E
 
 try {
   await program.parseAsync();
-} catch (error) {
+} catch (failure) {
+  const error = explainFailure(failure);
   process.stderr.write(`${paint('red', 'Error:', process.stderr)} ${describeError(error)}\n`);
   if (WeftError.is(error)) process.stderr.write(`${paint('dim', `→ ${error.next}`, process.stderr)}\n`);
   process.exitCode = 1;
@@ -65,6 +66,9 @@ try {
 function acceptEverywhere(root: Command): void {
   const names = root.options.filter((o) => o.attributeName() !== 'version');
   const visit = (command: Command): void => {
+    command.showSuggestionAfterError();
+    if (command.commands.length === 0)
+      command.showHelpAfterError(`→ ${pathOf(command)} --help lists the options.`);
     if (['kubectl', 'helm', 'proxy'].includes(command.name())) return;
     for (const { flags, long } of names) {
       if (command.options.some((o) => o.long === long)) continue;
@@ -81,4 +85,9 @@ function acceptEverywhere(root: Command): void {
       }
     }
   });
+}
+
+/** What a person types to get to a command. */
+function pathOf(command: Command): string {
+  return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
 }

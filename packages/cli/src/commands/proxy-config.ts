@@ -2,6 +2,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { WeftError } from '@weft/telemetry';
 import { accessCluster, type ClusterOptions } from '../cluster-access.ts';
 import { render, type OutputFormat } from '../output.ts';
+import { POD_ARGUMENT } from '../pod-by-name.ts';
 import type { ProxyDump } from '../proxy/admin-dump.ts';
 import { PROXY_ADMIN_PORT, fetchFromProxy, readSaved } from '../proxy/fetch.ts';
 
@@ -146,7 +147,7 @@ export function proxyConfigCommand(options: () => ClusterOptions): Command {
   root
     .command('log')
     .description('show or change the log levels of a waypoint')
-    .argument('<proxy>', PROXY_ARGUMENT)
+    .argument('<proxy>', POD_ARGUMENT)
     .option('--level <level>', 'the new level: trace, debug, info, warning, error, or scope:level')
     .option('--proxy-admin-port <port>', 'administration port of the proxy', portNumber, PROXY_ADMIN_PORT)
     .action(async (proxy: string, flags: { level?: string; proxyAdminPort: number }) => {
@@ -158,8 +159,6 @@ export function proxyConfigCommand(options: () => ClusterOptions): Command {
   return root;
 }
 
-const PROXY_ARGUMENT = 'pod[.namespace] or deployment/name[.namespace]';
-
 function reads<F extends CommonFlags>(
   command: Command,
   options: () => ClusterOptions,
@@ -167,7 +166,7 @@ function reads<F extends CommonFlags>(
   view: (json: unknown, flags: F) => Promise<View> | View,
 ): void {
   command
-    .argument('[proxy]', PROXY_ARGUMENT)
+    .argument('[proxy]', POD_ARGUMENT)
     .addOption(
       new Option('-o, --output <format>', 'output format')
         .choices(['short', 'json', 'yaml'])

@@ -52,6 +52,8 @@ export function proxyStatusCommand(options: () => ClusterOptions): Command {
           istiod,
           proxies: proxies.filter(({ proxy }) => name === undefined || proxyName(proxy).startsWith(name)),
         }));
+        if (name !== undefined && replicas.every(({ proxies }) => proxies.length === 0))
+          throw new WeftError('WEFT1903', `no proxy whose name begins with "${name}" is connected`);
         if (flags.output !== 'table') process.stdout.write(render(replicas, flags.output));
         else
           process.stdout.write(flags.verbosity > 0 ? wideTable(replicas, new Date()) : shortTable(replicas));

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { accessCluster, type ClusterOptions } from '../cluster-access.ts';
 import { paint, render, type OutputFormat } from '../output.ts';
+import { POD_ARGUMENT } from '../pod-by-name.ts';
 import {
   defaultAdminPort,
   fetchConfigDump,
@@ -152,7 +153,7 @@ function view<F extends CommonFlags>(
   { select, table }: View<F>,
 ): void {
   command
-    .argument('[workload]', 'a ztunnel pod, or any pod: then the ztunnel of its node')
+    .argument('[workload]', `a ztunnel pod, or any pod: then the ztunnel of its node; ${POD_ARGUMENT}`)
     .addOption(
       new Option('-o, --output <format>', 'output format')
         .choices(['short', 'json', 'yaml'])

@@ -1,5 +1,6 @@
 import { envoy } from '@weft/api/envoy';
 import { envoyFromJson, isEnvoyType } from '@weft/api/envoy-json';
+import { WeftError } from '@weft/telemetry';
 
 const { admin } = envoy;
 export type ClustersDump = envoy.admin.v3.ClustersConfigDump;
@@ -16,8 +17,14 @@ export interface ProxyDump {
   readonly secrets: SecretsDump | undefined;
 }
 
-/** @throws Error when it isn't a config dump */
+/** @throws WEFT1910 when it is another program's, such as a ztunnel's; Error for what Envoy's messages don't allow */
 export function readConfigDump(json: unknown): ProxyDump {
+  if (typeof json !== 'object' || json === null || !('configs' in json)) {
+    throw new WeftError(
+      'WEFT1910',
+      'this is no L7 proxy’s /config_dump; weft ztunnel-config reads a ztunnel’s',
+    );
+  }
   const bytes = envoyFromJson('envoy.admin.v3.ConfigDump', withKnownTypes(json), {
     ignoreUnknownFields: true,
   });

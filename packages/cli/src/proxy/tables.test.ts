@@ -196,3 +196,7 @@ describe('proxy-config', () => {
     expect(endpointsOf(clusters, { status: 'healthy' }).length).toBe(1);
   });
 });
+
+it.each([{ workloads: [], services: [] }, [], null, 'text'])('refuses another program’s dump: %j', (json) => {
+  expect(() => readConfigDump(json)).toThrow(expect.objectContaining({ code: 'WEFT1910' }));
+});

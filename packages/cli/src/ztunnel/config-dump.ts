@@ -2,6 +2,7 @@ import { Component, Port } from '@weft/api';
 import { resources, type Pod } from '@weft/kubernetes';
 import { WeftError } from '@weft/telemetry';
 import type { ClusterAccess } from '../cluster-access.ts';
+import { podByName } from '../pod-by-name.ts';
 import { withPortForward } from '../port-forward.ts';
 
 /** The parts of ztunnel's `/config_dump` that the tables show. */
@@ -63,7 +64,7 @@ export interface DumpedConnection {
 }
 
 export interface ZtunnelTarget {
-  /** A ztunnel pod, or any pod: then the ztunnel of its node; as `name` or `name.namespace`. */
+  /** A ztunnel pod, or any pod: then the ztunnel of its node; as {@link podByName} reads it. */
   readonly workload?: string;
   readonly node?: string;
   readonly adminPort: number;
@@ -113,10 +114,10 @@ async function findZtunnel(access: ClusterAccess, target: ZtunnelTarget): Promis
   const { items } = await client.list(resources.pods, selection);
   let node = target.node;
   if (target.workload !== undefined) {
-    const [name = '', podNamespace] = target.workload.replace(/^pods?\//, '').split('.');
-    const own = items.find((pod) => pod.metadata.name === name);
-    if (own !== undefined) return own;
-    const pod = await client.get(resources.pods, name, podNamespace ?? namespace);
+    // A ztunnel may be named without its namespace.
+    const own = items.find((pod) => pod.metadata.name === target.workload);
+    const pod = own ?? (await podByName(client, target.workload, namespace));
+    if (items.some(({ metadata }) => metadata.uid === pod.metadata.uid)) return pod;
     node = pod.spec?.nodeName;
   }
   const found = items

@@ -52,4 +52,9 @@ export const cliErrors = {
     title: 'A file is not what the command reads',
     next: 'Save it again, such as with: weft ztunnel-config all -o json.',
   },
+  WEFT1911: {
+    layer: 'cli',
+    title: 'The cluster does not have the resources that the command works with',
+    next: 'weft install --reuse-values --set base.gatewayAPICRDs=true adds what is missing of the Gateway API.',
+  },
 } as const satisfies ErrorCodeTable;
