@@ -10,6 +10,7 @@ export { defaultKeepalive, type KeepaliveOptions } from './transport/keepalive.t
 export { ConnectRefusedError } from './transport/connect-response.ts';
 export type { InnerTunnelRequest } from './transport/inner-tunnel.ts';
 export * from './transport/pool.ts';
+export * from './transport/pool-limits.ts';
 export * from './transport/relay.ts';
 export * from './transport/server.ts';
 export { TunnelResources, type TunnelSession } from './transport/session.ts';

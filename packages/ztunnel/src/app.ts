@@ -21,6 +21,7 @@ import { NodeCertificates } from './control/certificates.ts';
 import { ConnectionController } from './control/connection-controller.ts';
 import { ConnectionTable } from './control/connection-table.ts';
 import { DataThreads } from './control/data-threads.ts';
+import { addressOfName } from './control/pod-names.ts';
 import { startMeshClient } from './control/mesh-client.ts';
 import { DEDICATED, PodRegistry } from './control/pod-registry.ts';
 import { PolicyGate } from './control/policy-gate.ts';
@@ -113,13 +114,18 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
           logger: logger.scope('dns'),
           onError: count,
         });
-  const podRegistry = new PodRegistry(threads, config.sockets, dns);
+  const podRegistry = new PodRegistry(threads, config, dns);
   const gate = new PolicyGate({
     state,
     connections,
     logger: logger.scope('rbac'),
     logAtInfo: config.policyInfoLogging,
     cut: ({ id }, why) => threads.cut(id, why),
+  });
+  const hostnames = new HostnameResolver({
+    lookup: nameserverLookup(),
+    ipv6: config.sockets.ipv6,
+    clock: systemClock,
   });
   const controller = new ConnectionController({
     ...config,
@@ -128,11 +134,7 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
     connections,
     gate,
     metrics,
-    hostnames: new HostnameResolver({
-      lookup: nameserverLookup(),
-      ipv6: config.sockets.ipv6,
-      clock: systemClock,
-    }),
+    hostnames,
     onDemandDns: new OnDemandDnsMetric(registry),
     log: access,
     order: (connection, order) => threads.order(connection, order),
@@ -155,6 +157,11 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
         return;
       case 'closed':
         return controller.onClosed(message);
+      case 'resolve':
+        return void addressFor(message).then(
+          (ip) => reply({ kind: 'resolved', call: message.call, ip }),
+          () => reply({ kind: 'resolved', call: message.call, ip: undefined }),
+        );
       case 'inner-peer':
         return controller.onInnerPeer(message);
       case 'trouble':
@@ -167,6 +174,13 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
           (error: unknown) => reply({ kind: 'certificate', call: message.call, error: describeError(error) }),
         );
     }
+  };
+  const addressFor = async ({ podUid, hostname, family }: Extract<ToControl, { kind: 'resolve' }>) => {
+    const client = await controller.localWorkload(podUid);
+    return addressOfName(
+      { name: hostname, family, client },
+      { ...config, store: state.workloads, hostnames },
+    );
   };
   const certificateOf = async (of: { podUid: string } | { identity: string }): Promise<CertificatePems> => {
     if ('identity' in of) return certificates.pems(of.identity);

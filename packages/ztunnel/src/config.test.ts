@@ -225,6 +225,14 @@ describe('each variable', () => {
     );
   });
 
+  it('listens for SOCKS when told, and sets no mark in dedicated mode unless told', () => {
+    expect(loadConfig({}).socks5).toBe(false);
+    expect(loadConfig({ UNSTABLE_ENABLE_SOCKS5: 'true' }).socks5).toBe(true);
+    const dedicated = { PROXY_MODE: 'dedicated', PROXY_WORKLOAD_INFO: 'a/b/c' };
+    expect(loadConfig(dedicated).sockets.mark).toBeUndefined();
+    expect(loadConfig({ ...dedicated, PACKET_MARK: '7' }).sockets.mark).toBe(7);
+  });
+
   it('takes defaults from the mesh file, under PROXY_CONFIG, key by key', () => {
     const folder = mkdtempSync(join(tmpdir(), 'weft-mesh-config-'));
     try {
@@ -253,7 +261,7 @@ describe('each variable', () => {
 
   it('is in the table of the documentation, and nothing else is', () => {
     const folder = new URL('../src/', import.meta.url);
-    const sources = readdirSync(folder).filter((name) => /(config|settings)\.ts$/.test(name));
+    const sources = readdirSync(folder).filter((name) => /(config|settings|proxy-mode)\.ts$/.test(name));
     const source = sources.map((name) => readFileSync(new URL(name, folder), 'utf8')).join('\n');
     const read = new Set(source.match(/(?<=')[A-Z][A-Z0-9]*(_[A-Z0-9]+)+_?(?=')/g));
     const table = readFileSync(new URL('../../../docs/ztunnel-configuration.md', import.meta.url), 'utf8');
@@ -265,8 +273,6 @@ describe('each variable', () => {
     // Made of two parts in the code, or keys of the metadata.
     const isMade = (name: string): boolean => /^((ALT_)?(XDS|CA)|ISTIO|DNS)_/.test(name);
     expect([...read].filter((name) => !listed.has(name) && !isMade(name))).toEqual([]);
-    expect([...listed].filter((name) => !source.includes(name) && !isMade(name))).toEqual([
-      'PROXY_WORKLOAD_INFO',
-    ]);
+    expect([...listed].filter((name) => !source.includes(name) && !isMade(name))).toEqual([]);
   });
 });

@@ -42,6 +42,10 @@ export interface Config {
   readonly tunnels: TunnelSettings;
   /** Where each pod's DNS proxy listens; none if DNS isn't captured. */
   readonly dnsAddresses: readonly SocketAddress[];
+  /** SOCKS on 15080 of each pod's loopback. */
+  readonly socks5: boolean;
+  /** Whether workloads and services are asked for as they are needed, instead of all at the start. */
+  readonly xdsOnDemand: boolean;
   readonly localhostAppTunnel: boolean;
   readonly responseBaggage: boolean;
   readonly policyInfoLogging: boolean;
@@ -122,6 +126,8 @@ export function loadConfig(variables: Readonly<Record<string, string | undefined
       tls: tlsSettings(env),
     },
     dnsAddresses: dnsAddresses(metadata),
+    socks5: env.boolean('UNSTABLE_ENABLE_SOCKS5', false),
+    xdsOnDemand: xdsOnDemand(env, metadata),
     localhostAppTunnel: env.boolean('LOCALHOST_APP_TUNNEL', true),
     responseBaggage: env.boolean('ENABLE_RESPONSE_BAGGAGE', true),
     crlPath: env.optional('CRL_PATH') || undefined,
@@ -143,9 +149,6 @@ function refuseUnsupported(env: Environment): void {
   const refuse = (what: string): never => {
     throw new WeftError('WEFT1001', `${what} is not supported by this version`);
   };
-  for (const name of ['XDS_ON_DEMAND', 'UNSTABLE_ENABLE_SOCKS5'] as const) {
-    if (env.boolean(name, false)) refuse(`${name}=true`);
-  }
   if (!env.boolean('ENABLE_PROXY', true)) refuse('ENABLE_PROXY=false');
   for (const name of ['LOCAL_XDS_PATH', 'LOCAL_XDS'] as const) {
     if ((env.optional(name) ?? '') !== '') refuse(name);
@@ -245,6 +248,14 @@ function cpuQuantity(env: Environment, name: string): number | undefined {
   if (match === null)
     throw new WeftError('WEFT1001', `${name}=${value}: expected a CPU quantity such as 2 or 500m`);
   return Math.ceil(Number(match[1]) / (match[2] === 'm' ? 1000 : 1));
+}
+
+/** The DNS proxy has to know every name there is, so it can't be had together with this. */
+function xdsOnDemand(env: Environment, metadata: ReadonlyMap<string, unknown>): boolean {
+  const isOnDemand = env.boolean('XDS_ON_DEMAND', false);
+  if (isOnDemand && dnsAddresses(metadata).length > 0)
+    throw new WeftError('WEFT1001', 'XDS_ON_DEMAND=true needs ISTIO_META_DNS_CAPTURE=false');
+  return isOnDemand;
 }
 
 /** DNS_CAPTURE and DNS_PROXY_ADDR of the node's metadata. */

@@ -66,6 +66,13 @@ if (reason !== undefined) console.warn(`skipped: ${reason}`);
       expect(await sandbox.call('prefetch')).toEqual({ before: [], during: ['node-2'], after: [] });
     });
 
+    it.each([
+      ['the address of a pod', '10.0.2.1', 8080, '5 0 0 server sees 10.0.1.1\nhello'],
+      ['the name of a service', 'web', 80, '5 0 0 (server|second) sees 10.0.1.1\nhello'],
+    ])('serves SOCKS on the loopback of its pods, to %s', async (_, target, port, expected) => {
+      expect(await sandbox.call('bySocks', target, port)).toMatch(new RegExp(`^${expected}`));
+    });
+
     it('keeps every byte of large transfers both ways, with half-close', async () => {
       expect(await sandbox.call('bulk', 32)).toBe(true);
     });

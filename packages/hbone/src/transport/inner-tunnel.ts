@@ -4,7 +4,8 @@ import type { TlsClient } from './client-handshake.ts';
 import type { HeaderFields } from './connect-request.ts';
 import { closeError, connectFields, ConnectRefusedError, responseOf } from './connect-response.ts';
 import type { KeepaliveOptions } from './keepalive.ts';
-import type { HbonePoolLimits, Tunnel } from './pool.ts';
+import type { HbonePoolLimits } from './pool-limits.ts';
+import type { Tunnel } from './pool.ts';
 import { type TunnelResources, TunnelSession } from './session.ts';
 
 export interface InnerTunnelRequest {

@@ -2,7 +2,6 @@ import type { Socket } from 'node:net';
 import type { SpiffeId, WorkloadCertificate } from '@weft/spiffe';
 import { WeftError } from '@weft/telemetry/errors';
 import { formatAuthority } from '../headers/authority.ts';
-import { defaultHttp2Limits, type Http2Limits } from '../http2/limits.ts';
 import { ErrorCode } from '../http2/constants.ts';
 import type { FlatFields } from '../http2/hpack/decoder.ts';
 import { TlsClient, type VerifyPeer } from './client-handshake.ts';
@@ -17,6 +16,7 @@ import {
   responseOf,
 } from './connect-response.ts';
 import { openInnerTunnel, type InnerTunnelRequest } from './inner-tunnel.ts';
+import { defaultHbonePoolLimits, type HbonePoolLimits } from './pool-limits.ts';
 import { defaultKeepalive, type KeepaliveOptions } from './keepalive.ts';
 import { type SessionEvents, TunnelResources, TunnelSession } from './session.ts';
 import type { TlsSettings } from './tls.ts';
@@ -47,27 +47,6 @@ export interface Tunnel {
   /** The connection that carries it. */
   readonly session: TunnelSession;
 }
-
-export interface HbonePoolLimits {
-  readonly maxStreamsPerConnection: number;
-  readonly maxConnectionsPerKey: number;
-  /** Requests of one key that wait for a connection. */
-  readonly maxWaitersPerKey: number;
-  /** A connection that nobody asked for in so long leaves the pool, and closes with its last stream. */
-  readonly unusedReleaseMs: number;
-  /** TCP and TLS together. */
-  readonly dialTimeoutMs: number;
-  readonly http2: Http2Limits;
-}
-
-export const defaultHbonePoolLimits: HbonePoolLimits = {
-  maxStreamsPerConnection: 100,
-  maxConnectionsPerKey: 128,
-  maxWaitersPerKey: 4_096,
-  unusedReleaseMs: 5 * 60_000,
-  dialTimeoutMs: 10_000,
-  http2: { ...defaultHttp2Limits, maxHeaderListBytes: 16 * 1024 },
-};
 
 export interface HbonePoolOptions {
   /** Makes a connected TCP socket in the right namespace, with the right mark. */

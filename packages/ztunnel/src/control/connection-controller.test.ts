@@ -41,6 +41,7 @@ beforeEach(() => {
     network: '',
     nodeName: 'node-1',
     localhostAppTunnel: true,
+    socks5: false,
     responseBaggage: true,
     podOf: (uid) => ({ name: uid, namespace: 'default', serviceAccount: uid }),
     connections,
@@ -50,6 +51,7 @@ beforeEach(() => {
     order: (id, order) => orders.set(id, order),
     hostnames: { resolve: (hostname) => resolve(hostname) },
     onDemandDns: new OnDemandDnsMetric(registry),
+    demand: undefined,
   });
 });
 

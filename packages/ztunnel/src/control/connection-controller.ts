@@ -1,9 +1,10 @@
 import { Port } from '@weft/api';
 import { describeError, WeftError } from '@weft/telemetry';
+import type { Demand } from '@weft/xds';
 import type { ConnectionTable, OpenConnection } from './connection-table.ts';
 import { baggageHeader, describePeer, readPeerHeaders, requestHeaders } from './peer-headers.ts';
 import type { PolicyGate } from './policy-gate.ts';
-import { waitFor } from './wait-for.ts';
+import { STATE_WAIT_MS, waitFor, withinDeadline } from './wait-for.ts';
 import type {
   ConnectionId,
   Order,
@@ -19,12 +20,13 @@ import {
   type InboundContext,
   type InboundPlan,
 } from '../decide/inbound.ts';
+import { missingNames } from '../decide/missing-names.ts';
 import { decideOutbound, pickAddress, type Decided } from '../decide/outbound.ts';
-import { formatSocketAddress, type SocketAddress } from '../state/ip-address.ts';
+import { formatSocketAddress, parseIp, splitAuthority, type SocketAddress } from '../state/ip-address.ts';
 import { encodeProxyHeader } from '../decide/proxy-header.ts';
 import type { MeshState } from '../state/mesh-state.ts';
-import { workloadIdentity, type Workload } from '../state/workload.ts';
-import type { LocalPod } from '../state/workload-store.ts';
+import { networkAddressKey, serviceKey, workloadIdentity, type Workload } from '../state/workload.ts';
+import type { LocalPod, WorkloadStore } from '../state/workload-store.ts';
 import type { OnDemandDnsMetric } from '../dns/dns-metrics.ts';
 import type { HostnameResolver } from '../dns/hostname-resolver.ts';
 import type { AccessLog } from '../telemetry/access-log.ts';
@@ -36,11 +38,14 @@ export interface ControllerOptions {
   readonly network: string;
   readonly nodeName: string;
   readonly localhostAppTunnel: boolean;
+  readonly socks5: boolean;
   readonly responseBaggage: boolean;
   readonly podOf: (uid: string) => LocalPod | undefined;
   readonly connections: ConnectionTable;
   readonly gate: PolicyGate;
   readonly metrics: ZtunnelMetrics;
+  /** Set if the state is what was asked for, not everything. */
+  readonly demand: Demand | undefined;
   readonly hostnames: Pick<HostnameResolver, 'resolve'>;
   readonly onDemandDns: OnDemandDnsMetric;
   readonly log: AccessLog;
@@ -56,8 +61,8 @@ export class ConnectionController {
 
   constructor(options: ControllerOptions) {
     this.options = options;
-    const { state, network, localhostAppTunnel } = options;
-    this.inbound = { store: state.workloads, network, localhostAppTunnel };
+    const { state, network, localhostAppTunnel, socks5 } = options;
+    this.inbound = { store: state.workloads, network, localhostAppTunnel, socks5 };
   }
 
   async onQuestion(question: Question): Promise<void> {
@@ -104,6 +109,7 @@ export class ConnectionController {
   /** All that takes time: the pod itself may not be known yet, nor the address of where it wants to go. */
   private async prepare(question: Question): Promise<() => Order | Promise<Order>> {
     const local = await this.localWorkload(question.podUid);
+    await this.learn(question, local);
     switch (question.kind) {
       case 'outbound': {
         const plan = await this.plan(question, local);
@@ -116,11 +122,24 @@ export class ConnectionController {
     }
   }
 
+  /** On demand: has the control plane tell what the decision and its metrics will look for. */
+  private async learn(question: Question, local: Workload): Promise<void> {
+    const { demand, state, network } = this.options;
+    if (demand === undefined) return;
+    const asked = new Set<string>();
+    for (let round = 0; round < MAX_REFERENCES; round++) {
+      const missing = namesFor(question, local, state.workloads, network).filter((name) => !asked.has(name));
+      if (missing.length === 0) return;
+      for (const name of missing) asked.add(name);
+      await withinDeadline(Promise.all(missing.map((name) => demand.ask(name))), STATE_WAIT_MS);
+    }
+  }
+
   private async plan({ peer, destination }: OutboundQuestion, local: Workload): Promise<Decided> {
     const { state, network, hostnames, onDemandDns } = this.options;
     const plan = decideOutbound(
       { source: local, clientIp: peer.ip, destination },
-      { store: state.workloads, network, random: Math.random },
+      { store: state.workloads, network, socks5: this.options.socks5, random: Math.random },
     );
     if (plan.kind !== 'resolve') return plan;
     onDemandDns.count(local, plan.hostname);
@@ -286,6 +305,24 @@ export class ConnectionController {
     }
     return { kind: 'refuse', status: isDenied ? 401 : failure instanceof Refusal ? failure.status : 503 };
   }
+}
+
+/** A service, its waypoint, and what leads to that. */
+const MAX_REFERENCES = 3;
+
+function namesFor(
+  question: Question,
+  local: Workload,
+  store: WorkloadStore,
+  network: string,
+): readonly string[] {
+  if (question.kind === 'outbound') return missingNames(store, network, local, question.destination.ip);
+  const { ip } = question.peer;
+  const peer = store.workloadAt(network, ip) === undefined ? [networkAddressKey(network, ip)] : [];
+  const host = question.kind === 'inbound-tunnel' ? splitAuthority(question.authority)?.host : undefined;
+  if (host === undefined || parseIp(host) !== undefined || store.servicesByHostname(host).length > 0)
+    return peer;
+  return [...peer, serviceKey(local.namespace, host)];
 }
 
 class Refusal extends WeftError {

@@ -1,6 +1,6 @@
 import type { DataThreads } from './data-threads.ts';
 import type { DnsProxies } from '../dns/dns-proxies.ts';
-import type { SocketSettings } from '../data/messages.ts';
+import type { ListenerKind, SocketSettings } from '../data/messages.ts';
 import type { LocalPod } from '../state/workload-store.ts';
 
 /** What stands for the proxy's own pod among the pods. No Kubernetes UID looks like it. */
@@ -11,12 +11,18 @@ export const DEDICATED = 'dedicated';
 /** The pods whose listeners are open (or about to be), and who they are. */
 export class PodRegistry {
   private readonly threads: DataThreads;
+  private readonly ports: readonly ListenerKind[];
   private readonly sockets: SocketSettings;
   private readonly dns: DnsProxies | undefined;
   private readonly pods = new Map<string, LocalPod>();
 
   /** @param dns undefined if DNS isn't captured */
-  constructor(threads: DataThreads, sockets: SocketSettings, dns: DnsProxies | undefined) {
+  constructor(
+    threads: DataThreads,
+    { sockets, socks5 }: { readonly sockets: SocketSettings; readonly socks5: boolean },
+    dns: DnsProxies | undefined,
+  ) {
+    this.ports = ['outbound', 'inbound-plaintext', 'hbone', ...(socks5 ? (['socks5'] as const) : [])];
     this.threads = threads;
     this.sockets = sockets;
     this.dns = dns;
@@ -34,7 +40,7 @@ export class PodRegistry {
       await this.threads.openPod({
         podUid,
         namespaceFd,
-        ports: ['outbound', 'inbound-plaintext', 'hbone'],
+        ports: this.ports,
         sockets: this.sockets,
       });
       await this.dns?.open(podUid, namespaceFd);

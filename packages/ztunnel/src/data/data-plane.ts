@@ -6,6 +6,7 @@ import { CertificateCache } from './certificate-cache.ts';
 import { Connections } from './connection.ts';
 import type { CertificatePems, DataThreadSettings, PodListeners, ToControl, ToData } from './messages.ts';
 import { PodProxy } from './pod-proxy.ts';
+import type { IpAddress } from '../state/ip-address.ts';
 import { Revocation } from './revocation.ts';
 
 /** How long a handshake waits for its certificate. */
@@ -21,6 +22,7 @@ export class DataPlane {
   private readonly certificates = new CertificateCache();
   private readonly revocation = new Revocation();
   private readonly waiting = new Map<number, (answer: Extract<ToData, { kind: 'certificate' }>) => void>();
+  private readonly resolving = new Map<number, (ip: IpAddress | undefined) => void>();
   private nextCall = 1;
 
   constructor(settings: DataThreadSettings, post: (message: ToControl) => void) {
@@ -44,6 +46,11 @@ export class DataPlane {
         this.revocation.replace(message.bytes);
         for (const pod of this.pods.values()) pod.cutRevoked();
         return;
+      case 'resolved': {
+        const resolve = this.resolving.get(message.call);
+        this.resolving.delete(message.call);
+        return resolve?.(message.ip);
+      }
       case 'open-pod':
         return void this.openPod(message.call, message.pod);
       case 'close-pod':
@@ -77,6 +84,7 @@ export class DataPlane {
         revocation: this.revocation,
         serverCertificate: () => this.certificate({ podUid: pod.podUid }),
         certificateFor: (identity: SpiffeId) => this.certificate({ identity }),
+        resolve: (podUid, hostname, family) => this.resolve(podUid, hostname, family),
         onTrouble: (peer, failure) => this.post({ kind: 'trouble', podUid: pod.podUid, peer, failure }),
       });
       this.pods.set(pod.podUid, proxy);
@@ -84,6 +92,15 @@ export class DataPlane {
     } catch (error) {
       this.post({ kind: 'answer', call, error: describeError(error) });
     }
+  }
+
+  /** The control thread answers every question; how long it takes is bounded there. */
+  private resolve(podUid: string, hostname: string, family: 4 | 6): Promise<IpAddress | undefined> {
+    return new Promise((resolve) => {
+      const call = this.nextCall++;
+      this.resolving.set(call, resolve);
+      this.post({ kind: 'resolve', call, podUid, hostname, family });
+    });
   }
 
   private certificate(

@@ -36,11 +36,13 @@ export interface DataThreadSettings {
   readonly tunnels: TunnelSettings;
 }
 
+export type ListenerKind = 'outbound' | 'inbound-plaintext' | 'hbone' | 'socks5';
+
 export interface PodListeners {
   readonly podUid: string;
   /** Where to listen; undefined for the process's own namespace, as the proxy of the proxy itself does. */
   readonly namespaceFd: number | undefined;
-  readonly ports: readonly ('outbound' | 'inbound-plaintext' | 'hbone')[];
+  readonly ports: readonly ListenerKind[];
   readonly sockets: SocketSettings;
 }
 
@@ -87,6 +89,7 @@ export type ToData =
   /** The content of the file of revocation lists, which the control thread has read without trouble. */
   | { readonly kind: 'revocations'; readonly bytes: Uint8Array }
   | { readonly kind: 'order'; readonly connection: ConnectionId; readonly order: Order }
+  | { readonly kind: 'resolved'; readonly call: number; readonly ip: IpAddress | undefined }
   | { readonly kind: 'cut'; readonly connection: ConnectionId; readonly why: string }
   | {
       readonly kind: 'certificate';
@@ -160,6 +163,14 @@ export type ToControl =
       readonly kind: 'certificate';
       readonly call: number;
       readonly of: { readonly podUid: string } | { readonly identity: string };
+    }
+  /** The address of a name that a SOCKS client gave. */
+  | {
+      readonly kind: 'resolve';
+      readonly call: number;
+      readonly podUid: string;
+      readonly hostname: string;
+      readonly family: 4 | 6;
     }
   /** Who the other end of an inner tunnel is, which only its answer tells. */
   | {

@@ -1,37 +1,29 @@
-import { createServer, Socket, type Server } from 'node:net';
-import { setTimeout } from 'node:timers/promises';
-import { Port } from '@weft/api';
+import type { Socket } from 'node:net';
 import {
   defaultHbonePoolLimits,
   defaultHttp2Limits,
   HbonePool,
   HboneServer,
+  relay,
+  socketEnd,
+  tunnelEnd,
   type ConnectRequest,
+  type RelayEnd,
   type TunnelResources,
 } from '@weft/hbone';
-import {
-  acceptQueued,
-  closeDescriptor,
-  createTcpListener,
-  ignoreNewConnections,
-  inNetworkNamespace,
-  originalDestination,
-  setTcpOptions,
-  socketDescriptor,
-} from '@weft/linux';
+import { originalDestination, setTcpOptions, socketDescriptor } from '@weft/linux';
 import type { SpiffeId, WorkloadCertificate } from '@weft/spiffe';
-import { systemErrorCode } from '@weft/telemetry/errors';
-import { parseIp, type IpAddress, type SocketAddress } from '../state/ip-address.ts';
+import { ipFamily, parseIp, type IpAddress, type SocketAddress } from '../state/ip-address.ts';
 import type { Connection, Connections } from './connection.ts';
 import { dial } from './dial.ts';
 import { failureOf } from './failure.ts';
-import type { Failure, Order, PodListeners, TunnelSettings } from './messages.ts';
+import { openListener, type Listener } from './listener.ts';
+import type { Failure, ListenerKind, Order, PodListeners, TunnelSettings } from './messages.ts';
 import type { Revocation } from './revocation.ts';
-import { relay, socketEnd, tunnelEnd, type RelayEnd } from '@weft/hbone';
+import { acceptSocks } from './socks5.ts';
 
-const LISTEN_BACKLOG = 128;
-/** How long TCP handshakes may take to end that had begun when the listeners turned deaf. Below a SYN's first repetition. */
-const HANDOVER_MS = 200;
+/** SOCKS clients of one pod in one thread that have not said yet where they want to go. */
+const MAX_SOCKS_HANDSHAKES = 256;
 
 export interface PodProxyOptions {
   readonly pod: PodListeners;
@@ -43,13 +35,9 @@ export interface PodProxyOptions {
   readonly serverCertificate: () => Promise<WorkloadCertificate>;
   readonly certificateFor: (identity: SpiffeId) => Promise<WorkloadCertificate>;
   readonly revocation: Revocation;
+  /** The address of a name as the pod would hear it; undefined if it has none. */
+  readonly resolve: (podUid: string, hostname: string, family: 4 | 6) => Promise<IpAddress | undefined>;
   readonly onTrouble: (peer: SocketAddress | undefined, failure: Failure) => void;
-}
-
-interface Listener {
-  readonly fd: number;
-  readonly server: Server;
-  readonly onSocket: (socket: Socket) => void;
 }
 
 /** One data thread's share of a pod: its listeners, its tunnels and its connections. */
@@ -59,6 +47,7 @@ export class PodProxy {
   private readonly hbone: HboneServer;
   private readonly pool: HbonePool;
   private readonly connections = new Set<Connection>();
+  private socksHandshakes = 0;
   /** Whether clients' addresses can be shown to the application. */
   private transparent = false;
 
@@ -110,19 +99,9 @@ export class PodProxy {
     return this.transparent;
   }
 
-  /**
-   * Stops accepting and tells tunnels to go elsewhere; resolves when the tunnels into this pod have ended. A
-   * connection whose handshake or queue this process has is served, or its client would see a reset although the
-   * next proxy listens already.
-   */
+  /** Stops accepting and tells tunnels to go elsewhere; resolves when the tunnels into this pod have ended. */
   async drain(): Promise<void> {
-    for (const { fd } of this.listeners) ignoreNewConnections(fd);
-    await setTimeout(HANDOVER_MS);
-    for (const { fd, server, onSocket } of this.listeners) {
-      for (let queued = acceptQueued(fd); queued !== undefined; queued = acceptQueued(fd))
-        onSocket(new Socket({ fd: queued, allowHalfOpen: true }));
-      server.close();
-    }
+    await Promise.all(this.listeners.map((listener) => listener.handOver()));
     await this.hbone.drain();
   }
 
@@ -134,67 +113,32 @@ export class PodProxy {
 
   /** Cuts everything. */
   destroy(): void {
-    for (const { server } of this.listeners) server.close();
+    for (const listener of this.listeners) listener.close();
     for (const connection of this.connections) connection.cut(podLeft);
     this.hbone.destroy();
     this.pool.close();
   }
 
-  private async listen(kind: PodListeners['ports'][number]): Promise<void> {
-    const { pod } = this.options;
-    const { mark, reusePort, transparent, ipv6 } = pod.sockets;
-    const port = {
-      outbound: Port.outboundCapture,
-      'inbound-plaintext': Port.inboundCapture,
-      hbone: Port.hbone,
-    }[kind];
-    const open = (host: string): { fd: number; transparent: boolean } =>
-      createTcpListener({
-        host,
-        port,
-        backlog: LISTEN_BACKLOG,
-        reusePort,
-        transparent,
-        ...(mark === undefined ? {} : { mark }),
-      });
-    const make = (): { fd: number; transparent: boolean } => {
-      try {
-        return open(ipv6 ? '::' : '0.0.0.0');
-      } catch (error) {
-        // A kernel without IPv6 has no dual-stack sockets.
-        if (ipv6 && systemErrorCode(error) === 'EAFNOSUPPORT') return open('0.0.0.0');
-        throw error;
-      }
-    };
-    const made = inNetworkNamespace({ fd: pod.namespaceFd }, make);
-    this.transparent = made.transparent;
-    const onSocket = (socket: Socket): void => {
-      socket.on('error', () => undefined); // whoever uses the socket learns of it by its close
-      if (kind === 'hbone') return this.hbone.accept(socket);
-      void this.serveSocket(socket, kind);
-    };
-    const server = createServer(
-      { allowHalfOpen: true, pauseOnConnect: kind !== 'hbone', noDelay: true },
-      onSocket,
-    );
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen({ fd: made.fd, backlog: LISTEN_BACKLOG }, resolve);
-    }).catch((error: unknown) => {
-      closeDescriptor(made.fd);
-      throw error;
+  private async listen(kind: ListenerKind): Promise<void> {
+    const listener = await openListener(kind, this.options.pod, {
+      socket: (socket) => {
+        socket.on('error', () => undefined); // whoever uses the socket learns of it by its close
+        if (kind === 'hbone') this.hbone.accept(socket);
+        else if (kind === 'socks5') void this.serveSocks(socket);
+        else void this.serveCaptured(socket, kind);
+      },
+      error: (error) => this.options.onTrouble(undefined, failureOf(error, 'WEFT1325')),
     });
-    server.on('error', (error) => this.options.onTrouble(undefined, failureOf(error, 'WEFT1325')));
-    this.listeners.push({ fd: made.fd, server, onSocket });
+    this.transparent = listener.isTransparent;
+    this.listeners.push(listener);
   }
 
   /** A connection that the pod's rules redirected here. */
-  private async serveSocket(socket: Socket, kind: 'outbound' | 'inbound-plaintext'): Promise<void> {
+  private async serveCaptured(socket: Socket, kind: 'outbound' | 'inbound-plaintext'): Promise<void> {
     const fd = socketDescriptor(socket);
-    const peer = addressOf(socket.remoteAddress, socket.remotePort);
     const local = addressOf(socket.localAddress, socket.localPort);
     // The client may be gone again before its connection was accepted here.
-    if (fd === undefined || peer === undefined || local === undefined) return void socket.destroy();
+    if (fd === undefined || local === undefined) return void socket.destroy();
     const { keepAlive, userTimeoutMs } = this.options.pod.sockets;
     setTcpOptions(fd, {
       ...(keepAlive === undefined ? {} : { keepAlive }),
@@ -202,6 +146,30 @@ export class PodProxy {
     });
     const original = originalDestination(fd);
     const destination = (original && addressOf(original.address, original.port)) ?? local;
+    await this.serveSocket(socket, kind, destination);
+  }
+
+  /** A connection of an application that asks for its destination by SOCKS. */
+  private async serveSocks(socket: Socket): Promise<void> {
+    const { podUid } = this.options.pod;
+    if (this.socksHandshakes >= MAX_SOCKS_HANDSHAKES) return void socket.destroy();
+    this.socksHandshakes++;
+    const peer = addressOf(socket.remoteAddress, socket.remotePort);
+    const family = peer === undefined ? 4 : ipFamily(peer.ip);
+    const destination = await acceptSocks(socket, (hostname) =>
+      this.options.resolve(podUid, hostname, family),
+    );
+    this.socksHandshakes--;
+    if (destination !== undefined) await this.serveSocket(socket, 'outbound', destination);
+  }
+
+  private async serveSocket(
+    socket: Socket,
+    kind: 'outbound' | 'inbound-plaintext',
+    destination: SocketAddress,
+  ): Promise<void> {
+    const peer = addressOf(socket.remoteAddress, socket.remotePort);
+    if (peer === undefined) return void socket.destroy();
     const { podUid } = this.options.pod;
     const connection = this.options.connections.ask({ kind, podUid, peer, destination });
     if (connection === undefined) {

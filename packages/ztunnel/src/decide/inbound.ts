@@ -1,6 +1,6 @@
 import type { ErrorCode } from '@weft/telemetry';
 import { endpointPort } from './load-balance.ts';
-import { illegalPorts } from './outbound.ts';
+import { isIllegalPort } from './outbound.ts';
 import type { ProxyHeader } from './proxy-header.ts';
 import {
   formatSocketAddress,
@@ -18,6 +18,8 @@ import type { WorkloadStore } from '../state/workload-store.ts';
 export interface InboundContext {
   readonly store: WorkloadStore;
   readonly network: string;
+  /** Whether pods have a SOCKS listener. */
+  readonly socks5?: boolean;
   /** LOCALHOST_APP_TUNNEL: PROXY tunnels end on the pod's loopback. */
   readonly localhostAppTunnel: boolean;
 }
@@ -80,7 +82,7 @@ export function decideInboundTunnel(request: TunnelRequest, context: InboundCont
   const tunnel = local.applicationTunnel;
   if (tunnel !== undefined && tunnel.port !== 0) port = tunnel.port;
   const destination = { ip: localIp, port };
-  if (illegalPorts.has(port))
+  if (isIllegalPort(port, context))
     return refuse(503, 'WEFT1314', `${formatSocketAddress(destination)} is a port of the proxy`);
   const isProxied = tunnel?.protocol === 'PROXY';
   if (isProxied && addressed === undefined)
@@ -104,10 +106,10 @@ export function decideInboundTunnel(request: TunnelRequest, context: InboundCont
 /** A plaintext connection that was on its way to the application. */
 export function decideInboundPlaintext(
   request: { readonly local: Workload; readonly peerIp: IpAddress; readonly destination: SocketAddress },
-  { store }: InboundContext,
+  context: InboundContext,
 ): InboundPlan {
   const { local, peerIp, destination } = request;
-  if (illegalPorts.has(destination.port)) {
+  if (isIllegalPort(destination.port, context)) {
     return refuse(503, 'WEFT1314', `${formatSocketAddress(destination)} is a port of the proxy`);
   }
   return {
@@ -116,7 +118,7 @@ export function decideInboundPlaintext(
     bindSource: bindableSource(peerIp, destination.ip),
     destination,
     proxyHeader: undefined,
-    service: destinationService(store, local, destination.port, undefined),
+    service: destinationService(context.store, local, destination.port, undefined),
   };
 }
 

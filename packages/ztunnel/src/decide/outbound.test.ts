@@ -370,6 +370,13 @@ describe('decideOutbound', () => {
     expect(summary(plan(records, to, port))).toBe(expected);
   });
 
+  it('refuses the SOCKS port on loopback where pods have one', () => {
+    const toSocks = { source: client, clientIp: ip('10.0.0.1'), destination: at('127.0.0.1', 15080) };
+    const context = { store: storeOf(client), network: '', random: () => 0 };
+    expect(summary(decideOutbound(toSocks, context))).toBe('tcp 127.0.0.1:15080');
+    expect(summary(decideOutbound(toSocks, { ...context, socks5: true }))).toBe('refuse WEFT1314');
+  });
+
   it("sends a waypoint's own traffic directly to the workload behind it", () => {
     const made = plan(
       [{ ...server, ...behindWaypoint }, waypointService, waypointPod],

@@ -13,12 +13,12 @@ import {
 import { workloadIdentity, type GatewayAddress, type Service, type Workload } from '../state/workload.ts';
 import type { WorkloadStore } from '../state/workload-store.ts';
 
-/** Ports of the proxy itself; relaying to them would loop. */
-export const illegalPorts: ReadonlySet<number> = new Set([
-  Port.outboundCapture,
-  Port.inboundCapture,
-  Port.hbone,
-]);
+const capturePorts: ReadonlySet<number> = new Set([Port.outboundCapture, Port.inboundCapture, Port.hbone]);
+
+/** Whether it is a port of the proxy itself; relaying to those would loop. */
+export function isIllegalPort(port: number, { socks5 = false }: { readonly socks5?: boolean }): boolean {
+  return capturePorts.has(port) || (socks5 && port === Port.socks5);
+}
 
 export interface OutboundRequest {
   readonly source: Workload;
@@ -31,6 +31,8 @@ export interface OutboundContext {
   readonly store: WorkloadStore;
   /** The network that destination addresses belong to. */
   readonly network: string;
+  /** Whether pods have a SOCKS listener. */
+  readonly socks5?: boolean;
   readonly random: Random;
 }
 
@@ -69,7 +71,7 @@ export type Decided =
 export function decideOutbound(request: OutboundRequest, context: OutboundContext): OutboundPlan {
   const { source, destination } = request;
   const { store, network, random } = context;
-  if (isLoopback(destination.ip) && illegalPorts.has(destination.port)) {
+  if (isLoopback(destination.ip) && isIllegalPort(destination.port, context)) {
     return refuse('WEFT1314', `${formatSocketAddress(destination)} is a port of the proxy`);
   }
   const owner = store.ownerOf(network, destination.ip, source.namespace);

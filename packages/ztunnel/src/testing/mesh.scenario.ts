@@ -27,7 +27,11 @@ export async function start(): Promise<void> {
   mesh.addPod('server', 'node-2', ips.server);
   mesh.addPod('second', 'node-2', ips.second);
   mesh.addPod('outsider', 'node-2', ips.outsider);
-  mesh.startZtunnel('node-1', { RUST_LOG: 'debug', CONNECTION_TERMINATION_DEADLINE: '2s' });
+  mesh.startZtunnel('node-1', {
+    RUST_LOG: 'debug',
+    CONNECTION_TERMINATION_DEADLINE: '2s',
+    UNSTABLE_ENABLE_SOCKS5: 'true',
+  });
   mesh.startZtunnel('node-2', { CONNECTION_TERMINATION_DEADLINE: '2s' });
   await mesh.untilReady('node-1');
   await mesh.untilReady('node-2');
@@ -105,6 +109,18 @@ export async function prefetch(): Promise<{ before: string[]; during: string[]; 
   mesh.controlPlane.removeWorkload('Kubernetes//Pod/default/passing');
   await eventually('the certificate to go', async () => (await holders()).length === 0);
   return { before, during, after: await holders() };
+}
+
+/** Goes to a destination by SOCKS, from the client's loopback. */
+export async function bySocks(target: string, port: number): Promise<string> {
+  const socket = mesh.dial('client', '127.0.0.1', 15_080);
+  const name = Buffer.from(target);
+  const request = Buffer.concat([Buffer.of(5, 1, 0, 3, name.length), name, Buffer.of(port >> 8, port & 255)]);
+  // All at once, as a client may that knows the answers.
+  socket.end(Buffer.concat([Buffer.of(5, 1, 0), request, Buffer.from('hello')]));
+  const answer = await readAll(socket);
+  const [version, method, , code] = answer;
+  return `${version} ${method} ${code} ${answer.subarray(12).toString()}`;
 }
 
 /** Moves megabytes both ways at once, with half-close, and compares digests. */
