@@ -1,8 +1,10 @@
+import { writeFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import { Annotation, Label, ROOT_CERT_CONFIGMAP } from '@weft/api';
 import { isNotFound, resources, type KubernetesClient } from '@weft/kubernetes';
 import { withUmbrellaChart } from '../charts.ts';
 import { accessCluster, type ClusterOptions } from '../cluster-access.ts';
+import { describeGatewayApi, gatewayApi } from '../gateway-api.ts';
 import { ensureKubernetesClients } from '../kubernetes-clients.ts';
 import { paint } from '../output.ts';
 import { passThrough } from '../run-program.ts';
@@ -39,24 +41,32 @@ export function installCommand(options: () => ClusterOptions): Command {
     .option('--timeout <duration>', 'how long to wait', '5m')
     .option('--dry-run', 'print the manifests and change nothing')
     .action(async (flags: InstallFlags) => {
-      const { environment, istioNamespace, context } = await accessCluster(options());
+      const { client, environment, istioNamespace, context } = await accessCluster(options());
       const { helm } = await ensureKubernetesClients();
-      const status = await withUmbrellaChart(helm, (chart) =>
-        passThrough(
+      const definitions = await client.list(resources.customResourceDefinitions);
+      const api = gatewayApi(definitions.items, { name: RELEASE, namespace: istioNamespace });
+      const note = describeGatewayApi(api);
+      if (note !== undefined && flags.reuseValues !== true) process.stderr.write(`${note}\n`);
+      const status = await withUmbrellaChart(helm, async (chart) => {
+        const ownValues = `${chart}-own-values.yaml`;
+        await writeFile(ownValues, `base: { gatewayAPICRDs: ${api.kind !== 'theirs'} }\n`);
+        return passThrough(
           helm,
           [
             ...['upgrade', '--install', RELEASE, chart, '--namespace', istioNamespace, '--create-namespace'],
             // Without it an upgrade starts from the charts' own values, whatever an earlier one was told.
             ...(flags.reuseValues === true ? ['--reset-then-reuse-values'] : ['--reset-values']),
             ...flags.set.flatMap((s) => ['--set', s]),
+            // Before the user's own, which win. An installation that is kept has said what it wants.
+            ...(flags.reuseValues === true ? [] : ['--values', ownValues]),
             ...flags.values.flatMap((f) => ['--values', f]),
             ...(flags.wait ? ['--wait', '--timeout', flags.timeout] : []),
             ...(flags.dryRun === true ? ['--dry-run=client'] : []),
             ...(context === undefined ? [] : ['--kube-context', context]),
           ],
           environment,
-        ),
-      );
+        );
+      });
       process.exitCode = status;
     });
 }
