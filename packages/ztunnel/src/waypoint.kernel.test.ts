@@ -41,7 +41,7 @@ if (reason !== undefined) console.warn(`skipped: ${reason}`);
     });
 
     it('tells such a waypoint client, target and identity by PROXY protocol, on its loopback', async () => {
-      const told = String(await sandbox.call('sandwich', 'proxied'));
+      const told = (await sandbox.call('sandwich', 'proxied')) as string; // as the scenario returns it
       const [from, to, bytes = ''] = told.split(' ');
       expect([from, to]).toEqual(['127.0.0.1', '127.0.0.1']);
       const identity = Buffer.from('spiffe://cluster.local/ns/default/sa/client');

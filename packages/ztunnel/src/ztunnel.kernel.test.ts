@@ -66,6 +66,15 @@ if (reason !== undefined) console.warn(`skipped: ${reason}`);
       expect(await sandbox.call('prefetch')).toEqual({ before: [], during: ['node-2'], after: [] });
     });
 
+    it('does by IPv6 what it does by IPv4: finds destinations, tunnels, and shows clients', async () => {
+      expect(await sandbox.call('byIpv6')).toEqual({
+        tunnelled: hello('server', 'fd00::a00:101'),
+        plain: hello('server', 'fd00::a00:202'),
+        outwards: hello('outsider', 'fd00::a00:101'),
+        logged: true,
+      });
+    });
+
     it.each([
       ['the address of a pod', '10.0.2.1', 8080, '5 0 0 server sees 10.0.1.1\nhello'],
       ['the name of a service', 'web', 80, '5 0 0 (server|second) sees 10.0.1.1\nhello'],

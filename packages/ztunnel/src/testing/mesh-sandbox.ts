@@ -1,10 +1,10 @@
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, Socket, type Server } from 'node:net';
+import { createServer, isIPv6, Socket, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { HOST_PROBE_SNAT_IPV4, ZTUNNEL_MARK } from '@weft/api';
+import { HOST_PROBE_SNAT_IPV4, HOST_PROBE_SNAT_IPV6, ZTUNNEL_MARK } from '@weft/api';
 import { istio } from '@weft/api/workload';
 import {
   createNetworkNamespace,
@@ -315,7 +315,7 @@ export class MeshSandbox {
   }
 
   private dialIn(namespace: NetworkNamespace, ip: string, port: number): Socket {
-    const { fd } = inNetworkNamespace(namespace, () => createTcpSocket({ family: 4 }));
+    const { fd } = inNetworkNamespace(namespace, () => createTcpSocket({ family: isIPv6(ip) ? 6 : 4 }));
     const socket = new Socket({ fd, allowHalfOpen: true }).connect({ host: ip, port });
     socket.on('error', () => undefined); // scenarios listen when they wait, and must survive when they don't
     socket.setTimeout(15_000, () => socket.destroy(new Error(`no answer from ${ip}:${port}`)));
@@ -331,6 +331,7 @@ export class MeshSandbox {
     inNetworkNamespace(namespace, () => {
       run('ip', 'link', 'set', 'lo', 'up');
       run('ip', 'address', 'add', `${ip}/16`, 'dev', 'eth0');
+      run('ip', 'address', 'add', `${ipv6Of(ip)}/64`, 'dev', 'eth0', 'nodad');
       run('ip', 'link', 'set', 'eth0', 'up');
       run('ip', 'route', 'add', 'default', 'via', CONTROL_PLANE_IP);
     });
@@ -404,6 +405,13 @@ function infoOf({ name }: SandboxPod): istio.workload.zds.WorkloadInfo.$Properti
   return { name, namespace: 'default', serviceAccount: name };
 }
 
+/** The IPv6 address of a pod with this IPv4 address. */
+export function ipv6Of(ip: string): string {
+  const [a = 0, b = 0, c = 0, d = 0] = ip.split('.').map(Number);
+  const group = (high: number, low: number): string => ((high << 8) | low).toString(16);
+  return `fd00::${group(a, b)}:${group(c, d)}`;
+}
+
 /** The in-pod rules of the reference, without DNS capture. */
 function applyInPodRules(): void {
   const ztunnel = '0x539/0xfff';
@@ -429,7 +437,14 @@ COMMIT
 -A ISTIO_OUTPUT ! -d 127.0.0.1/32 -p tcp -m mark ! --mark ${ztunnel} -j REDIRECT --to-ports 15001
 COMMIT
 `;
-  execFileSync('iptables-restore', ['--noflush'], { input: rules, stdio: ['pipe', 'pipe', 'pipe'] });
+  const input = { stdio: 'pipe' } as const;
+  execFileSync('iptables-restore', ['--noflush'], { ...input, input: rules });
+  const rules6 = rules
+    .replaceAll('127.0.0.1/32', '::1/128')
+    .replaceAll(HOST_PROBE_SNAT_IPV4, HOST_PROBE_SNAT_IPV6);
+  execFileSync('ip6tables-restore', ['--noflush'], { ...input, input: rules6 });
+  run('ip', '-6', 'route', 'add', 'local', '::/0', 'dev', 'lo', 'table', '100');
+  run('ip', '-6', 'rule', 'add', 'fwmark', replies, 'lookup', '100', 'pref', '32764');
   run('ip', 'route', 'add', 'local', '0.0.0.0/0', 'dev', 'lo', 'table', '100');
   run('ip', 'rule', 'add', 'fwmark', replies, 'lookup', '100', 'pref', '32764');
 }
@@ -439,6 +454,7 @@ export interface ConfigDump {
   readonly workloads: readonly {
     readonly name: string;
     readonly protocol: string;
+    readonly workloadIps: readonly string[];
     readonly waypoint?: unknown;
     readonly networkGateway?: unknown;
     readonly authorizationPolicies: readonly string[];

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { istio } from '@weft/api/workload';
-import { bytesOf, eventually, MeshSandbox, readAll, sleep } from './mesh-sandbox.ts';
+import { bytesOf, eventually, ipv6Of, MeshSandbox, readAll, sleep } from './mesh-sandbox.ts';
 
 /** Steps of ztunnel.kernel.test.ts; they run inside a Sandbox. */
 
@@ -17,6 +17,7 @@ export const ips = {
 };
 const VIP = '10.96.0.1';
 const WEB = 'default/web.default.svc.cluster.local';
+const inWeb = { [WEB]: { ports: [{ servicePort: 80, targetPort: 8080 }] } };
 
 export async function start(): Promise<void> {
   mesh = await MeshSandbox.create();
@@ -35,9 +36,8 @@ export async function start(): Promise<void> {
   mesh.startZtunnel('node-2', { CONNECTION_TERMINATION_DEADLINE: '2s' });
   await mesh.untilReady('node-1');
   await mesh.untilReady('node-2');
-  const inWeb = { services: { [WEB]: { ports: [{ servicePort: 80, targetPort: 8080 }] } } };
   for (const pod of ['client', 'neighbour']) await mesh.capture(pod);
-  for (const pod of ['server', 'second']) await mesh.capture(pod, inWeb);
+  for (const pod of ['server', 'second']) await mesh.capture(pod, { services: inWeb });
   for (const pod of Object.keys(ips)) mesh.serve(pod, 8080);
   mesh.controlPlane.setService({
     name: 'web',
@@ -109,6 +109,29 @@ export async function prefetch(): Promise<{ before: string[]; during: string[]; 
   mesh.controlPlane.removeWorkload('Kubernetes//Pod/default/passing');
   await eventually('the certificate to go', async () => (await holders()).length === 0);
   return { before, during, after: await holders() };
+}
+
+/** What server and client hear of each other by IPv6, in a tunnel and from a pod that is not captured. */
+export async function byIpv6(): Promise<{
+  tunnelled: string;
+  plain: string;
+  outwards: string;
+  logged: boolean;
+}> {
+  const both = (pod: keyof typeof ips): Uint8Array[] => [bytesOf(ips[pod]), bytesOf(ipv6Of(ips[pod]))];
+  mesh.describe('server', { addresses: both('server'), services: inWeb });
+  mesh.describe('client', { addresses: both('client') });
+  await mesh.untilKnown(({ workloads }) =>
+    workloads.some(({ name, workloadIps }) => name === 'client' && workloadIps.length === 2),
+  );
+  const server = ipv6Of(ips.server);
+  const tunnelled = await mesh.talk('client', server, 8080);
+  const plain = await mesh.talk('outsider', server, 8080);
+  const outwards = await mesh.talk('client', ipv6Of(ips.outsider), 8080);
+  const logged = mesh.log('node-2').includes(`dst.hbone_addr=[${server}]:8080`);
+  mesh.describe('server', { services: inWeb });
+  mesh.describe('client');
+  return { tunnelled, plain, outwards, logged };
 }
 
 /** Goes to a destination by SOCKS, from the client's loopback. */
@@ -203,7 +226,7 @@ async function removePolicy(name: string): Promise<void> {
 
 /** Sets which policies a captured pod lists. */
 async function listPolicies(pod: keyof typeof ips, authorizationPolicies: readonly string[]): Promise<void> {
-  const services = pod === 'server' ? { [WEB]: { ports: [{ servicePort: 80, targetPort: 8080 }] } } : {};
+  const services = pod === 'server' ? inWeb : {};
   mesh.describe(pod, { authorizationPolicies: [...authorizationPolicies], services });
   await mesh.untilKnown(({ workloads }) =>
     workloads.some((w) => w.name === pod && w.authorizationPolicies.join() === authorizationPolicies.join()),

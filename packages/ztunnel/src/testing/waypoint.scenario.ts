@@ -200,7 +200,7 @@ export async function askAsStranger(): Promise<string | number> {
 function statusOf(error: unknown): string | number {
   if (typeof error !== 'object' || error === null) return String(error);
   if ('status' in error) return Number(error.status);
-  return 'code' in error ? String(error.code) : String(error);
+  return 'code' in error ? String(error.code) : 'failed without a code';
 }
 
 /** How connections to the proxy's own ports end that no proxy would make. */
