@@ -271,7 +271,8 @@ export class Proxy {
       [ldsConfig, listeners],
     ] as const) {
       const path = source?.pathConfigSource?.path ?? source?.path;
-      if (path) this.followFile(path, consumer);
+      const watchedDirectory = source?.pathConfigSource?.watchedDirectory?.path;
+      if (path) this.followFile(path, watchedDirectory, consumer);
       else if (source) byAds.push(consumer);
     }
     const protocol = adsProtocol(bootstrap);
@@ -295,9 +296,14 @@ export class Proxy {
     return cdsConfig != null || ldsConfig != null;
   }
 
-  private followFile(path: string, consumer: ResourceConsumer): void {
+  private followFile(
+    path: string,
+    watchedDirectory: string | null | undefined,
+    consumer: ResourceConsumer,
+  ): void {
     try {
-      const file = new FileSource({ path, consumer, logger: this.logger });
+      const watched = watchedDirectory ? { watchedDirectory } : {};
+      const file = new FileSource({ path, consumer, logger: this.logger, ...watched });
       this.files.push(file);
       void file.read();
     } catch (error) {

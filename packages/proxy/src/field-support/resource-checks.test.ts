@@ -57,7 +57,9 @@ function fileSource(kindOfPath: 'path' | 'path_config_source'): Source {
   const file = (kind: ResourceKind): string => path.join(directory, `${kind}.json`);
   const rejections: string[] = [];
   const config = (kind: ResourceKind): object => ({
-    ...(kindOfPath === 'path' ? { path: file(kind) } : { path_config_source: { path: file(kind) } }),
+    ...(kindOfPath === 'path'
+      ? { path: file(kind) }
+      : { path_config_source: { path: file(kind), watched_directory: { path: directory } } }),
     initial_fetch_timeout: '0s',
   });
   return {
@@ -206,6 +208,24 @@ describe.each<[string, () => Source | Promise<Source>]>([
       expect(await get(serving)).toBe('app');
     },
   );
+});
+
+describe('secrets of the bootstrap', () => {
+  it('are given out, of every kind', async () => {
+    const secrets = [
+      { name: 'roots', validation_context: { trusted_ca: { inline_string: 'CA' } } },
+      { name: 'generic', generic_secret: { secret: { inline_string: 'text' } } },
+    ];
+    const proxy = new Proxy({ bootstrap: parseBootstrap({ static_resources: { secrets } }) });
+    await proxy.start();
+    const secretOf = (name: string) =>
+      new Promise((resolve) => {
+        proxy.stores.secrets.watch({ name }, resolve);
+      });
+    expect(await secretOf('generic')).toEqual({ kind: 'generic', value: Buffer.from('text') });
+    expect(await secretOf('roots')).toMatchObject({ kind: 'validation' });
+    await proxy.close();
+  });
 });
 
 describe('a bootstrap', () => {

@@ -6,6 +6,7 @@ import { headerMutation } from './header-mutation.ts';
 import { peerMetadata } from './istio/peer-metadata.ts';
 import { httpIstioStats, networkIstioStats } from './istio/stats-filter.ts';
 import { jwtAuthn } from './jwt-authn/http-filter.ts';
+import { localRateLimit } from './local-rate-limit.ts';
 import { httpRbac } from './rbac/http-filter.ts';
 import { networkRbac } from './rbac/network-filter.ts';
 import { httpSetFilterState, networkSetFilterState } from './set-filter-state.ts';
@@ -20,6 +21,7 @@ export const httpFilters: readonly HttpFilterFactory[] = [
   httpRbac,
   httpSetFilterState,
   jwtAuthn,
+  localRateLimit,
   peerMetadata,
 ];
 

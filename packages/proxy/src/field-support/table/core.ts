@@ -109,7 +109,7 @@ export const core: SupportTable = {
     },
   },
   'envoy.extensions.regex_engines.v3.GoogleRE2': {},
-  'envoy.type.v3.Percent': { works: { 'upstream/cluster.test.ts': 'value' } },
+  'envoy.type.v3.Percent': { works: { 'field-support/cluster-fields.test.ts': 'value' } },
   'envoy.type.v3.FractionalPercent': {
     works: {
       'filters/small-filters.test.ts': 'numerator',

@@ -4,7 +4,8 @@ import type { SupportTable } from '../support.ts';
 export const discovery: SupportTable = {
   'envoy.config.bootstrap.v3.Bootstrap': {
     works: {
-      'proxy.test.ts': 'node static_resources dynamic_resources admin',
+      'proxy.test.ts': 'node static_resources dynamic_resources',
+      'differential.kernel.test.ts': 'admin',
       'waypoint-layout.test.ts': 'bootstrap_extensions',
       'field-support/bootstrap-fields.test.ts': 'layered_runtime',
     },
@@ -22,7 +23,7 @@ export const discovery: SupportTable = {
   'envoy.config.bootstrap.v3.Bootstrap.DynamicResources': {
     works: { 'proxy.test.ts': 'lds_config cds_config ads_config' },
   },
-  'envoy.config.bootstrap.v3.Admin': { works: { 'proxy.test.ts': 'address' } },
+  'envoy.config.bootstrap.v3.Admin': { works: { 'differential.kernel.test.ts': 'address' } },
   'envoy.config.bootstrap.v3.LayeredRuntime': {
     works: { 'field-support/bootstrap-fields.test.ts': 'layers' },
   },
@@ -44,12 +45,11 @@ export const discovery: SupportTable = {
   },
   'envoy.config.core.v3.AggregatedConfigSource': {},
   'envoy.config.core.v3.PathConfigSource': {
-    works: {
-      'field-support/resource-checks.test.ts': 'path',
-      'config/file-source.test.ts': 'watched_directory',
-    },
+    works: { 'field-support/resource-checks.test.ts': 'path watched_directory' },
   },
-  'envoy.config.core.v3.WatchedDirectory': { works: { 'config/file-source.test.ts': 'path' } },
+  'envoy.config.core.v3.WatchedDirectory': {
+    works: { 'field-support/resource-checks.test.ts': 'path' },
+  },
   'envoy.config.core.v3.ApiConfigSource': {
     works: { 'proxy.test.ts': 'api_type grpc_services' },
     ignored: {

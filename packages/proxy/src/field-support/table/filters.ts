@@ -6,6 +6,7 @@ const HTTP = 'envoy.extensions.filters.http';
 const JWT = 'filters/jwt-authn/jwt-authn.test.ts';
 const JWT_FIELDS = 'field-support/jwt-fields.test.ts';
 const LAYOUT = 'waypoint-layout.test.ts';
+const LIMIT = 'filters/local-rate-limit.test.ts';
 const NETWORK = 'envoy.extensions.filters.network';
 const RBAC = 'filters/rbac/rbac.test.ts';
 const SMALL = 'filters/small-filters.test.ts';
@@ -124,6 +125,19 @@ export const filters: SupportTable = {
     works: { [SMALL]: 'http_status percentage', [DIFFERENTIAL]: 'grpc_status' },
   },
   'envoy.extensions.filters.common.fault.v3.FaultDelay': { works: { [SMALL]: 'fixed_delay percentage' } },
+  [`${HTTP}.local_ratelimit.v3.LocalRateLimit`]: {
+    works: {
+      [LIMIT]: `stat_prefix status token_bucket filter_enabled filter_enforced
+        request_headers_to_add_when_not_enforced response_headers_to_add
+        local_rate_limit_per_downstream_connection rate_limited_as_resource_exhausted`,
+    },
+    ignored: {
+      'there are no descriptors that could do without it': 'always_consume_default_token_bucket',
+    },
+    only: { always_consume_default_token_bucket: ['true'] },
+  },
+  'envoy.type.v3.HttpStatus': { works: { [LIMIT]: 'code' } },
+  'envoy.type.v3.TokenBucket': { works: { [LIMIT]: 'max_tokens tokens_per_fill fill_interval' } },
   [`${HTTP}.grpc_stats.v3.FilterConfig`]: {
     works: { [SMALL]: 'emit_filter_state', [TELEMETRY]: 'stats_for_all_methods' },
   },

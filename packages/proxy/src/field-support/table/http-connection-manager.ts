@@ -5,6 +5,7 @@ const FIELDS = 'field-support/manager-fields.test.ts';
 const LAYOUT = 'waypoint-layout.test.ts';
 const MANAGER = 'http/manager/manager.test.ts';
 const HCM = 'envoy.extensions.filters.network.http_connection_manager.v3';
+const UUIDS = 'request ids are UUIDs, as in Envoy';
 const NO_SPANS = 'no spans are made: there is no tracing provider';
 
 /** The HTTP connection manager and the options of its codecs. */
@@ -22,11 +23,12 @@ export const httpConnectionManager: SupportTable = {
       'filters/policy.test.ts': 'access_log merge_slashes path_with_escaped_slashes_action',
       [FIELDS]: `codec_type add_user_agent drain_timeout skip_xff_append internal_address_config
         max_request_headers_kb preserve_external_request_id stream_error_on_invalid_http_message
-        strip_trailing_host_dot append_x_forwarded_port request_id_extension`,
+        strip_trailing_host_dot append_x_forwarded_port`,
     },
     only: { codec_type: ['HTTP1', 'HTTP2'] },
     ignored: {
       [NO_SPANS]: 'tracing',
+      [UUIDS]: 'request_id_extension',
       'a connection waits one second, Envoy’s default, for its client to read the end':
         'delayed_close_timeout',
     },
@@ -37,7 +39,7 @@ export const httpConnectionManager: SupportTable = {
         spawn_upstream_span operation upstream_operation no_context_propagation`,
     },
   },
-  [`${HCM}.RequestIDExtension`]: { works: { [FIELDS]: 'typed_config' } },
+  [`${HCM}.RequestIDExtension`]: { ignored: { [UUIDS]: 'typed_config' } },
   'envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig': {
     ignored: { 'nothing is sampled': 'pack_trace_reason use_request_id_for_trace_sampling' },
   },

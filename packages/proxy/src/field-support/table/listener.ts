@@ -33,7 +33,10 @@ export const listener: SupportTable = {
     },
     ignored: { 'read by nobody': 'metadata' },
   },
-  'envoy.config.listener.v3.Filter': { works: { [LAYOUT]: 'name typed_config' }, open: 'typed_config' },
+  'envoy.config.listener.v3.Filter': {
+    works: { 'proxy.test.ts': 'name', [LAYOUT]: 'typed_config' },
+    open: 'typed_config',
+  },
   'envoy.config.listener.v3.FilterChainMatch': {
     works: {
       'network/filter-chain-match.test.ts':
@@ -42,7 +45,7 @@ export const listener: SupportTable = {
     },
   },
   'envoy.config.listener.v3.ListenerFilter': {
-    works: { [LAYOUT]: 'name typed_config filter_disabled' },
+    works: { [LAYOUT]: 'typed_config filter_disabled', [FIELDS]: 'name' },
     open: 'typed_config',
   },
   'envoy.config.listener.v3.ListenerFilterChainMatchPredicate': {

@@ -114,7 +114,11 @@ export const route: SupportTable = {
     },
   },
   'envoy.config.route.v3.RetryPolicy.RetryBackOff': { works: { [MANAGER]: 'base_interval max_interval' } },
-  'envoy.config.route.v3.RetryPolicy.RetryHostPredicate': { works: { [FIELDS]: 'name typed_config' } },
+  'envoy.config.route.v3.RetryPolicy.RetryHostPredicate': {
+    works: { [FIELDS]: 'name' },
+    ignored: { 'the name says which': 'typed_config' },
+    only: { name: ['envoy.retry_host_predicates.previous_hosts'] },
+  },
   'envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate': {},
   'envoy.config.route.v3.RetryPolicy.RateLimitedRetryBackOff': {
     works: { [FIELDS]: 'reset_headers max_interval' },
