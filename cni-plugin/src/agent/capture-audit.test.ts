@@ -95,6 +95,7 @@ describe('the audit', () => {
       },
     ];
     const probes: CaptureProbes = {
+      hold: (netns) => netns,
       ownsAddress: () => world.namespaceIsCurrent ?? true,
       listeningPorts: () => world.listening ?? new Set(),
       redirect: () => Promise.resolve(world.redirect ?? 'redirected'),
@@ -144,11 +145,7 @@ describe('the audit', () => {
     log.length = 0;
     Object.assign(world, { redirect: 'not-redirected', rulesInForce: false });
     await audit.round();
-    expect(log).toEqual([
-      'compare rules',
-      'repair rules of a',
-      'report RulesDiffer',
-    ]);
+    expect(log).toEqual(['compare rules', 'repair rules of a', 'report RulesDiffer']);
     expect(audit.uncaptured).toEqual(['shop/a']);
     log.length = 0;
     await clock.advance(1_000);

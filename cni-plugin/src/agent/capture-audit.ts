@@ -9,6 +9,8 @@ import type { NodeAgent } from './node-agent.ts';
 
 /** How the audit looks at a pod; the tests put fakes here. */
 export interface CaptureProbes {
+  /** A descriptor of our own: a step of the agent may close its one while we wait. */
+  hold(netns: NetworkNamespace): NetworkNamespace;
   ownsAddress(netns: NetworkNamespace, addresses: readonly string[]): boolean;
   listeningPorts(netns: NetworkNamespace): ReadonlySet<number>;
   rulesInForce(netns: NetworkNamespace, options: PodRuleOptions): boolean;
@@ -125,14 +127,29 @@ export class CaptureAudit {
     { pod, enrolled, rules, failure }: ExpectedPod,
     record: AuditRecord,
   ): Promise<CaptureObservation> {
-    const { probes, clock } = this.options;
+    const { probes } = this.options;
     const base = {
       serviceAccount: pod.spec?.serviceAccountName ?? 'default',
       namespace: pod.metadata.namespace ?? '',
       dnsCapture: rules.dnsCapture,
     };
     if (enrolled?.state !== 'added') return { ...base, enrolment: { kind: 'pending', failure } };
-    const { netns, addresses } = enrolled;
+    const netns = probes.hold(enrolled.netns);
+    try {
+      return await this.observeInside(base, netns, enrolled.addresses, rules, record);
+    } finally {
+      netns.close();
+    }
+  }
+
+  private async observeInside(
+    base: Pick<CaptureObservation, 'serviceAccount' | 'namespace' | 'dnsCapture'>,
+    netns: NetworkNamespace,
+    addresses: readonly string[],
+    rules: PodRuleOptions,
+    record: AuditRecord,
+  ): Promise<CaptureObservation> {
+    const { probes, clock } = this.options;
     const seen: CaptureObservation = {
       ...base,
       enrolment: { kind: 'added' },

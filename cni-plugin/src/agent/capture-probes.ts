@@ -42,6 +42,7 @@ export type RedirectResult =
  * milliseconds, and the reset goes first.
  */
 export async function probeRedirect(netns: NetworkNamespace, family: 4 | 6): Promise<RedirectResult> {
+  const routed = hasDefaultRoute(netns, family);
   const { fd } = inNetworkNamespace(netns, () => createTcpSocket({ family, holdLastHandshakePacket: true }));
   const socket = new Socket({ fd });
   try {
@@ -49,7 +50,7 @@ export async function probeRedirect(netns: NetworkNamespace, family: 4 | 6): Pro
       socket.setTimeout(REDIRECT_TIMEOUT_MS, () => resolve('not-redirected'));
       socket.once('connect', () => resolve('redirected'));
       // A router's "unreachable" comes as the same error as our own; only the latter means that nothing can leave.
-      socket.once('error', () => resolve(hasDefaultRoute(netns, family) ? 'not-redirected' : 'no-route'));
+      socket.once('error', () => resolve(routed ? 'not-redirected' : 'no-route'));
       socket.connect({ host: NOWHERE[family], port: DISCARD_PORT });
     });
   } finally {

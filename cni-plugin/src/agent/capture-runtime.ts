@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import type { KubernetesClient } from '@weft/kubernetes';
 import { Reflector, resources } from '@weft/kubernetes';
-import { openNetworkNamespace } from '@weft/linux';
+import { duplicateNetworkNamespace, openNetworkNamespace } from '@weft/linux';
 import { WeftError, describeError, systemClock, type Logger, type Readiness } from '@weft/telemetry';
 import { chooseBackend, ipv6Available, readBackendFacts } from '../rules/backend.ts';
 import { BranchEniRoutes } from '../rules/branch-eni-routes.ts';
@@ -122,6 +122,7 @@ export async function startCapture(o: CaptureRuntimeOptions): Promise<CaptureRun
   const audit = new CaptureAudit({
     agent,
     probes: {
+      hold: duplicateNetworkNamespace,
       ownsAddress,
       listeningPorts,
       rulesInForce: (netns, options) => redirectionOf(netns, redirection).inForce(options),

@@ -115,6 +115,8 @@ export class ZdsServer {
             continue;
           }
           const { pod } = entry;
+          // Let go of since the list was made; whatever took its place is added behind the snapshot.
+          if (pod.netns.fd === -1) continue;
           try {
             await request(addMessage(pod), [pod.netns.fd]);
             onSnapshotResult(pod.uid, undefined);

@@ -4,6 +4,7 @@ import { check, libc } from './libc.ts';
 const CLONE_NEWNET = 0x4000_0000;
 
 export interface NetworkNamespace {
+  /** -1 once closed: the number may be somebody else's descriptor by then. */
   readonly fd: number;
   /** `device:inode`: equal for two descriptors of one namespace. */
   readonly id: string;
@@ -20,7 +21,9 @@ export function adoptNetworkNamespace(fd: number): NetworkNamespace {
   const { dev, ino } = fstatSync(fd, { bigint: true });
   let isOpen = true;
   return {
-    fd,
+    get fd() {
+      return isOpen ? fd : -1;
+    },
     id: `${dev}:${ino}`,
     close: () => {
       if (!isOpen) return;
@@ -28,6 +31,11 @@ export function adoptNetworkNamespace(fd: number): NetworkNamespace {
       closeSync(fd);
     },
   };
+}
+
+/** Another descriptor of the same namespace, for work that may outlive its owner's. */
+export function duplicateNetworkNamespace({ fd }: Pick<NetworkNamespace, 'fd'>): NetworkNamespace {
+  return openNetworkNamespace(`/proc/self/fd/${fd}`);
 }
 
 /**

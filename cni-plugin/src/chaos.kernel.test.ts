@@ -1,0 +1,36 @@
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { Sandbox } from '@weft/linux/testing';
+
+const reason = Sandbox.unavailable;
+if (reason !== undefined) console.warn(`skipped: ${reason}`);
+
+const PODS = 100;
+const seed = Number(process.env['CHAOS_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+
+(reason === undefined || process.env['CI'] === 'true' ? describe : describe.skip)(
+  `a node on which agent, ztunnel and plugin are killed at random (CHAOS_SEED=${seed})`,
+  () => {
+    let sandbox: Sandbox | undefined;
+    afterEach(() => sandbox?.stop());
+
+    it.each(['iptables-nft', 'nftables'])(
+      `ends with every labelled pod captured, no other, and nothing leaked, after ${PODS} pods, with %s`,
+      async (backend) => {
+        sandbox = Sandbox.start(new URL('./testing/chaos.scenario.js', import.meta.url));
+        const result = await sandbox.call('chaos', seed, backend, PODS);
+        expect(result).toEqual({
+          faults: [],
+          probedAsWanted: true,
+          heldAsWanted: true,
+          heldAfter: '0 0',
+          probesAfter: '',
+          residue: '',
+          pods: PODS,
+          story: expect.any(String),
+          log: '',
+        });
+      },
+      120_000,
+    );
+  },
+);
