@@ -102,6 +102,10 @@ switch (command) {
     build();
     process.exit(run(process.execPath, ['bench/dist/main.js', ...args]));
     break;
+  case 'soak':
+    build();
+    process.exit(run(process.execPath, ['e2e/dist/soak/main.js', ...args]));
+    break;
   default:
     console.error(`run.mjs: unknown command ${command}`);
     process.exit(2);

@@ -1,0 +1,30 @@
+import { readFileSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Sandbox } from '@weft/linux/testing';
+
+const reason = Sandbox.unavailable;
+if (reason !== undefined) console.warn(`skipped: ${reason}`);
+
+/** What the chart sets, so that the figure is that of its pods. */
+function chartValue(name: string): string {
+  const chart = new URL('../../../helm/ztunnel/templates/daemonset.yaml', import.meta.url);
+  return new RegExp(`name: ${name}\\n\\s+value: "?([^"\\n]+)`).exec(readFileSync(chart, 'utf8'))?.[1] ?? '';
+}
+
+(reason === undefined || process.env['CI'] === 'true' ? describe : describe.skip)('an idle ztunnel', () => {
+  let sandbox: Sandbox;
+  beforeAll(async () => {
+    sandbox = Sandbox.start(new URL('./testing/idle-pods.scenario.js', import.meta.url));
+    const names = ['NODE_OPTIONS', 'MALLOC_ARENA_MAX'];
+    await sandbox.call('start', 500, Object.fromEntries(names.map((name) => [name, chartValue(name)])));
+  }, 180_000);
+  afterAll(async () => {
+    await sandbox.call('stop');
+    await sandbox.stop();
+  });
+
+  it('with 500 pods takes at most 150 MB', async () => {
+    const { rss } = (await sandbox.call('residentMib')) as { rss: number };
+    expect(rss).toBeLessThanOrEqual(150);
+  });
+});
