@@ -4,6 +4,13 @@ import { Sandbox } from '@weft/linux/testing';
 const reason = Sandbox.unavailable;
 if (reason !== undefined) console.warn(`skipped: ${reason}`);
 
+interface SocketState {
+  readonly what: string;
+  readonly address: string;
+  readonly hasKeepalive: boolean;
+  readonly mark: string;
+}
+
 /** Two networks with a gateway between them, and pods that have a proxy of their own. */
 (reason === undefined || process.env['CI'] === 'true' ? describe : describe.skip)(
   'ztunnel across networks and in dedicated mode',
@@ -53,6 +60,36 @@ if (reason !== undefined) console.warn(`skipped: ${reason}`);
     it('tunnels from a shared proxy to a dedicated one', async () => {
       expect(await sandbox.call('dedicated', 'client', 'own')).toBe('own sees 10.0.1.1\nhello');
       await sandbox.call('identitySeen', 'own', 'client');
+    });
+
+    it('marks all its sockets, listens where it should, and keeps the connections of applications alive', async () => {
+      const { client, own } = (await sandbox.call('sockets')) as Record<'client' | 'own', SocketState[]>; // as the scenario returns it
+      const find = (states: readonly SocketState[], what: string): object =>
+        states.find((state) => state.what === what) ?? { missing: what };
+      const mark = '0x539';
+      for (const port of [15_001, 15_006, 15_008]) {
+        expect(find(client, `listen ${port}`)).toMatchObject({ address: '*', mark });
+        // IPV6_ENABLED=false
+        expect(find(own, `listen ${port}`)).toMatchObject({ address: '0.0.0.0', mark });
+      }
+      expect(
+        client
+          .filter(({ what }) => what === 'listen 15053')
+          .map(({ address }) => address)
+          .sort(),
+      ).toEqual(['127.0.0.1', '[::1]']);
+      expect(find(client, 'listen 15080')).toEqual({ missing: 'listen 15080' });
+      expect(find(client, 'accepted 15001')).toMatchObject({ hasKeepalive: true, mark });
+      expect(find(client, 'to 15008')).toMatchObject({ hasKeepalive: true, mark });
+      expect(find(own, 'accepted 15008')).toMatchObject({ hasKeepalive: false, mark });
+      expect(own.find(({ what, mark: m }) => what === 'to 8080' && m === mark)).toMatchObject({
+        hasKeepalive: true,
+      });
+    });
+
+    it('raises its limit of open files to the hard one', async () => {
+      const [soft, hard] = (await sandbox.call('fileLimits')) as string[]; // as the scenario returns it
+      expect(soft).toBe(hard);
     });
 
     it('fetches nobody else’s certificate in dedicated mode', async () => {

@@ -256,6 +256,24 @@ describe('a session', () => {
     expect(pair.serverErrors.map((error) => error.code)).toEqual(Array(3).fill('WEFT1214'));
   });
 
+  it('is served on a connection whose handshake was under way when the server began to drain', async () => {
+    let release: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    const pair: TunnelPair = await tunnelPair((request) => request.accept().attach(idle), {
+      server: { certificateFor: () => held.then(() => pair.serverCertificate) },
+    });
+    pairs.push(pair);
+    const attempt = pair.pool.connect(pair.request());
+    await until(() => pair.dials() === 1);
+    await new Promise((resolve) => setTimeout(resolve, 20)); // the server accepts
+    const drained = pair.server.drain();
+    release();
+    const { stream, session } = await attempt;
+    await until(() => !session.canOpen);
+    stream.reset();
+    expect(await drained).toBe(true);
+  });
+
   it('ends a drain of the server only after its streams', async () => {
     const pair = await pairOf();
     const { stream } = await pair.pool.connect(pair.request());

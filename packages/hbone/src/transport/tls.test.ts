@@ -9,12 +9,21 @@ import { promisify } from 'node:util';
 import type { WorkloadCertificate } from '@weft/spiffe';
 import { WeftError } from '@weft/telemetry';
 import { TestAuthority } from '../testing/certificates.ts';
-import { CLIENT_ID, dialTcp, SERVER_ID, tunnelPair, type TunnelPair } from '../testing/tunnel-pair.ts';
+import {
+  CLIENT_ID,
+  dialTcp,
+  listen,
+  SERVER_ID,
+  tunnelPair,
+  type TunnelPair,
+} from '../testing/tunnel-pair.ts';
 import { hasPostQuantumGroup } from './tls.ts';
 import { uriNames } from './peer-certificate.ts';
 
 const pairs: TunnelPair[] = [];
+const closers: (() => void)[] = [];
 afterEach(async () => {
+  for (const close of closers.splice(0)) close();
   for (const pair of pairs.splice(0)) await pair.close();
 });
 async function pairOf(...args: Parameters<typeof tunnelPair>): Promise<TunnelPair> {
@@ -52,6 +61,47 @@ async function tlsClient(
 }
 
 const codes = (pair: TunnelPair): string[] => pair.serverErrors.map((error) => error.code);
+
+describe('the client', () => {
+  it('sends no SNI, and offers h2, TLS 1.3 and its two suites alone', async () => {
+    let onHello: (bytes: Buffer) => void = () => undefined;
+    const hello = new Promise<Buffer>((resolve) => (onHello = resolve));
+    const { listener, port } = await listen((socket) => {
+      socket.on('error', () => undefined);
+      socket.once('data', (bytes: Buffer) => {
+        onHello(bytes);
+        socket.destroy();
+      });
+    });
+    closers.push(() => void listener.close());
+    const pair = await pairOf(echo);
+    const attempt = pair.pool.connect(pair.request({ address: { ip: '127.0.0.1', port } }));
+    await expect(attempt).rejects.toMatchObject({ code: 'WEFT1201' });
+    const { suites, extensions } = parseClientHello(await hello);
+    expect(suites.filter((suite) => suite !== 0x00ff)).toEqual([0x1302, 0x1301]);
+    expect([...extensions.keys()]).not.toContain(0); // server_name
+    expect(extensions.get(16)?.toString('hex')).toBe('0003026832'); // ALPN
+    expect(extensions.get(43)?.toString('hex')).toBe('020304'); // supported_versions
+  });
+});
+
+/** The cipher suites and extensions of a ClientHello that is whole in its first record (RFC 8446 §4.1.2). */
+function parseClientHello(bytes: Buffer): { suites: number[]; extensions: Map<number, Buffer> } {
+  let at = 5 + 4 + 2 + 32;
+  at += 1 + bytes.readUInt8(at);
+  const suites: number[] = [];
+  const suitesEnd = at + 2 + bytes.readUInt16BE(at);
+  for (at += 2; at < suitesEnd; at += 2) suites.push(bytes.readUInt16BE(at));
+  at += 1 + bytes.readUInt8(at);
+  const extensions = new Map<number, Buffer>();
+  const end = at + 2 + bytes.readUInt16BE(at);
+  for (at += 2; at < end; ) {
+    const length = bytes.readUInt16BE(at + 2);
+    extensions.set(bytes.readUInt16BE(at), bytes.subarray(at + 4, at + 4 + length));
+    at += 4 + length;
+  }
+  return { suites, extensions };
+}
 
 describe('TLS settings', () => {
   it('take TLS 1.2 with its four suites when told, on both sides', async () => {

@@ -98,12 +98,13 @@ export class MeshSandbox {
     this.pod(name).isCaptured = true;
   }
 
-  startDedicatedZtunnel(name: string): void {
+  startDedicatedZtunnel(name: string, env: Readonly<Record<string, string>> = {}): void {
     this.describe(name);
     this.startZtunnel(name, {
       PROXY_MODE: 'dedicated',
       PROXY_WORKLOAD_INFO: `default/${name}/${name}`,
       PACKET_MARK: String(ZTUNNEL_MARK),
+      ...env,
     });
   }
 

@@ -1,4 +1,8 @@
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { istio } from '@weft/api/workload';
+import { inNetworkNamespace } from '@weft/linux';
 import { addressOf, passOnTo, serveHbone } from './hbone-peers.ts';
 import { bytesOf, eventually, MeshSandbox } from './mesh-sandbox.ts';
 
@@ -25,7 +29,7 @@ export async function start(): Promise<void> {
   mesh.startZtunnel('node-2', { NETWORK: 'far' });
   for (const pod of ['own', 'other'] as const) {
     mesh.addDedicatedPod(pod, ips[pod]);
-    mesh.startDedicatedZtunnel(pod);
+    mesh.startDedicatedZtunnel(pod, { IPV6_ENABLED: String(pod === 'other') });
   }
   for (const node of ['node-1', 'node-2', 'own', 'other']) await mesh.untilReady(node);
   await mesh.capture('client');
@@ -127,6 +131,53 @@ export function identitySeen(node: string, identity: string): Promise<void> {
   return eventually('the access log', () =>
     Promise.resolve(mesh.log(node).includes(`src.identity="${identityOf(identity)}"`)),
   );
+}
+
+interface SocketState {
+  /** `listen 15001`, `accepted 15001` or `to 15008`. */
+  readonly what: string;
+  readonly address: string;
+  readonly hasKeepalive: boolean;
+  readonly mark: string;
+}
+
+/** The proxy's sockets in both pods of an open tunnelled connection, as the kernel has them. */
+export async function sockets(): Promise<{ client: readonly SocketState[]; own: readonly SocketState[] }> {
+  const connection = mesh.dial('client', ips.own, 8080);
+  await once(connection, 'data');
+  const states = { client: socketsOf('client'), own: socketsOf('own') };
+  connection.destroy();
+  return states;
+}
+
+function socketsOf(pod: 'client' | 'own'): readonly SocketState[] {
+  const place = mesh.pods.get(pod);
+  if (place === undefined) throw new Error(`no ${pod}`);
+  const text = inNetworkNamespace(place.namespace, () =>
+    execFileSync('ss', ['-tanoeH'], { encoding: 'utf8' }),
+  );
+  return text
+    .trim()
+    .split('\n')
+    .map((line): SocketState => {
+      const [state, , , local = '', peer = ''] = line.split(/\s+/);
+      const portOf = (address: string): number => Number(address.split(':').at(-1));
+      const isAccepted = portOf(local) > 15_000 && portOf(local) < 15_100;
+      const kind = state === 'LISTEN' ? 'listen' : isAccepted ? 'accepted' : 'to';
+      return {
+        what: `${kind} ${kind === 'to' ? portOf(peer) : portOf(local)}`,
+        address: local.replace(/:\d+$/, ''),
+        hasKeepalive: line.includes('timer:(keepalive,2min') || line.includes('timer:(keepalive,3min'),
+        mark: /fwmark:(\S+)/.exec(line)?.[1] ?? '',
+      };
+    });
+}
+
+/** Soft and hard limit of open files of a proxy. */
+export function fileLimits(): readonly [soft: string, hard: string] {
+  const limits = readFileSync(`/proc/${mesh.ztunnel('node-1').pid}/limits`, 'utf8');
+  const [, soft = '', hard = ''] = /^Max open files\s+(\S+)\s+(\S+)/m.exec(limits) ?? [];
+  return [soft, hard];
 }
 
 /** Whose certificates a dedicated proxy has asked for. */
