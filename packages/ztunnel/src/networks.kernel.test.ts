@@ -4,12 +4,13 @@ import { Sandbox } from '@weft/linux/testing';
 const reason = Sandbox.unavailable;
 if (reason !== undefined) console.warn(`skipped: ${reason}`);
 
-interface SocketState {
+/** As the scenario returns it. */
+type SocketState = {
   readonly what: string;
   readonly address: string;
   readonly hasKeepalive: boolean;
   readonly mark: string;
-}
+};
 
 /** Two networks with a gateway between them, and pods that have a proxy of their own. */
 (reason === undefined || process.env['CI'] === 'true' ? describe : describe.skip)(
@@ -63,7 +64,10 @@ interface SocketState {
     });
 
     it('marks all its sockets, listens where it should, and keeps the connections of applications alive', async () => {
-      const { client, own } = (await sandbox.call('sockets')) as Record<'client' | 'own', SocketState[]>; // as the scenario returns it
+      const { client, own } = (await sandbox.call('sockets')) as {
+        client: SocketState[];
+        own: SocketState[];
+      }; // as the scenario returns it
       const find = (states: readonly SocketState[], what: string): object =>
         states.find((state) => state.what === what) ?? { missing: what };
       const mark = '0x539';
