@@ -17,6 +17,7 @@ const waypoints: Readonly<Record<string, Waypoint>> = {
   'shop/wp': ready,
   'shop/unready': { ...ready, name: 'unready', address: undefined },
   'shop/pods': { ...ready, name: 'pods', serves: 'workload' },
+  'shop/nobody': { ...ready, name: 'nobody', serves: 'none' },
   'shop/any': { ...ready, name: 'any', serves: 'all' },
   'infra/open': { ...ready, namespace: 'infra', name: 'open', attachment: { kind: 'all' } },
   'infra/closed': { ...ready, namespace: 'infra', name: 'closed' },
@@ -61,6 +62,7 @@ describe('binding to a waypoint', () => {
     ['a missing waypoint does not fall back', { [USE]: 'gone' }, { [USE]: 'wp' }, 'WaypointIsNotReady'],
     ['an unready one does not either', { [USE]: 'unready' }, { [USE]: 'wp' }, 'WaypointIsNotReady'],
     ['another kind of traffic', { [USE]: 'pods' }, {}, 'UnsupportedTrafficType'],
+    ['one that serves nobody', { [USE]: 'nobody' }, {}, 'UnsupportedTrafficType'],
     ['in a namespace open to all', { [USE]: 'open', [USE_NAMESPACE]: 'infra' }, {}, 'infra/open'],
     [
       'in a namespace closed to others',

@@ -16,6 +16,7 @@ import type { GatewayFacts } from '../sources/gateway-objects.ts';
 import type { Sources } from '../sources/sources.ts';
 import type { GatewayGraph } from './gateway-graph.ts';
 import { type WantedGatewayStatus, sameConditions, stampConditions } from './gateway-status.ts';
+import { supportedFeatures } from './supported-features.ts';
 import type { DesiredObject } from './waypoint-deployment.ts';
 
 export interface GatewayControllerOptions {
@@ -218,28 +219,3 @@ async function reconcileClass({ client, sources, clock, signal }: GatewayControl
     throw new WeftError('WEFT1832', name, { cause: error });
   }
 }
-
-/** Of the Gateway API's names, sorted as its CRD wants them. */
-const supportedFeatures = [
-  'GRPCRoute',
-  'HTTPRoute',
-  'HTTPRouteBackendRequestHeaderModification',
-  'HTTPRouteBackendTimeout',
-  'HTTPRouteCORS',
-  'HTTPRouteHostRewrite',
-  'HTTPRouteMethodMatching',
-  'HTTPRouteNamedRouteRule',
-  'HTTPRouteParentRefPort',
-  'HTTPRoutePathRedirect',
-  'HTTPRoutePathRewrite',
-  'HTTPRoutePortRedirect',
-  'HTTPRouteQueryParamMatching',
-  'HTTPRouteRequestMirror',
-  'HTTPRouteRequestMultipleMirrors',
-  'HTTPRouteRequestPercentageMirror',
-  'HTTPRouteRequestTimeout',
-  'HTTPRouteResponseHeaderModification',
-  'HTTPRouteSchemeRedirect',
-  'Mesh',
-  'MeshClusterIPMatching',
-].map((name) => ({ name }));

@@ -137,8 +137,9 @@ function ruleRoute(
       clusterNotFoundResponseCode: ClusterNotFoundResponseCode.INTERNAL_SERVER_ERROR,
       ...(path === undefined ? {} : pathRewrite(path, prefix)),
       ...(host === undefined ? {} : { hostRewriteLiteral: host }),
-      timeout: requestMs === undefined || requestMs === 0 ? NO_LIMIT : duration(requestMs),
-      ...(requestMs === undefined ? { maxStreamDuration: unlimitedStream } : {}),
+      ...(requestMs === undefined || requestMs === 0
+        ? { timeout: NO_LIMIT, maxStreamDuration: unlimitedStream }
+        : { timeout: duration(requestMs) }),
       retryPolicy: retryPolicy(rule.retry, tryMs),
       requestMirrorPolicies: mirrors(route, filters, context),
     },

@@ -1,4 +1,4 @@
-import { FieldManager } from '@weft/api';
+import { FieldManager, ServiceCondition } from '@weft/api';
 import type { ChangeSet, Collection, Graph } from '@weft/collections';
 import { type KubernetesClient, type UntypedObject, isNotFound, resources } from '@weft/kubernetes';
 import { type Clock, type Logger, WeftError, describeError } from '@weft/telemetry';
@@ -18,8 +18,6 @@ export interface ServiceStatusOptions {
   readonly signal: AbortSignal;
 }
 
-export const WAYPOINT_BOUND = 'istio.io/WaypointBound';
-
 /** Keeps the condition `istio.io/WaypointBound` of every Service true to what became of its wish for a waypoint. */
 export function writeServiceStatuses(options: ServiceStatusOptions): void {
   const { client, graph, services, serviceWaypoints, clock, logger, signal } = options;
@@ -31,7 +29,7 @@ export function writeServiceStatuses(options: ServiceStatusOptions): void {
       const waypoint = serviceWaypoints.get(key);
       if (service === undefined || waypoint === undefined) return;
       const wanted = waypointBound(waypoint);
-      const written = service.conditions.filter(({ type }) => type === WAYPOINT_BOUND);
+      const written = service.conditions.filter(({ type }) => type === ServiceCondition.waypointBound);
       if (wanted === undefined ? written.length === 0 : sameConditions(written, [wanted], 0)) return;
       const stamp = { generation: 0, now: clock.now() };
       const conditions = wanted === undefined ? [] : stampConditions([wanted], written, stamp);
@@ -67,7 +65,7 @@ export function waypointBound({
   required,
   ingress,
 }: ServiceWaypoint): WantedCondition | undefined {
-  const type = WAYPOINT_BOUND;
+  const type = ServiceCondition.waypointBound;
   const refusal = required ? '; requests are refused, because the Service requires its waypoint' : '';
   switch (binding.kind) {
     case 'unasked':

@@ -1,6 +1,7 @@
 import { GatewayClass, HBONE_PROTOCOL, Label, Port } from '@weft/api';
 import type { GatewayFacts } from '../sources/gateway-objects.ts';
 import { FieldChecks, type FieldError, type Verdict } from './field-errors.ts';
+import { nearest } from './nearest.ts';
 
 const trafficTypes: readonly string[] = ['service', 'workload', 'all', 'none'];
 
@@ -10,9 +11,11 @@ export function validateGateway({ labels, name, spec }: GatewayFacts): Verdict {
   if (spec.gatewayClassName !== GatewayClass.waypoint) return { errors, warnings: [] };
   const type = labels[Label.waypointFor];
   if (type !== undefined && !trafficTypes.includes(type)) {
+    const meant = nearest(type, trafficTypes);
+    const hint = meant === undefined ? '' : `; did you mean ${meant}?`;
     new FieldChecks('metadata.labels', errors)
       .at(Label.waypointFor)
-      .refuse(`"${type}" is none of ${trafficTypes.join(', ')}`);
+      .refuse(`"${type}" is none of ${trafficTypes.join(', ')}${hint}`);
   }
   if (name === 'none')
     new FieldChecks('metadata', errors).at('name').refuse('"none" means no waypoint where labels name one');
