@@ -43,8 +43,8 @@ interface AuditRecord {
 
 /** Comparing rules starts some ten programs, so not every round does; a probe that fails makes it happen at once. */
 const RULES_EVERY_MS = 60_000;
-/** ztunnel logs a handshake that stops half-way. */
-const IDENTITY_EVERY_MS = 600_000;
+/** Istio's ztunnel logs a handshake that stops half-way, and renews certificates by itself. */
+const IDENTITY_EVERY_MS = 3_600_000;
 
 /**
  * Looks again and again whether every pod that should be captured is, mends what isn't, and says so until it is. It

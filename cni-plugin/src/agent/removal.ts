@@ -66,7 +66,6 @@ interface NodeRequirement {
 }
 
 interface Placement {
-  readonly nodeSelector?: Readonly<Record<string, string>>;
   readonly affinity?: {
     readonly nodeAffinity?: {
       readonly requiredDuringSchedulingIgnoredDuringExecution?: {
@@ -85,10 +84,12 @@ function podSpecOf(daemonSet: PodController): Placement {
   return isRecord(podSpec) ? podSpec : {}; // written by the API server, which checks this part
 }
 
-/** As the DaemonSet controller decides: selector, and any term of the required affinity. */
-export function wantsNode({ nodeSelector = {}, affinity }: Placement, node: Node): boolean {
+/**
+ * Any term of the required affinity. A node selector is not looked at, as Istio's agent doesn't either: it is how
+ * agents are taken away for a while, and new pods must not start unmeshed meanwhile.
+ */
+export function wantsNode({ affinity }: Placement, node: Node): boolean {
   const labels = node.metadata.labels ?? {};
-  if (!Object.entries(nodeSelector).every(([key, value]) => labels[key] === value)) return false;
   const terms = affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms;
   if (terms === undefined) return true;
   const fields = { 'metadata.name': node.metadata.name ?? '' };

@@ -24,6 +24,7 @@ import { acceptSocks } from './socks5.ts';
 
 /** SOCKS clients of one pod in one thread that have not said yet where they want to go. */
 const MAX_SOCKS_HANDSHAKES = 256;
+const LOOPBACK: ReadonlySet<string> = new Set(['127.0.0.1', '::1']);
 
 export interface PodProxyOptions {
   readonly pod: PodListeners;
@@ -60,8 +61,11 @@ export class PodProxy {
       certificateFor: serverCertificate,
       onConnect: (request) => void this.serveTunnel(request),
       verifyPeer: (peer, own) => revocation.check(peer, own),
-      onError: (error, from) =>
-        onTrouble(addressOf(from.remoteAddress, from.remotePort), failureOf(error, 'WEFT1323')),
+      onError: (error, from) => {
+        const peer = addressOf(from.remoteAddress, from.remotePort);
+        // The node agent begins handshakes inside the pod, to see whose certificate is served, and never ends them.
+        if (peer === undefined || !LOOPBACK.has(peer.ip)) onTrouble(peer, failureOf(error, 'WEFT1323'));
+      },
       limits: { http2: { ...defaultHttp2Limits, ...http2 } },
       tls: tunnels.tls,
       resources,
@@ -158,8 +162,7 @@ export class PodProxy {
     const family = peer === undefined ? 4 : ipFamily(peer.ip);
     const destination = await acceptSocks(socket, (hostname) =>
       this.options.resolve(podUid, hostname, family),
-    );
-    this.socksHandshakes--;
+    ).finally(() => this.socksHandshakes--);
     if (destination !== undefined) await this.serveSocket(socket, 'outbound', destination);
   }
 
