@@ -5,6 +5,7 @@ import * as http2 from 'node:http2';
 import type { Duplex } from 'node:stream';
 import { TestAuthority } from '../testing/certificates.ts';
 import { CLIENT_ID, SERVER_ID, tunnelPair, type TunnelPair } from '../testing/tunnel-pair.ts';
+import type { ConnectRequest } from './connect-request.ts';
 
 /** node:http2 as the other end, in both roles. */
 
@@ -77,6 +78,27 @@ describe('our server with a node:http2 client', () => {
     expect(response[':status']).toBe(status);
     expect(response['baggage']).toBe(status === 200 ? 'service.name=echo' : undefined);
     stream.close();
+  });
+
+  it('holds what a client sends before its answer, within the window, and drops it with a refusal', async () => {
+    const requests: ConnectRequest[] = [];
+    const pair = await tunnelPair((request) => void requests.push(request));
+    closers.push(() => pair.close());
+    const session = nodeClient(pair);
+    const early = [session.request(connectHeaders), session.request(connectHeaders)];
+    for (const stream of early) stream.on('error', () => undefined).end(Buffer.alloc(100_000, 'x'));
+    while (requests.length < 2) await new Promise((resolve) => setTimeout(resolve, 2));
+    await new Promise<void>((resolve) => void session.ping(() => resolve())); // all of it has come
+    requests[1]?.reject(401);
+    const echoed = requests[0]?.accept().toDuplex();
+    echoed?.pipe(echoed);
+    let bytes = 0;
+    early[0]?.on('data', (chunk: Buffer) => (bytes += chunk.length));
+    const [refused] = (await once(early[1] ?? session, 'response')) as [http2.IncomingHttpHeaders]; // the event's documented shape
+    expect(refused[':status']).toBe(401);
+    await once(early[0] ?? session, 'end');
+    expect(bytes).toBe(100_000);
+    expect(pair.serverErrors).toEqual([]);
   });
 
   it('answers its PING, and ends with its GOAWAY', async () => {
