@@ -116,6 +116,24 @@ describe('kubectl', () => {
     expect(await kubectl('get deploy web -o jsonpath={.spec.replicas}')).toBe('2');
   });
 
+  it('applies lists, as another cluster prints them, and checks their items', async () => {
+    const item = (name: string, extra: object): object => ({
+      ...{ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name, namespace: 'default' } },
+      ...extra,
+    });
+    const list = (extra: object): string =>
+      JSON.stringify({
+        apiVersion: 'v1',
+        kind: 'List',
+        items: [item('listed-1', {}), item('listed-2', extra)],
+      });
+    expect(await kubectl('apply -f -', list({ data: { a: 'b' } }))).toBe(
+      'configmap/listed-1 created\nconfigmap/listed-2 created',
+    );
+    expect(await failing('apply -f -', list({ wrong: 1 }))).toContain('unknown field "wrong"');
+    await kubectl('delete configmap listed-1 listed-2');
+  });
+
   it('applies on the server side and shows conflicts', async () => {
     expect(await kubectl('apply --server-side -f -', deployment(2))).toBe(
       'deployment.apps/web serverside-applied',

@@ -16,6 +16,8 @@ import type { ResourceCatalog } from './resource.ts';
 import { negotiateDiscovery } from './rest/media-types.ts';
 
 export const KUBERNETES_VERSION = 'v1.35.2';
+/** The only form in which today's clients ask for OpenAPI v2. */
+const OPENAPI_V2_PROTOBUF = 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf';
 const DOCUMENT_LIFETIME_SECONDS = 365 * 24 * 3600;
 
 interface CachedText {
@@ -52,6 +54,8 @@ export class PathEndpoint {
         return this.discovery(exchange, path === '/api' ? 'api' : 'apis');
       case '/openapi/v3':
         return this.openApiIndex(exchange);
+      case '/openapi/v2':
+        return emptyOpenApiV2(exchange);
       case '/.well-known/openid-configuration':
         return exchange.json(200, openIdConfiguration(this.issuer));
       case '/openid/v1/jwks':
@@ -150,6 +154,16 @@ export class PathEndpoint {
     if (exchange.headers['if-none-match'] === etag) return exchange.send(304, '', { etag, ...headers });
     exchange.send(200, text, { etag, ...headers });
   }
+}
+
+/**
+ * kubectl checks a `kind: List` itself, by this document, before it sends the items; without the document it gives up.
+ * The empty one, which in protobuf is no bytes at all, objects to nothing: each item is checked here when it comes.
+ */
+function emptyOpenApiV2(exchange: HttpExchange): void {
+  if (exchange.headers.accept?.includes(OPENAPI_V2_PROTOBUF) !== true) throw noSuchPath();
+  // Go's media types have no @ in them, so servers answer with another than they were asked for.
+  exchange.send(200, '', { 'content-type': OPENAPI_V2_PROTOBUF.replace('@', '.') });
 }
 
 function versionInfo(): JsonObject {
