@@ -49,6 +49,9 @@ export const Annotation = {
 /** Conditions that Weft writes on pods. */
 export const PodCondition = { captured: 'weft.dev/Captured' } as const;
 
+/** Types of conditions of Services. */
+export const ServiceCondition = { waypointBound: 'istio.io/WaypointBound' } as const;
+
 export const DataplaneMode = { ambient: 'ambient', none: 'none' } as const;
 export const Redirection = { enabled: 'enabled', pending: 'pending' } as const;
 

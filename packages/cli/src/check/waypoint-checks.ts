@@ -1,8 +1,8 @@
+import { ServiceCondition } from '@weft/api';
 import type { Condition, KubernetesObject } from '@weft/kubernetes';
 import { programmed, programmedReason, type WaypointGateway } from '../waypoint/gateway.ts';
 import type { CheckResult } from './checks.ts';
 
-const WAYPOINT_BOUND = 'istio.io/WaypointBound';
 /** What the control plane adds where nobody may go without the waypoint. */
 const REFUSED = 'requests are refused';
 
@@ -27,7 +27,7 @@ export function checkWaypoints(waypoints: readonly WaypointGateway[]): CheckResu
 /** Services that ask for a waypoint and don't get it: some are unreachable, the others are reached around it. */
 export function checkWaypointBindings(services: readonly ServiceView[]): CheckResult | undefined {
   const conditions = services.flatMap((service) => {
-    const condition = service.status?.conditions?.find(({ type }) => type === WAYPOINT_BOUND);
+    const condition = service.status?.conditions?.find(({ type }) => type === ServiceCondition.waypointBound);
     return condition === undefined ? [] : [{ service, condition }];
   });
   if (conditions.length === 0) return undefined;

@@ -8,6 +8,7 @@ import { describeGatewayApi, gatewayApi } from '../gateway-api.ts';
 import { ensureKubernetesClients } from '../kubernetes-clients.ts';
 import { paint } from '../output.ts';
 import { passThrough } from '../run-program.ts';
+import { gateways, isWaypoint } from '../waypoint/gateway.ts';
 
 const RELEASE = 'weft';
 /** Made by the control plane; see its ca/load-authority.ts. */
@@ -112,7 +113,26 @@ export function uninstallCommand(options: () => ClusterOptions): Command {
           : `with its definitions; something else is in namespace ${istioNamespace}, which stays`;
       }
       process.stdout.write(`${paint('green', '✓')} the mesh is removed, ${what}\n`);
+      const waypoints = await remainingWaypoints(client);
+      if (waypoints.length > 0) {
+        const warning = `nobody looks after these waypoints any more: ${waypoints.join(', ')}`;
+        process.stderr.write(
+          `${paint('yellow', 'Warning:', process.stderr)} ${warning}; delete each with: weft waypoint delete <name> -n <namespace>\n`,
+        );
+      }
     });
+}
+
+async function remainingWaypoints(client: KubernetesClient): Promise<readonly string[]> {
+  try {
+    const { items } = await client.list(gateways);
+    return items
+      .filter((gateway) => isWaypoint(gateway) && gateway.metadata.deletionTimestamp === undefined)
+      .map(({ metadata }) => `${metadata.namespace}/${metadata.name}`);
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+    return []; // no Gateway API, no waypoints
+  }
 }
 
 /** The control plane wrote them into every namespace; nobody else takes them away. */

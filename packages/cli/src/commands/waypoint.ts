@@ -3,7 +3,7 @@ import { Label } from '@weft/api';
 import { isNotFound } from '@weft/kubernetes';
 import { WeftError, parseDurationMs } from '@weft/telemetry';
 import { accessCluster, type ClusterAccess, type ClusterOptions } from '../cluster-access.ts';
-import { paint, render, table } from '../output.ts';
+import { paint, render, table, type OutputFormat } from '../output.ts';
 import { checkEnrolment, enrollNamespace } from '../waypoint/enroll.ts';
 import {
   DEFAULT_WAYPOINT,
@@ -64,7 +64,12 @@ export function waypointCommand(options: () => ClusterOptions): Command {
     .command('list')
     .description('list waypoints')
     .option('-A, --all-namespaces', 'of all namespaces')
-    .action((flags: ListFlags) => list(options(), flags));
+    .addOption(
+      new Option('-o, --output <format>', 'output format; json and yaml are the Gateways')
+        .choices(['short', 'json', 'yaml'])
+        .default('short'),
+    )
+    .action((flags: ListFlags & { readonly output: OutputFormat }) => list(options(), flags));
   waits(root.command('status').description('show whether a waypoint is ready, and why not'), true)
     .argument('[name]', 'the waypoint; without it, all of the namespace')
     .option('-A, --all-namespaces', 'of all namespaces')
@@ -157,9 +162,13 @@ async function waypoints(access: ClusterAccess, flags: ListFlags): Promise<reado
   return items.filter(isWaypoint).sort((a, b) => key(a).localeCompare(key(b)));
 }
 
-async function list(options: ClusterOptions, flags: ListFlags): Promise<void> {
+async function list(
+  options: ClusterOptions,
+  flags: ListFlags & { readonly output: OutputFormat },
+): Promise<void> {
   const access = await accessCluster(options);
   const found = await waypoints(access, flags);
+  if (flags.output !== 'short') return void process.stdout.write(render(found, flags.output));
   if (found.length === 0) return nothingFound(access, flags);
   const namespaced = flags.allNamespaces === true;
   const columns = ['NAME', 'REVISION', 'TRAFFIC TYPE', 'PROGRAMMED'];
