@@ -447,17 +447,9 @@ describe('DeltaServer', () => {
         }
         for (const name of removed) demand.told(name, 'absent');
       },
-    );
-    const onDemand: AnySubscription = {
       demand,
-      typeUrl: ADDRESS,
-      get acknowledged() {
-        return subscription.acknowledged;
-      },
-      versions: () => subscription.versions(),
-      receive: (frame, signal) => subscription.receive(frame, signal),
-    };
-    const { client } = startProxy({ subscriptions: [onDemand] });
+    );
+    const { client } = startProxy({ subscriptions: [subscription] });
     await until(() => client.ready);
     expect(received).toEqual([]);
     await demand.ask('/10.0.0.2');

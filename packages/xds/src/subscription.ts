@@ -28,7 +28,7 @@ export interface AnySubscription
   /** What is asked for by name; without it, everything is. */
   readonly names?: NameSet;
   /** What is asked for only when it is needed. */
-  readonly demand?: Demand;
+  readonly demand?: Demand | undefined;
 }
 
 /** All of a push that was refused, as one error: the text of the NACK. */
@@ -58,11 +58,14 @@ export class Subscription<T> {
   private readonly apply: (update: ResourceUpdate<T>) => void;
   /** Versions of exactly what `apply` was given and has not lost again: rejected ones aren't here. */
   private readonly known = new Map<string, string>();
+  readonly demand: Demand | undefined;
   private hasAcknowledged = false;
 
-  constructor(codec: ResourceCodec<T>, apply: (update: ResourceUpdate<T>) => void) {
+  /** @param demand what of the type is asked for, if not everything */
+  constructor(codec: ResourceCodec<T>, apply: (update: ResourceUpdate<T>) => void, demand?: Demand) {
     this.codec = codec;
     this.apply = apply;
+    this.demand = demand;
   }
 
   get typeUrl(): string {

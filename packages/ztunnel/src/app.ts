@@ -11,6 +11,7 @@ import {
   WeftError,
   type LogSink,
 } from '@weft/telemetry';
+import { Demand } from '@weft/xds';
 import { configDump } from './admin/config-dump.ts';
 import { openEndpoints } from './admin/endpoints.ts';
 import { listConnections } from './admin/connection-list.ts';
@@ -34,6 +35,7 @@ import type { CertificatePems, Failure, ToControl, ToData } from './data/message
 import { PodManager } from './inpod/pod-manager.ts';
 import { runZdsClient } from './inpod/zds-client.ts';
 import { checkPrivileges } from './startup-check.ts';
+import { applyLocalState } from './state/local-state.ts';
 import { MeshState } from './state/mesh-state.ts';
 import { workloadIdentity } from './state/workload.ts';
 import { AccessLog } from './telemetry/access-log.ts';
@@ -70,6 +72,9 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
   });
 
   const state = new MeshState();
+  const { localState } = config;
+  if (localState !== undefined) applyLocalState(state, localState.source, localState.text);
+  const demand = config.xdsOnDemand ? new Demand() : undefined;
   const registry = createMetricsRegistry();
   const { istioVersion } = config;
   const metrics = new ZtunnelMetrics(registry, { istioVersion, pods: () => pods });
@@ -88,6 +93,10 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
     onThreadLost: (error, isOfThread) => {
       logger.error(describeError(error), { code: error.code });
       connections.lost(isOfThread, { code: 'WEFT1340', message: error.message, flag: 'CONNECT' });
+    },
+    onPodLost: (error) => {
+      count(error);
+      logger.error(describeError(error), { code: error.code });
     },
   });
   const revocations =
@@ -136,6 +145,7 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
     metrics,
     hostnames,
     onDemandDns: new OnDemandDnsMetric(registry),
+    demand,
     log: access,
     order: (connection, order) => threads.order(connection, order),
   });
@@ -259,7 +269,6 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
   // Policy holds for connections that are ending, too.
   const drained = new AbortController();
   const { address } = config.xds;
-  logger.info('waiting for the control plane', { address });
   const noControlPlane = (sentence: string, reason?: string): void => {
     count(new WeftError('WEFT1342', address ?? ''));
     logger.warn(sentence, { address, reason, code: 'WEFT1342' });
@@ -268,6 +277,14 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
     () => noControlPlane('still waiting for the control plane: not ready until it answers'),
     WAIT_REMINDER_MS,
   );
+  const synced = (): void => {
+    clearInterval(reminder);
+    void onSynced().catch(fail);
+  };
+  if (address === undefined) {
+    logger.info('no control plane: what is known is local', { localState: localState?.source });
+    synced();
+  } else logger.info('waiting for the control plane', { address });
   const mesh =
     address === undefined
       ? undefined
@@ -275,17 +292,14 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
           config,
           address,
           state,
+          demand,
           metrics,
           logger: logger.scope('xds'),
           signal: drained.signal,
-          onReady: () => {
-            clearInterval(reminder);
-            void onSynced().catch(fail);
-          },
+          onReady: synced,
           onConnection: (connected, reason) => {
             if (connected) return logger.info('connected to the control plane', { address });
             if (drained.signal.aborted) return;
-            metrics.xdsTerminations.inc({ reason: 'Reconnect' });
             noControlPlane('no connection to the control plane', reason);
           },
         });

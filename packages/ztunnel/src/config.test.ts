@@ -5,6 +5,7 @@ import { describe, expect, it } from '@jest/globals';
 import { Environment } from '@weft/telemetry';
 import { loadConfig, readRoots, readToken } from './config.ts';
 import { readProxyConfig } from './proxy-config.ts';
+import { formatSocketAddress } from './state/ip-address.ts';
 
 describe('configuration', () => {
   it('has the defaults of the reference', () => {
@@ -74,8 +75,26 @@ describe('configuration', () => {
     { ZTUNNEL_CPU_LIMIT: 'all' },
     { PROXY_MODE: 'dedicated' },
     { XDS_ON_DEMAND: 'true' },
+    { LOCAL_XDS: 'workloads: []', LOCAL_XDS_PATH: '/dev/null' },
+    { LOCAL_XDS_PATH: '/nowhere' },
+    { ISTIO_META_DNS_PROXY_ADDR: 'nonsense' },
+    { ISTIO_METAJSON_DNS_PROXY_ADDR: '{}' },
   ])('refuses %j', (env) => {
     expect(() => loadConfig(env)).toThrow(expect.objectContaining({ code: 'WEFT1001' }));
+  });
+
+  it.each<[Readonly<Record<string, string>>, string[]]>([
+    [{}, ['127.0.0.1:15053', '[::1]:15053']],
+    [{ ISTIO_META_DNS_CAPTURE: 'false' }, []],
+    [{ ISTIO_META_DNS_CAPTURE: 'yes' }, []],
+    [{ ISTIO_META_DNS_PROXY_ADDR: 'localhost:5353' }, ['127.0.0.1:5353', '[::1]:5353']],
+    [{ ISTIO_META_DNS_PROXY_ADDR: '127.0.0.1:53' }, ['127.0.0.1:53']],
+  ])('serves DNS, with %j, at %j', (env, expected) => {
+    expect(loadConfig(env).dnsAddresses.map(formatSocketAddress)).toEqual(expected);
+  });
+
+  it('works on demand where there is no DNS proxy', () => {
+    expect(loadConfig({ XDS_ON_DEMAND: 'true', ISTIO_META_DNS_CAPTURE: 'false' }).xdsOnDemand).toBe(true);
   });
 
   it('sends metadata and headers that the environment names', () => {

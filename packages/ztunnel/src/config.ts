@@ -46,6 +46,8 @@ export interface Config {
   readonly socks5: boolean;
   /** Whether workloads and services are asked for as they are needed, instead of all at the start. */
   readonly xdsOnDemand: boolean;
+  /** What is known without a control plane, or besides it. */
+  readonly localState: { readonly source: string; readonly text: string } | undefined;
   readonly localhostAppTunnel: boolean;
   readonly responseBaggage: boolean;
   readonly policyInfoLogging: boolean;
@@ -128,6 +130,7 @@ export function loadConfig(variables: Readonly<Record<string, string | undefined
     dnsAddresses: dnsAddresses(metadata),
     socks5: env.boolean('UNSTABLE_ENABLE_SOCKS5', false),
     xdsOnDemand: xdsOnDemand(env, metadata),
+    localState: localState(env),
     localhostAppTunnel: env.boolean('LOCALHOST_APP_TUNNEL', true),
     responseBaggage: env.boolean('ENABLE_RESPONSE_BAGGAGE', true),
     crlPath: env.optional('CRL_PATH') || undefined,
@@ -150,9 +153,6 @@ function refuseUnsupported(env: Environment): void {
     throw new WeftError('WEFT1001', `${what} is not supported by this version`);
   };
   if (!env.boolean('ENABLE_PROXY', true)) refuse('ENABLE_PROXY=false');
-  for (const name of ['LOCAL_XDS_PATH', 'LOCAL_XDS'] as const) {
-    if ((env.optional(name) ?? '') !== '') refuse(name);
-  }
 }
 
 function controlPlane(
@@ -256,6 +256,21 @@ function xdsOnDemand(env: Environment, metadata: ReadonlyMap<string, unknown>): 
   if (isOnDemand && dnsAddresses(metadata).length > 0)
     throw new WeftError('WEFT1001', 'XDS_ON_DEMAND=true needs ISTIO_META_DNS_CAPTURE=false');
   return isOnDemand;
+}
+
+/** LOCAL_XDS_PATH or LOCAL_XDS. */
+function localState(env: Environment): Config['localState'] {
+  const path = env.string('LOCAL_XDS_PATH', '');
+  const inline = env.string('LOCAL_XDS', '');
+  if (path !== '' && inline !== '')
+    throw new WeftError('WEFT1001', 'LOCAL_XDS_PATH and LOCAL_XDS are both set');
+  if (inline !== '') return { source: 'LOCAL_XDS', text: inline };
+  if (path === '') return undefined;
+  try {
+    return { source: path, text: readFileSync(path, 'utf8') };
+  } catch (error) {
+    throw new WeftError('WEFT1001', `LOCAL_XDS_PATH=${path} cannot be read`, { cause: error });
+  }
 }
 
 /** DNS_CAPTURE and DNS_PROXY_ADDR of the node's metadata. */

@@ -170,7 +170,7 @@ function capitalised(text: string): string {
 }
 
 function dumpConfig(config: Config): unknown {
-  const { xds, ca, ...rest } = config;
+  const { xds, ca, localState, ...rest } = config;
   const address = (c: typeof xds): unknown => ({
     address: c.address,
     alternativeHostname: c.alternativeHostname,
@@ -178,6 +178,7 @@ function dumpConfig(config: Config): unknown {
   });
   return {
     ...rest,
+    localState: localState?.source,
     nodeMetadata: Object.fromEntries(config.nodeMetadata),
     xds: address(xds),
     ca: address(ca),

@@ -1,5 +1,6 @@
-import { beforeEach, describe, expect, it } from '@jest/globals';
+import { beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { createMetricsRegistry, silentLogger, WeftError, type MetricsRegistry } from '@weft/telemetry';
+import { Demand } from '@weft/xds';
 import { ConnectionController } from './connection-controller.ts';
 import { ConnectionTable } from './connection-table.ts';
 import { PolicyGate } from './policy-gate.ts';
@@ -17,6 +18,10 @@ let connections: ConnectionTable;
 let controller: ConnectionController;
 let orders: Map<number, Order>;
 let registry: MetricsRegistry;
+let demand: Demand;
+let demanded: string[];
+/** What the control plane makes of a name that is asked for; undefined while it says nothing. */
+let answer: (name: string) => 'present' | 'absent' | undefined;
 let resolve: HostnameResolver['resolve'];
 
 beforeEach(() => {
@@ -28,6 +33,17 @@ beforeEach(() => {
   });
   const log = new AccessLog(silentLogger);
   registry = createMetricsRegistry();
+  demand = new Demand();
+  demanded = [];
+  answer = () => 'absent';
+  demand.watch({
+    subscribe: (name) => {
+      demanded.push(name);
+      const found = answer(name);
+      if (found !== undefined) demand.told(name, found);
+    },
+    unsubscribe: () => undefined,
+  });
   connections = new ConnectionTable(metrics, log);
   const gate = new PolicyGate({
     state,
@@ -51,7 +67,7 @@ beforeEach(() => {
     order: (id, order) => orders.set(id, order),
     hostnames: { resolve: (hostname) => resolve(hostname) },
     onDemandDns: new OnDemandDnsMetric(registry),
-    demand: undefined,
+    demand,
   });
 });
 
@@ -187,5 +203,53 @@ describe('an endpoint with a host name and no address', () => {
     answer();
     expect(await asked).toBeUndefined();
     expect([...connections.all()]).toEqual([]);
+  });
+});
+
+describe('on demand', () => {
+  const waypoint = service('waypoint', undefined, { ports: new Map([[15008, 15008]]) });
+  const waypointPod = workload('waypoint-1', '10.0.0.9', inService(waypoint));
+  const named = { destination: { kind: 'hostname', key: waypoint.key }, hboneMtlsPort: 15008 } as const;
+
+  it('asks for the destination and what that refers to, and decides when all of it is there', async () => {
+    tell(client);
+    answer = (name) => {
+      if (name === '/10.1.0.1') tell({ ...web, waypoint: named }, server);
+      if (name === waypoint.key) tell(waypoint, waypointPod);
+      return 'present';
+    };
+    await controller.onQuestion(outbound);
+    expect(demanded).toEqual(['/10.1.0.1', waypoint.key]);
+    expect(orders.get(outbound.connection)).toMatchObject({
+      kind: 'tunnel',
+      upstream: at('10.0.0.9', 15008),
+    });
+  });
+
+  it('passes on what the control plane knows nothing of', async () => {
+    tell(client);
+    await controller.onQuestion({ ...outbound, destination: at('192.0.2.1', 443) });
+    expect(demanded).toEqual(['/192.0.2.1']);
+    expect(orders.get(outbound.connection)).toEqual({ kind: 'connect', upstream: at('192.0.2.1', 443) });
+  });
+
+  it('asks for nothing that it knows', async () => {
+    tell(client, web, server);
+    await controller.onQuestion(outbound);
+    expect(demanded).toEqual([]);
+  });
+
+  it('decides by what it has when the control plane says nothing', async () => {
+    jest.useFakeTimers();
+    try {
+      tell(client);
+      answer = () => undefined;
+      const asked = controller.onQuestion(outbound);
+      await jest.advanceTimersByTimeAsync(5_000);
+      await asked;
+      expect(orders.get(outbound.connection)).toMatchObject({ kind: 'connect' });
+    } finally {
+      jest.useRealTimers();
+    }
   });
 });

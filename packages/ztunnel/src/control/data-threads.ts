@@ -13,6 +13,8 @@ import type {
 export interface DataThreadsOptions {
   readonly count: number;
   readonly settings: Omit<DataThreadSettings, 'threadNumber'>;
+  /** What runs in each thread; another one only in tests. */
+  readonly program?: URL;
   /** Every message but answers to calls. */
   readonly onMessage: (
     message: Exclude<ToControl, { kind: 'answer' }>,
@@ -20,6 +22,8 @@ export interface DataThreadsOptions {
   ) => void;
   /** A thread ended by itself. Its connections are lost; a new one takes its place and its pods. */
   readonly onThreadLost: (error: WeftError, isOfThread: (id: ConnectionId) => boolean) => void;
+  /** A pod's listeners couldn't be opened again in the thread that took the place of another. */
+  readonly onPodLost: (error: WeftError) => void;
 }
 
 interface Thread {
@@ -28,6 +32,7 @@ interface Thread {
   readonly calls: Map<number, { resolve: (answer: Answer) => void; reject: (error: Error) => void }>;
 }
 
+const DATA_THREAD = new URL('../data/data-thread.worker.js', import.meta.url);
 /** A data thread that fails this soon after its start isn't started again, or it would fail for ever. */
 const MIN_THREAD_LIFE_MS = 1_000;
 
@@ -117,7 +122,7 @@ export class DataThreads {
   private startThread(index: number): Thread {
     const startedAt = Date.now();
     const number = this.nextThread++;
-    const worker = new Worker(new URL('../data/data-thread.worker.js', import.meta.url), {
+    const worker = new Worker(this.options.program ?? DATA_THREAD, {
       workerData: { ...this.options.settings, threadNumber: number } satisfies DataThreadSettings,
       name: `data-${index}`,
     });
@@ -141,8 +146,12 @@ export class DataThreads {
     const thread = this.startThread(index);
     this.threads[index] = thread;
     for (const pod of this.pods.values()) {
-      if (this.threadsOf(pod).includes(thread))
-        await this.call(thread, { kind: 'open-pod', pod }).catch(() => undefined);
+      if (!this.threadsOf(pod).includes(thread)) continue;
+      await this.call(thread, { kind: 'open-pod', pod }).catch((cause: unknown) => {
+        // Whoever opened or closed the pod meanwhile has told this thread, too.
+        const isCurrent = this.pods.get(pod.podUid) === pod && this.threads[index] === thread;
+        if (isCurrent) this.options.onPodLost(new WeftError('WEFT1330', `pod ${pod.podUid}`, { cause }));
+      });
     }
   }
 

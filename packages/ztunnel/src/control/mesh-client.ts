@@ -3,7 +3,14 @@ import { istio } from '@weft/api/workload';
 import grpc from '@grpc/grpc-js';
 import { serverTrust } from '@weft/spiffe';
 import type { Logger } from '@weft/telemetry';
-import { DeltaClient, Subscription, terminationReason, type AnySubscription, type Node } from '@weft/xds';
+import {
+  DeltaClient,
+  Subscription,
+  terminationReason,
+  type AnySubscription,
+  type Demand,
+  type Node,
+} from '@weft/xds';
 import { readRoots, readToken, type Config } from '../config.ts';
 import { Interner } from '../state/interner.ts';
 import type { AddressChange, MeshState, PolicyChange } from '../state/mesh-state.ts';
@@ -21,6 +28,8 @@ export interface MeshClientOptions {
   readonly state: MeshState;
   readonly metrics: ZtunnelMetrics;
   readonly logger: Logger;
+  /** Set if workloads and services are to be asked for one by one, as they are needed. */
+  readonly demand: Demand | undefined;
   readonly signal: AbortSignal;
   readonly onReady: () => void;
   readonly onConnection: (connected: boolean, reason?: string) => void;
@@ -28,7 +37,7 @@ export interface MeshClientOptions {
 
 /** Feeds the state from the control plane until the signal aborts. */
 export function startMeshClient(options: MeshClientOptions): DeltaClient {
-  const { config, address, state, metrics, logger, signal, onReady, onConnection } = options;
+  const { config, address, state, demand, metrics, logger, signal, onReady, onConnection } = options;
   const { xds } = config;
   return new DeltaClient({
     address,
@@ -44,7 +53,7 @@ export function startMeshClient(options: MeshClientOptions): DeltaClient {
       return headers;
     },
     node: xdsNode(config),
-    subscriptions: meshSubscriptions(state).map((subscription) => counted(subscription, metrics)),
+    subscriptions: meshSubscriptions(state, demand).map((subscription) => counted(subscription, metrics)),
     onReady,
     onConnection,
     onEnd: (ending) => metrics.xdsTerminations.inc({ reason: terminationReason(ending) }),
@@ -54,14 +63,19 @@ export function startMeshClient(options: MeshClientOptions): DeltaClient {
 }
 
 /** What ztunnel follows, in the order in which it asks; each push goes into the state. */
-export function meshSubscriptions(state: MeshState): readonly AnySubscription[] {
+export function meshSubscriptions(state: MeshState, demand?: Demand): readonly AnySubscription[] {
   const intern = new Interner();
   const addresses = new Subscription<AddressChange>(
     { typeUrl: TypeUrl.address, decode: (bytes, name) => addressChange(bytes, name, intern) },
     ({ upserted, removed }) => {
       const changes = upserted.map(({ resource }) => resource);
       state.applyAddresses([...removed.map((name) => ({ kind: 'removed', name }) as const), ...changes]);
+      if (demand === undefined) return;
+      for (const { name, aliases } of upserted)
+        for (const each of [name, ...aliases]) demand.told(each, 'present');
+      for (const name of removed) demand.told(name, 'absent');
     },
+    demand,
   );
   const policies = new Subscription<PolicyChange>(
     {
@@ -83,6 +97,7 @@ function counted(
   const url = subscription.typeUrl;
   return {
     typeUrl: url,
+    ...(subscription.demand && { demand: subscription.demand }),
     get acknowledged() {
       return subscription.acknowledged;
     },

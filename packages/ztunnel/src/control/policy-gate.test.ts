@@ -142,7 +142,7 @@ describe('PolicyGate', () => {
   it('lets others work while it looks at many connections, and misses no change meanwhile', async () => {
     applyWorkload(listing());
     for (let id = 1; id <= 5; id++) open(listing(), id);
-    onCut = () => jest.advanceTimersByTime(3);
+    onCut = () => jest.advanceTimersByTime(1);
     applyPolicy(policy('default/deny'));
     expect(cuts).toHaveLength(2);
     onCut = () => undefined;

@@ -24,3 +24,14 @@ export function waitFor<T>(
     });
   });
 }
+
+/** Settles with the promise or at the deadline, whichever is first: what isn't known by then is decided without. */
+export function withinDeadline(done: Promise<unknown>, deadlineMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, deadlineMs);
+    void done.finally(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
