@@ -110,6 +110,14 @@ describe('a resource', () => {
     expect(() => checkFields(CLUSTER, bytes, { resource: 'c' })).toThrow('c: dns_jitter: not supported');
   });
 
+  it('is refused for an empty message that only newer versions have', () => {
+    const requirement = 'envoy.extensions.filters.http.jwt_authn.v3.JwtRequirement';
+    const bytes = withField(new Uint8Array(), 7, new Uint8Array());
+    expect(() => checkFields(requirement, bytes, { resource: 'r' })).toThrow(
+      'r: extract_only_without_validation: not supported',
+    );
+  });
+
   it('may have a field that no version knows, which is told', () => {
     const unknown: string[] = [];
     const bytes = withField(envoyFromJson(CLUSTER, { name: 'c' }), 9_999, Buffer.from('x'));
@@ -177,6 +185,19 @@ describe('whatever the message,', () => {
         checkFields(type, bytes, { resource: 'r' });
       }),
       { numRuns: 2_000, seed: 4 },
+    );
+  });
+
+  it('bytes that are none are refused or pass, and nothing else happens', () => {
+    fc.assert(
+      fc.property(fc.constantFrom(...messages), fc.uint8Array({ maxLength: 64 }), (type, bytes) => {
+        try {
+          checkFields(type, bytes, { resource: 'r' });
+        } catch (error) {
+          expect(error).toMatchObject({ code: 'WEFT2101', resource: 'r' });
+        }
+      }),
+      { numRuns: 5_000, seed: 4 },
     );
   });
 

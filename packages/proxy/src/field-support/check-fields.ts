@@ -1,16 +1,12 @@
-import { google } from '@weft/api/envoy';
-import { envoyEnum, envoyFields, type EnvoyField } from '@weft/api/envoy-fields';
+import type { EnvoyField } from '@weft/api/envoy-fields';
 import protobuf from 'protobufjs/minimal.js';
 import { TYPE_PREFIX, unwrapTypedStruct } from '../config/typed-config.ts';
 import { ConfigError } from '../engine/types.ts';
-import { statesOf } from './table/index.ts';
+import { isLeaf, planOf, type FieldPlan } from './field-plan.ts';
+import { isDefault, LENGTH_DELIMITED, mapEntry, readValue, textOf, type WireValue } from './wire-value.ts';
 
-const ANY = 'google.protobuf.Any';
-const BOOL_VALUE = 'google.protobuf.BoolValue';
-const DURATION = 'google.protobuf.Duration';
 /** As protobufjs has it; deeper messages are refused when they are decoded. */
 const MAX_DEPTH = 100;
-const LENGTH_DELIMITED = 2;
 
 export interface FieldCheck {
   /** Name of the resource, for the error. */
@@ -29,59 +25,85 @@ export type UnknownFieldListener = (resource: string, path: string) => void;
  */
 export function checkFields(typeName: string, bytes: Uint8Array, check: FieldCheck): void {
   try {
-    walkMessage(typeName, bytes, { ...check, path: '', depth: 0, open: false });
+    const reader = protobuf.Reader.create(bytes);
+    walkMessage(typeName, reader, reader.len, {
+      check,
+      parent: undefined,
+      field: undefined,
+      depth: 0,
+      open: false,
+    });
   } catch (error) {
-    if (error instanceof RangeError) {
-      throw new ConfigError(check.resource, '', 'malformed message', { cause: error });
-    }
-    throw error;
+    if (error instanceof ConfigError) throw error;
+    throw new ConfigError(check.resource, '', 'malformed message', { cause: error });
   }
 }
 
-interface Place extends FieldCheck {
-  readonly path: string;
+/** Where the walk is. A resource may have many thousands of messages: paths are made when one is to be told. */
+interface Place {
+  readonly check: FieldCheck;
+  readonly parent: Place | undefined;
+  /** Undefined for the resource itself. */
+  readonly field: EnvoyField | undefined;
+  /** Of a repeated field. */
+  readonly index?: number;
+  /** Of a map. */
+  readonly key?: string;
   readonly depth: number;
   /** An `Any` of a type without table is left to whoever compiles it. */
   readonly open: boolean;
 }
 
-function walkMessage(typeName: string, bytes: Uint8Array, place: Place): void {
-  const fields = envoyFields(typeName);
-  const states = statesOf(typeName);
+/** Reads up to `end`, where the message ends. */
+function walkMessage(typeName: string, reader: protobuf.Reader, end: number, place: Place): void {
+  const plan = planOf(typeName);
   if (place.depth > MAX_DEPTH) refuse(place, 'nested too deep');
-  if (fields === undefined || states === undefined) return refuse(place, `${typeName} is not supported`);
-  const reader = protobuf.Reader.create(bytes);
-  const counts = new Map<EnvoyField, number>();
-  while (reader.pos < reader.len) {
+  if (plan === undefined) return refuse(place, `${typeName} is not supported`);
+  let indexes: Map<EnvoyField, number> | undefined;
+  while (reader.pos < end) {
     const tag = reader.uint32();
-    const field = fields.get(tag >>> 3);
-    if (field === undefined) {
-      place.onUnknown?.(place.resource, `${place.path === '' ? '' : `${place.path}.`}#${tag >>> 3}`);
+    const entry = plan.get(tag >>> 3);
+    if (entry === undefined) {
+      place.check.onUnknown?.(place.check.resource, pathOf(place, `#${tag >>> 3}`));
       reader.skipType(tag & 7);
       continue;
     }
-    const index = counts.get(field) ?? 0;
-    counts.set(field, index + 1);
-    const value = readValue(reader, tag & 7);
-    const state = states.of(field.name);
-    if (state.kind === 'nacked') {
-      if (!isDefault(field, value)) refuse(at(place, field, value, index), 'not supported');
-      continue;
+    const { field, action, accepted } = entry;
+    let index = 0;
+    if (field.label === 'repeated') {
+      indexes ??= new Map();
+      index = indexes.get(field) ?? 0;
+      indexes.set(field, index + 1);
     }
-    const accepted = states.valuesOf(field.name);
-    const limited = accepted !== undefined && (field.kind === 'message' || !isDefault(field, value));
-    if (limited && !accepted.includes(textOf(field, value))) {
-      refuse(at(place, field, value, index), `${textOf(field, value)} is not supported`);
+    if (action === 'refuse' || accepted !== undefined) {
+      const start = reader.pos;
+      checkValue(entry, readValue(reader, tag & 7), place, index);
+      if (action !== 'walk') continue;
+      reader.pos = start;
     }
-    if (field.kind !== 'message') continue;
-    // What is ignored as a whole has no table; what has one says which of its fields may be.
-    if (state.kind === 'ignored' && field.type !== ANY && statesOf(field.type) === undefined) continue;
-    const open = states.acceptsAnyType(field.name) || (place.open && field.type === ANY);
-    const inner = { ...at(place, field, value, index), open };
-    const message = field.label === 'map' ? mapEntry(value.bytes).value : value.bytes;
-    if (field.type === ANY) walkAny(message, inner);
-    else if (!isLeaf(field.type)) walkMessage(field.type, message, inner);
+    if (action === 'walk' && field.label !== 'map') {
+      if ((tag & 7) !== LENGTH_DELIMITED) throw new RangeError(`wire type ${tag & 7} of a message`);
+      const length = reader.uint32();
+      const innerEnd = reader.pos + length;
+      if (innerEnd > end) throw new RangeError('a message ends after the one that holds it');
+      walkMessage(field.type, reader, innerEnd, inside(place, entry, index));
+    } else if (action === 'skip') {
+      reader.skipType(tag & 7);
+    } else {
+      walkDetached(entry, readValue(reader, tag & 7).bytes, place, index);
+    }
   }
+  if (reader.pos !== end) throw new RangeError('a field ends after its message');
+}
+
+/** An `Any`, or the entry of a map. */
+function walkDetached(entry: FieldPlan, bytes: Uint8Array, place: Place, index: number): void {
+  const { field, action } = entry;
+  const { key, value } = field.label === 'map' ? mapEntry(bytes) : { key: undefined, value: bytes };
+  const inner = inside(place, entry, index, key);
+  if (action === 'any') return walkAny(value, inner);
+  const reader = protobuf.Reader.create(value);
+  walkMessage(field.type, reader, reader.len, inner);
 }
 
 function walkAny(bytes: Uint8Array, place: Place): void {
@@ -100,95 +122,53 @@ function walkAny(bytes: Uint8Array, place: Place): void {
     if (!place.open) refuse(place, held.problem);
     return;
   }
-  const typeName = held.typeUrl.slice(TYPE_PREFIX.length);
+  const typeName = held.typeUrl.startsWith(TYPE_PREFIX) ? held.typeUrl.slice(TYPE_PREFIX.length) : '';
   if (isLeaf(typeName)) return;
-  if (statesOf(typeName) !== undefined) walkMessage(typeName, held.value, { ...place, open: false });
-  else if (!place.open) refuse(place, `Didn't find a registered implementation for type URL: '${typeName}'`);
-}
-
-/** Struct, Duration and the like have no fields that could be unsupported. */
-function isLeaf(typeName: string): boolean {
-  return typeName.startsWith('google.protobuf.');
-}
-
-/** `bytes` for what is length-delimited, else a number: of 64 bits, rounded. */
-interface WireValue {
-  readonly number: number;
-  readonly bytes: Uint8Array;
-}
-
-const NO_BYTES = new Uint8Array();
-
-function readValue(reader: protobuf.Reader, wireType: number): WireValue {
-  switch (wireType) {
-    case 0:
-      return { number: Number(reader.int64()), bytes: NO_BYTES };
-    case 1:
-      return { number: reader.double(), bytes: NO_BYTES };
-    case LENGTH_DELIMITED:
-      return { number: 0, bytes: reader.bytes() };
-    case 5:
-      return { number: reader.fixed32(), bytes: NO_BYTES };
-    default:
-      throw new RangeError(`wire type ${wireType}`);
+  if (planOf(typeName) !== undefined) {
+    const inner = protobuf.Reader.create(held.value);
+    walkMessage(typeName, inner, inner.len, { ...place, open: false });
+  } else if (!place.open) {
+    refuse(place, `Didn't find a registered implementation for type URL: '${held.typeUrl}'`);
   }
 }
 
-/** A value that means the same as none: of a scalar, and of the BoolValues, which all are off then. */
-function isDefault(field: EnvoyField, value: WireValue): boolean {
-  if (field.label === 'map') return false;
-  if (field.type === BOOL_VALUE) return textOf(field, value) === 'false';
-  return (
-    field.kind !== 'message' && field.label !== 'repeated' && value.number === 0 && value.bytes.length === 0
+function checkValue(entry: FieldPlan, value: WireValue, place: Place, index: number): void {
+  const { field, action, accepted } = entry;
+  // A wrapper's default is what the field says, not none.
+  if ((action === 'refuse' || field.kind !== 'message') && isDefault(field, value)) return;
+  const text = textOf(field, value);
+  if (action !== 'refuse' && accepted?.includes(text) === true) return;
+  const key = field.label === 'map' ? mapEntry(value.bytes).key : undefined;
+  refuse(
+    inside(place, entry, index, key),
+    action === 'refuse' ? 'not supported' : `${text} is not supported`,
   );
 }
 
-function textOf(field: EnvoyField, value: WireValue): string {
-  if (field.kind === 'enum') return envoyEnum(field.type)[value.number] ?? String(value.number);
-  if (field.type === 'bool') return String(value.number !== 0);
-  if (field.type === 'string') return Buffer.from(value.bytes).toString();
-  if (field.kind !== 'message') return String(value.number);
-  if (field.type === DURATION) return durationText(value.bytes);
-  const wrapped = envoyFields(field.type)?.get(1);
-  if (!isLeaf(field.type) || wrapped === undefined) return 'a message';
-  const reader = protobuf.Reader.create(value.bytes);
-  const inner = reader.len === 0 ? { number: 0, bytes: NO_BYTES } : readValue(reader, reader.uint32() & 7);
-  return textOf(wrapped, inner);
+function inside(parent: Place, { field, open }: FieldPlan, index: number, key?: string): Place {
+  return {
+    check: parent.check,
+    parent,
+    field,
+    index,
+    ...(key === undefined ? {} : { key }),
+    depth: parent.depth + 1,
+    // TypedExtensionConfig and its like pass on what their holder is open to.
+    open: open || (parent.open && field.name === 'typed_config'),
+  };
 }
 
-function durationText(bytes: Uint8Array): string {
-  const { seconds, nanos } = google.protobuf.Duration.decode(bytes);
-  return `${Number(seconds) + nanos / 1e9}s`;
-}
-
-function at(place: Place, field: EnvoyField, value: WireValue, index: number): Place {
-  const base = place.path === '' ? field.name : `${place.path}.${field.name}`;
-  const depth = place.depth + 1;
-  switch (field.label) {
-    case 'singular':
-      return { ...place, depth, path: base };
-    case 'repeated':
-      return { ...place, depth, path: `${base}[${index}]` };
-    case 'map':
-      return { ...place, depth, path: `${base}["${mapEntry(value.bytes).key}"]` };
+function pathOf(place: Place, last?: string): string {
+  const segments: string[] = last === undefined ? [] : [last];
+  for (let at: Place | undefined = place; at !== undefined; at = at.parent) {
+    if (at.field === undefined) continue;
+    const { name, label } = at.field;
+    const suffix = label === 'map' ? `["${at.key ?? ''}"]` : label === 'repeated' ? `[${at.index ?? 0}]` : '';
+    segments.unshift(name + suffix);
   }
-}
-
-/** Every map of Envoy's API has strings for keys, but for two of numbers, which are refused whole. */
-function mapEntry(bytes: Uint8Array): { readonly key: string; readonly value: Uint8Array } {
-  let key = '';
-  let value: Uint8Array = NO_BYTES;
-  const reader = protobuf.Reader.create(bytes);
-  while (reader.pos < reader.len) {
-    const tag = reader.uint32();
-    const part = readValue(reader, tag & 7);
-    if (tag >>> 3 === 1)
-      key = part.bytes.length > 0 ? Buffer.from(part.bytes).toString() : String(part.number);
-    else if (tag >>> 3 === 2) value = part.bytes;
-  }
-  return { key, value };
+  return segments.join('.');
 }
 
 function refuse(place: Place, reason: string): never {
-  throw new ConfigError(place.resource, place.path, reason);
+  throw new ConfigError(place.check.resource, pathOf(place), reason);
 }

@@ -1,1 +1,2 @@
 export { type EnvoyBinary, findEnvoy } from './differential/envoy-binary.ts';
+export { checkFields } from '../field-support/check-fields.ts';
