@@ -372,13 +372,21 @@ describe('an HTTP/2 client that gives no credit', () => {
     setup.disconnect();
     // A thousand upstream connections come and go.
     await until(() => setup.active.requests === 0);
-    await pause(500);
+    await setup.servesAgain();
   });
 
   it('and stops within its preface is cut off', async () => {
     const client = setup.open();
     client.write('PRI * HT');
     await until(() => client.closed);
+  });
+
+  it('and stops within the frame of a head is cut off', async () => {
+    const client = setup.open();
+    const whole = frame(FrameType.headers, Flag.endHeaders, 1, block(pseudo()));
+    client.write(Buffer.concat([start(), whole.subarray(0, -3)]));
+    await until(() => client.closed);
+    expect(setup.seen).toEqual([]);
   });
 
   it('and stops within a head is cut off', async () => {

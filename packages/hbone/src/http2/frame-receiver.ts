@@ -17,6 +17,8 @@ export class FrameReceiver implements FrameSink {
   private settingsSeen = false;
   /** The stream of the DATA frame that is being read; undefined when it was closed meanwhile. */
   private dataStream: Http2Stream | undefined;
+  /** The stream of the HEADERS frame that has begun and isn't complete; 0: none. */
+  private headFrameOf = 0;
   private dataFrameBytes = 0;
   private dataBytes = 0;
 
@@ -27,7 +29,7 @@ export class FrameReceiver implements FrameSink {
   }
 
   get headerBlockOf(): number {
-    return this.headers.pendingStreamId;
+    return this.headers.pendingStreamId || this.headFrameOf;
   }
 
   receive(bytes: Buffer): void {
@@ -54,6 +56,7 @@ export class FrameReceiver implements FrameSink {
       case FrameType.headers:
         if (streamId === 0) throw protocolError('HEADERS on stream 0');
         this.headers.checkSize(length);
+        this.headFrameOf = streamId;
         return 'whole';
       case FrameType.continuation:
         if (this.headers.pendingStreamId === 0) throw protocolError('CONTINUATION without HEADERS');
@@ -97,6 +100,7 @@ export class FrameReceiver implements FrameSink {
   onFrame(type: number, flags: number, streamId: number, payload: Buffer): void {
     switch (type) {
       case FrameType.headers:
+        this.headFrameOf = 0;
         this.headers.onHeaders(flags, streamId, payload);
         break;
       case FrameType.continuation:

@@ -1,4 +1,5 @@
 import type { Clock } from '@weft/telemetry';
+import { scheduleDeadline } from './deadline.ts';
 
 /** Fires when nothing touched it for a time. Touching costs an assignment; one timer runs. */
 export class IdleTimer {
@@ -14,7 +15,7 @@ export class IdleTimer {
     this.timeoutMs = timeoutMs;
     this.onIdle = onIdle;
     this.lastMs = clock.now();
-    this.cancel = clock.schedule(timeoutMs, () => this.check());
+    this.cancel = scheduleDeadline(clock, timeoutMs, () => this.check());
   }
 
   touch(): void {
@@ -30,6 +31,6 @@ export class IdleTimer {
     if (this.stopped) return;
     const left = this.lastMs + this.timeoutMs - this.clock.now();
     if (left <= 0) this.onIdle();
-    else this.cancel = this.clock.schedule(left, () => this.check());
+    else this.cancel = scheduleDeadline(this.clock, left, () => this.check());
   }
 }

@@ -27,6 +27,7 @@ import { Mirror } from './mirror.ts';
 import { redirectLocation } from './redirect.ts';
 import { rewriteRequest, setAuthority } from './rewrite-request.ts';
 import { TcpTunnel } from './tcp-tunnel.ts';
+import { scheduleDeadline } from '../manager/deadline.ts';
 import { IdleTimer } from '../manager/idle-timer.ts';
 import { applyTimeouts, type RequestTimeouts } from './timeouts.ts';
 import { routerStats } from './upstream-stats.ts';
@@ -539,7 +540,7 @@ export class Router {
     const { engine, info } = this.host;
     info.timings.upstreamLastByteSent ??= performance.now();
     if (this.timeouts.globalMs > 0 && !this.requestIsTunnel() && !this.responding) {
-      this.cancelGlobalTimer = engine.clock.schedule(this.timeouts.globalMs, () => this.timedOut());
+      this.cancelGlobalTimer = scheduleDeadline(engine.clock, this.timeouts.globalMs, () => this.timedOut());
     }
     if (this.attempt !== undefined) this.armPerTry(this.attempt);
   }
@@ -548,7 +549,9 @@ export class Router {
     const { perTryMs } = this.timeouts;
     if (perTryMs === 0 || !this.requestEnded || attempt.responded || this.requestIsTunnel()) return;
     attempt.cancelTimer();
-    attempt.cancelTimer = this.host.engine.clock.schedule(perTryMs, () => this.perTryTimedOut(attempt));
+    attempt.cancelTimer = scheduleDeadline(this.host.engine.clock, perTryMs, () =>
+      this.perTryTimedOut(attempt),
+    );
   }
 
   private timedOut(): void {

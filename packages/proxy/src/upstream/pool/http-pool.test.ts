@@ -75,3 +75,15 @@ describe('a pool of HTTP/1 connections', () => {
     expect(await waiting).toEqual({ kind: 'connect-failure', reason: 'the cluster is gone' });
   });
 });
+
+describe('a pool whose requests are given up while they wait', () => {
+  it('gives up the connections for them too, and serves the next request', async () => {
+    const { test, server, cluster } = await scripted(answer);
+    const crowd = Array.from({ length: 200 }, () => startRequest(cluster, requestContext()));
+    for (const given of crowd) given.cancel();
+    expect(await request(cluster, requestContext())).toMatchObject({ status: 200 });
+    expect(server.accepted).toBeLessThan(crowd.length / 2);
+    expect(cluster.breakersByPriority.default.connections.current).toBe(1);
+    expect(test.stats.values.get('cluster.test.upstream_rq_cancelled')).toBe(crowd.length);
+  });
+});

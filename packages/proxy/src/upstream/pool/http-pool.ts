@@ -95,7 +95,7 @@ export class HttpPool {
   drain(): void {
     this.draining = true;
     if (this.pending.size === 0)
-      for (const controller of this.connecting) controller.abort(new PoolClosedError());
+      for (const controller of this.connecting) controller.abort(new NotNeededError());
     for (const connection of [...this.connections]) connection.drain();
     this.reportEmpty();
   }
@@ -103,7 +103,7 @@ export class HttpPool {
   /** Ends everything now. */
   close(): void {
     this.draining = true;
-    for (const controller of this.connecting) controller.abort(new PoolClosedError());
+    for (const controller of this.connecting) controller.abort(new NotNeededError());
     for (const connection of [...this.connections]) connection.close();
     const gone: PoolFailure = { kind: 'connect-failure', reason: 'the cluster is gone' };
     const reserved = [...this.reserved];
@@ -258,7 +258,7 @@ export class HttpPool {
       (error: unknown) => {
         this.connecting.delete(controller);
         options.breaker.connections.release();
-        if (!(error instanceof PoolClosedError)) this.failPending(failureOf(error));
+        if (!(error instanceof NotNeededError)) this.failPending(failureOf(error));
         this.reportEmpty();
       },
     );
@@ -277,6 +277,19 @@ export class HttpPool {
     if (this.reserved.delete(pending) || !this.pending.has(pending)) return;
     this.removePending(pending);
     this.options.stats.rqCancelled.add();
+    this.stopExcessConnecting();
+  }
+
+  /** A crowd of clients that leaves must not go on costing the server connections: the newest are given up. */
+  private stopExcessConnecting(): void {
+    const { expectedStreams } = this.options;
+    const wanted = this.pending.size + this.reserved.size - this.settling.size;
+    const excess = this.connecting.size - Math.ceil(Math.max(wanted, 0) / expectedStreams);
+    if (excess <= 0) return;
+    for (const controller of [...this.connecting].slice(-excess)) {
+      this.connecting.delete(controller);
+      controller.abort(new NotNeededError());
+    }
   }
 
   private removePending(pending: Pending): void {
@@ -295,10 +308,10 @@ export class HttpPool {
 
 const NOT_PENDING = { cancel: (): void => undefined };
 
-class PoolClosedError extends Error {
+class NotNeededError extends Error {
   constructor() {
-    super('the pool was closed');
-    this.name = 'PoolClosedError';
+    super('nobody waits for the connection');
+    this.name = 'NotNeededError';
   }
 }
 
