@@ -4,21 +4,24 @@ import { createServer, isIPv6, Socket, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { HOST_PROBE_SNAT_IPV4, HOST_PROBE_SNAT_IPV6, ZTUNNEL_MARK } from '@weft/api';
+import { ZTUNNEL_MARK } from '@weft/api';
 import { istio } from '@weft/api/workload';
 import {
   createNetworkNamespace,
   createTcpListener,
   createTcpSocket,
   inNetworkNamespace,
-  SeqpacketServer,
   type NetworkNamespace,
-  type SeqpacketConnection,
 } from '@weft/linux';
+import type { ConfigDump } from './config-dump-shape.ts';
 import { FakeControlPlane } from './control-plane.ts';
-import { parseIp, ipBytes } from '../state/ip-address.ts';
+import { FakeAgent } from './fake-agent.ts';
+import { applyInPodRules } from './in-pod-rules.ts';
+import { bytesOf, ipv6Of } from './pod-addresses.ts';
+import { eventually, readAll } from './waiting.ts';
 
-const { WorkloadRequest, WorkloadResponse } = istio.workload.zds;
+export { bytesOf, ipv6Of } from './pod-addresses.ts';
+export { eventually, readAll, sleep } from './waiting.ts';
 
 const CONTROL_PLANE_IP = '10.0.0.254';
 const CONTROL_PLANE_PORT = 15_012;
@@ -346,170 +349,6 @@ export class MeshSandbox {
   private node(name: string): Node {
     return this.nodes.get(name) ?? fail(name);
   }
-}
-
-/** The CNI agent's side of ZDS: a snapshot for each new proxy, then one request at a time. */
-class FakeAgent {
-  readonly server: SeqpacketServer;
-  pods: () => Iterable<SandboxPod> = () => [];
-  private connection: SeqpacketConnection | undefined;
-  private answered: ((error: string) => void) | undefined;
-  private tail: Promise<unknown> = Promise.resolve();
-
-  constructor(path: string) {
-    this.server = SeqpacketServer.listen(path, (connection) => {
-      let isGreeted = false;
-      connection.onPacket = ({ bytes }) => {
-        if (isGreeted) return this.answered?.(WorkloadResponse.decode(bytes).ack?.error ?? '');
-        isGreeted = true;
-        this.connection = connection;
-        this.sendSnapshot();
-      };
-      connection.onClose = () => {
-        if (this.connection === connection) this.connection = undefined;
-        this.answered?.('connection closed');
-      };
-    });
-  }
-
-  add(pod: SandboxPod): Promise<string> {
-    return this.ask({ add: { uid: pod.name, workloadInfo: infoOf(pod) } }, [pod.namespace.fd]);
-  }
-
-  delete(uid: string): Promise<string> {
-    return this.ask({ del: { uid } });
-  }
-
-  private sendSnapshot(): void {
-    for (const pod of this.pods()) void this.add(pod);
-    void this.ask({ snapshotSent: {} });
-  }
-
-  private ask(
-    request: istio.workload.zds.WorkloadRequest.$Properties,
-    fds: readonly number[] = [],
-  ): Promise<string> {
-    const done = this.tail.then(
-      () =>
-        new Promise<string>((resolve) => {
-          if (this.connection === undefined) return resolve(''); // the next snapshot tells it
-          this.answered = resolve;
-          this.connection.send(WorkloadRequest.encode(request).finish(), fds);
-        }),
-    );
-    this.tail = done;
-    return done;
-  }
-}
-
-function infoOf({ name }: SandboxPod): istio.workload.zds.WorkloadInfo.$Properties {
-  return { name, namespace: 'default', serviceAccount: name };
-}
-
-/** The IPv6 address of a pod with this IPv4 address. */
-export function ipv6Of(ip: string): string {
-  const [a = 0, b = 0, c = 0, d = 0] = ip.split('.').map(Number);
-  const group = (high: number, low: number): string => ((high << 8) | low).toString(16);
-  return `fd00::${group(a, b)}:${group(c, d)}`;
-}
-
-/** The in-pod rules of the reference, without DNS capture. */
-function applyInPodRules(): void {
-  const ztunnel = '0x539/0xfff';
-  const replies = '0x111/0xfff';
-  const rules = `*mangle
-:ISTIO_PRERT - [0:0]
-:ISTIO_OUTPUT - [0:0]
--A PREROUTING -j ISTIO_PRERT
--A OUTPUT -j ISTIO_OUTPUT
--A ISTIO_PRERT -m mark --mark ${ztunnel} -j CONNMARK --set-xmark ${replies}
--A ISTIO_OUTPUT -m connmark --mark ${replies} -j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff
-COMMIT
-*nat
-:ISTIO_PRERT - [0:0]
-:ISTIO_OUTPUT - [0:0]
--A PREROUTING -j ISTIO_PRERT
--A OUTPUT -j ISTIO_OUTPUT
--A ISTIO_PRERT -s ${HOST_PROBE_SNAT_IPV4} -p tcp -j ACCEPT
--A ISTIO_PRERT ! -d 127.0.0.1/32 -p tcp ! --dport 15008 -m mark ! --mark ${ztunnel} -j REDIRECT --to-ports 15006
--A ISTIO_OUTPUT -d ${HOST_PROBE_SNAT_IPV4} -p tcp -j ACCEPT
--A ISTIO_OUTPUT -p tcp -m mark --mark ${replies} -j ACCEPT
--A ISTIO_OUTPUT ! -d 127.0.0.1/32 -o lo -j ACCEPT
--A ISTIO_OUTPUT ! -d 127.0.0.1/32 -p tcp -m mark ! --mark ${ztunnel} -j REDIRECT --to-ports 15001
-COMMIT
-`;
-  const input = { stdio: 'pipe' } as const;
-  execFileSync('iptables-restore', ['--noflush'], { ...input, input: rules });
-  const rules6 = rules
-    .replaceAll('127.0.0.1/32', '::1/128')
-    .replaceAll(HOST_PROBE_SNAT_IPV4, HOST_PROBE_SNAT_IPV6);
-  execFileSync('ip6tables-restore', ['--noflush'], { ...input, input: rules6 });
-  run('ip', '-6', 'route', 'add', 'local', '::/0', 'dev', 'lo', 'table', '100');
-  run('ip', '-6', 'rule', 'add', 'fwmark', replies, 'lookup', '100', 'pref', '32764');
-  run('ip', 'route', 'add', 'local', '0.0.0.0/0', 'dev', 'lo', 'table', '100');
-  run('ip', 'rule', 'add', 'fwmark', replies, 'lookup', '100', 'pref', '32764');
-}
-
-/** The part of /config_dump that scenarios look at. */
-export interface ConfigDump {
-  readonly workloads: readonly {
-    readonly name: string;
-    readonly protocol: string;
-    readonly workloadIps: readonly string[];
-    readonly waypoint?: unknown;
-    readonly networkGateway?: unknown;
-    readonly authorizationPolicies: readonly string[];
-  }[];
-  readonly services: readonly {
-    readonly name: string;
-    readonly subjectAltNames: readonly string[];
-    readonly waypoint?: unknown;
-    readonly endpoints: Readonly<Record<string, unknown>>;
-  }[];
-  readonly policies: readonly { readonly name: string }[];
-  readonly certificates: readonly {
-    readonly identity: string;
-    readonly state: string;
-    readonly rootCerts: readonly { readonly pem: string }[];
-  }[];
-  readonly workloadState: Readonly<
-    Record<
-      string,
-      {
-        readonly state: string;
-        readonly connections: Readonly<
-          Record<'inbound' | 'outbound', readonly { readonly protocol: string }[]>
-        >;
-      }
-    >
-  >;
-}
-
-export async function eventually(
-  what: string,
-  isTrue: () => Promise<boolean>,
-  timeoutMs = 20_000,
-): Promise<void> {
-  for (const deadline = Date.now() + timeoutMs; Date.now() < deadline; await sleep(30)) {
-    if (await isTrue().catch(() => false)) return;
-  }
-  throw new Error(`waited in vain for ${what}`);
-}
-
-export async function readAll(socket: Socket): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of socket) chunks.push(chunk as Buffer); // sockets yield Buffers
-  return Buffer.concat(chunks);
-}
-
-export function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, ms);
-  });
-}
-
-export function bytesOf(ip: string): Uint8Array {
-  return ipBytes(parseIp(ip) ?? fail(ip));
 }
 
 function fail(what: string): never {
