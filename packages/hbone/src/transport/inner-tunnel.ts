@@ -64,7 +64,10 @@ export async function openInnerTunnel(
   sessions.add(session);
   const stream = session.open(connectFields(authority, headers));
   isOpened = true;
-  if (stream === undefined) throw new WeftError('WEFT1212', `${name} takes no stream`);
+  if (stream === undefined) {
+    session.destroy();
+    throw new WeftError('WEFT1212', `${name} takes no stream`);
+  }
   const outcome = await responseOf(stream, signal);
   if (outcome.kind === 'answered' && outcome.head.status === 200) {
     return { stream, responseHeaders: outcome.head.headers, peerIdentity: session.peerIdentity, session };
