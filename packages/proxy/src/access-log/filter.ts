@@ -60,9 +60,6 @@ export function compileLogFilter(filter: Filter, random: () => number): LogFilte
     }
     case 'notHealthCheckFilter':
       return ({ requestHeaders }) => requestHeaders?.get('user-agent')?.startsWith('Envoy/HC') !== true;
-    case 'logTypeFilter':
-    case 'traceableFilter':
-      return () => true;
     default:
       return invalid(`${filter.filterSpecifier ?? 'filter_specifier'} is not supported`);
   }

@@ -145,6 +145,10 @@ const cluster = {
     },
   ],
   typed_extension_protocol_options: {
+    'envoy.extensions.upstreams.tcp.v3.TcpProtocolOptions': any(
+      'envoy.extensions.upstreams.tcp.v3.TcpProtocolOptions',
+      { idle_timeout: '60s' },
+    ),
     'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': any(
       'envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
       {

@@ -51,9 +51,13 @@ async function read(
   o: { readonly index?: number; readonly send?: string } = {},
 ): Promise<string> {
   const [host = '', port] = (addressesOf(proxy, name)[o.index ?? 0] ?? '').split(':');
-  const socket = connect(Number(port), host);
+  return readFrom(Number(port), host, o.send);
+}
+
+async function readFrom(port: number, host: string, send?: string): Promise<string> {
+  const socket = connect(port, host);
   cleanups.push(() => socket.destroy());
-  if (o.send !== undefined) socket.write(o.send);
+  if (send !== undefined) socket.write(send);
   let text = '';
   socket.on('data', (chunk: Buffer) => {
     text += chunk.toString();
@@ -81,6 +85,20 @@ describe('a field of a listener has its effect', () => {
     ]);
     expect(addressesOf(proxy, 'l')).toHaveLength(2);
     expect([await read(proxy, 'l'), await read(proxy, 'l', { index: 1 })]).toEqual(['one', 'one']);
+  });
+
+  it('ipv4_compat: whether :: leaves IPv4 to others', async () => {
+    const address = (ip: string, ipv4_compat: boolean) => ({
+      address: { socket_address: { address: ip, port_value: 0, ipv4_compat } },
+    });
+    const proxy = await start([
+      listener('both', [tcpFilterChain('one')], address('::', true)),
+      listener('v6', [tcpFilterChain('one')], address('::', false)),
+    ]);
+    const portOf = (name: string): number => Number(addressesOf(proxy, name)[0]?.split(':').at(-1));
+    expect(await readFrom(portOf('both'), '127.0.0.1')).toBe('one');
+    expect(await readFrom(portOf('v6'), '127.0.0.1')).toBe('');
+    expect(await readFrom(portOf('v6'), '::1')).toBe('one');
   });
 
   it('stat_prefix', async () => {

@@ -1,5 +1,5 @@
 import { createServer, type Server, type Socket } from 'node:net';
-import type { Listener } from './listener.ts';
+import type { ListenAddress, Listener } from './listener.ts';
 import { createConnectionInfo } from './connection-info.ts';
 import { localAddressOf, remoteAddressOf } from './socket-address.ts';
 import { SocketStream } from './socket-stream.ts';
@@ -22,11 +22,11 @@ export class BoundSockets {
   /** Gives the addresses of `listener` to it, binding those that are not bound yet. Rejects with the system's error. */
   async take(listener: Listener): Promise<void> {
     if (listener.binding.kind !== 'tcp') return;
-    for (const { ip, port } of listener.binding.addresses) {
-      const key = socketKey(listener.name, ip, port);
+    for (const address of listener.binding.addresses) {
+      const key = socketKey(listener.name, address);
       const bound = this.sockets.get(key);
       if (bound !== undefined) bound.owner = listener;
-      else this.sockets.set(key, await this.bind(listener, ip, port));
+      else this.sockets.set(key, await this.bind(listener, address));
     }
   }
 
@@ -49,7 +49,7 @@ export class BoundSockets {
     this.sockets.clear();
   }
 
-  private async bind(listener: Listener, ip: string, port: number): Promise<BoundSocket> {
+  private async bind(listener: Listener, to: ListenAddress): Promise<BoundSocket> {
     // The server's handler and the record refer to each other.
     const holder: { socket?: BoundSocket } = {};
     const server = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true }, (socket) =>
@@ -57,7 +57,8 @@ export class BoundSockets {
     );
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      server.listen({ host: ip, port, backlog: listener.backlog }, () => {
+      const { ip: host, port, ipv4Compat } = to;
+      server.listen({ host, port, ipv6Only: !ipv4Compat, backlog: listener.backlog }, () => {
         server.off('error', reject);
         // EMFILE and the like: the kernel's queue holds the connections until descriptors are free.
         server.on('error', () => undefined);
@@ -65,7 +66,7 @@ export class BoundSockets {
       });
     });
     const address = server.address();
-    const boundPort = typeof address === 'object' && address !== null ? address.port : port;
+    const boundPort = typeof address === 'object' && address !== null ? address.port : to.port;
     holder.socket = { server, port: boundPort, owner: listener };
     return holder.socket;
   }
@@ -81,6 +82,6 @@ export class BoundSockets {
 }
 
 /** Port 0 is another port for each listener. */
-function socketKey(listener: string, ip: string, port: number): string {
+function socketKey(listener: string, { ip, port }: ListenAddress): string {
   return port === 0 ? `${listener} ${ip}` : `${ip} ${port}`;
 }

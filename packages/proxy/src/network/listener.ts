@@ -30,14 +30,21 @@ export const MAX_LISTENER_CONNECTIONS = 50_000;
 
 /** Where a listener takes connections from. */
 export type ListenerBinding =
-  | { readonly kind: 'tcp'; readonly addresses: readonly { readonly ip: string; readonly port: number }[] }
+  | { readonly kind: 'tcp'; readonly addresses: readonly ListenAddress[] }
   /** Connections come from the cluster side of this process. */
   | { readonly kind: 'internal' }
   /** Connections come from a listener with `use_original_dst`. */
   | {
       readonly kind: 'handed-over';
-      readonly addresses: readonly { readonly ip: string; readonly port: number }[];
+      readonly addresses: readonly ListenAddress[];
     };
+
+export interface ListenAddress {
+  readonly ip: string;
+  readonly port: number;
+  /** `::` takes IPv4 connections, too. Without it, another listener may have them at the same port. */
+  readonly ipv4Compat: boolean;
+}
 
 /** A chain with what it was made from, so that the next version of its listener can keep it. */
 interface ChainEntry {
@@ -294,7 +301,11 @@ function binding(message: ListenerMessage, context: CompileContext): ListenerBin
     if (!socket) return at.fail('only socket addresses are supported');
     if (socket.protocol === SocketAddress.Protocol.UDP) return at.fail('UDP is not supported');
     if (socket.namedPort) return at.fail('named ports are not supported');
-    return { ip: canonicalIp(socket.address ?? ''), port: socket.portValue ?? 0 };
+    return {
+      ip: canonicalIp(socket.address ?? ''),
+      port: socket.portValue ?? 0,
+      ipv4Compat: socket.ipv4Compat === true,
+    };
   });
   return { kind: message.bindToPort?.value === false ? 'handed-over' : 'tcp', addresses };
 }

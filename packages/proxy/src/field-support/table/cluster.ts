@@ -165,6 +165,9 @@ export const cluster: SupportTable = {
     ignored: { [NO_HEALTH_CHECKS]: 'health_check_config' },
   },
   'envoy.config.endpoint.v3.Endpoint.AdditionalAddress': { works: { [FIELDS]: 'address' } },
+  'envoy.extensions.upstreams.tcp.v3.TcpProtocolOptions': {
+    ignored: { 'connections are made for those that use them: none is ever idle': 'idle_timeout' },
+  },
   'envoy.config.core.v3.UpstreamHttpProtocolOptions': {
     works: { [HBONE]: 'auto_sni auto_san_validation', [FIELDS]: 'override_auto_sni_header' },
   },

@@ -63,7 +63,10 @@ export const core: SupportTable = {
     works: { 'upstream/hbone.test.ts': 'server_listener_name endpoint_id' },
   },
   'envoy.config.core.v3.SocketAddress': {
-    works: { 'upstream/config/cluster-config.test.ts': 'address port_value' },
+    works: {
+      'upstream/config/cluster-config.test.ts': 'address port_value',
+      'field-support/listener-fields.test.ts': 'ipv4_compat',
+    },
   },
   'envoy.config.core.v3.Address': {
     works: {
