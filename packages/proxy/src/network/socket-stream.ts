@@ -7,7 +7,9 @@ const nothing = (): void => undefined;
 /** How long a closed connection stays open for the peer to read what was sent: unread input would turn FIN into RST. */
 export const LINGER_MS = 1_000;
 /** How long a peer may read nothing of what a closed connection still has for it. */
-const UNREAD_MS = 30_000;
+export const UNREAD_MS = 30_000;
+
+const closingTimes = { lingerMs: LINGER_MS, unreadMs: UNREAD_MS };
 
 /** A `ByteStream` that can take bytes back before anybody else read them: what listener filters peek into. */
 export interface AcceptedStream extends ByteStream {
@@ -27,6 +29,7 @@ export class SocketStream implements AcceptedStream {
   private readonly closing = new CloseSignal();
   /** Of a TLS socket: the TCP socket that carries it, which alone can be reset. */
   private readonly carrier: Socket | undefined;
+  private readonly times: typeof closingTimes;
   private error: Error | undefined;
   private abandoned = false;
   private readonly onSocketError = (error: Error): void => {
@@ -44,10 +47,11 @@ export class SocketStream implements AcceptedStream {
     this.closing.fire(regular ? undefined : (this.error ?? new Error('closed before its end')));
   };
 
-  constructor(socket: Socket, info: ConnectionInfo, carrier?: Socket) {
+  constructor(socket: Socket, info: ConnectionInfo, carrier?: Socket, times = closingTimes) {
     this.socket = socket;
     this.info = info;
     this.carrier = carrier;
+    this.times = times;
     // A 'data' listener sets a socket flowing unless it was paused by hand.
     socket.pause();
     socket.on('error', this.onSocketError);
@@ -92,8 +96,8 @@ export class SocketStream implements AcceptedStream {
       if (this.socket.destroyed) return;
       // Paused, so that only what the peer reads counts as activity.
       this.socket.pause();
-      this.socket.setTimeout(UNREAD_MS, () => this.socket.destroy());
-    }, LINGER_MS).unref();
+      this.socket.setTimeout(this.times.unreadMs, () => this.socket.destroy());
+    }, this.times.lingerMs).unref();
     this.socket.once('close', () => clearTimeout(timer));
   }
 
