@@ -33,6 +33,10 @@ if (reason !== undefined) console.warn(`skipped: ${reason}`);
       expect(await sandbox.call('handsOver')).toEqual({ queued: 8, during: 8, refused: 0 });
     });
 
+    it('exchanges datagrams there, on IPv4 and IPv6', async () => {
+      expect(await sandbox.call('exchangesDatagrams')).toEqual(['there and back', 'there and back']);
+    });
+
     it('captures what goes over an interface, until it is closed', async () => {
       expect(await sandbox.call('capturesSegments')).toEqual({
         ports: true,

@@ -1,11 +1,11 @@
 import grpc from '@grpc/grpc-js';
 import { DELTA_ADS_METHOD } from '@weft/api';
 import { silentLogger, type Logger } from '@weft/telemetry';
-import type { Demand } from './demand.ts';
 import {
   DeltaDiscoveryRequest,
   WILDCARD,
   readDeltaResponse,
+  writeFirstRequest,
   type DeltaRequestFields,
   type DeltaResponseFrame,
   type Node,
@@ -72,7 +72,7 @@ class DeltaProtocol implements AdsProtocol {
   }
 
   opened(send: (request: Uint8Array) => void): void {
-    const { node, subscriptions } = this.options;
+    const { node } = this.options;
     let first = true;
     this.asked = new Map();
     this.send = (request) => {
@@ -80,11 +80,37 @@ class DeltaProtocol implements AdsProtocol {
       send(DeltaDiscoveryRequest.encode({ ...(first ? { node } : {}), ...request }).finish());
       first = false;
     };
+    const sendFirst = (request: Uint8Array): void => {
+      send(request);
+      first = false;
+    };
+    void this.begin(sendFirst, this.send);
+  }
+
+  /** One type after the other, as what is known of each may be a lot. Stops when the stream has ended meanwhile. */
+  private async begin(sendFirst: (request: Uint8Array) => void, stream: typeof this.send): Promise<void> {
+    const { node, subscriptions } = this.options;
     for (const subscription of subscriptions) {
-      if (subscription.names !== undefined) this.namesChanged(subscription);
-      else if (subscription.demand !== undefined) this.beginDemand(subscription, subscription.demand);
-      else
-        this.send({ node, typeUrl: subscription.typeUrl, initialResourceVersions: versionsOf(subscription) });
+      const { typeUrl, names, demand } = subscription;
+      if (names !== undefined) {
+        this.namesChanged(subscription);
+        continue;
+      }
+      const demanded = new Set(demand?.list());
+      const onDemand = demand && {
+        resourceNamesSubscribe: [WILDCARD, ...demanded],
+        resourceNamesUnsubscribe: [WILDCARD],
+      };
+      const request = await writeFirstRequest({ node, typeUrl, ...onDemand }, subscription.versions());
+      if (this.send !== stream) return;
+      sendFirst(request);
+      if (demand === undefined) continue;
+      const subscribe = (name: string): void => this.send?.({ typeUrl, resourceNamesSubscribe: [name] });
+      demand.watch({
+        subscribe,
+        unsubscribe: (name) => this.send?.({ typeUrl, resourceNamesUnsubscribe: [name] }),
+      });
+      for (const name of demand.list()) if (!demanded.has(name)) subscribe(name);
     }
   }
 
@@ -97,21 +123,6 @@ class DeltaProtocol implements AdsProtocol {
   ended(): void {
     this.send = undefined;
     for (const { demand } of this.options.subscriptions) demand?.watch(undefined);
-  }
-
-  private beginDemand(subscription: AnySubscription, demand: Demand): void {
-    const { typeUrl } = subscription;
-    this.send?.({
-      node: this.options.node,
-      typeUrl,
-      resourceNamesSubscribe: [WILDCARD, ...demand.list()],
-      resourceNamesUnsubscribe: [WILDCARD],
-      initialResourceVersions: versionsOf(subscription),
-    });
-    demand.watch({
-      subscribe: (name) => this.send?.({ typeUrl, resourceNamesSubscribe: [name] }),
-      unsubscribe: (name) => this.send?.({ typeUrl, resourceNamesUnsubscribe: [name] }),
-    });
   }
 
   private namesChanged(subscription: AnySubscription): void {

@@ -1,7 +1,15 @@
 import { describe, expect, it } from '@jest/globals';
 import { envoy } from '@weft/api/discovery';
 import fc from 'fast-check';
-import { readDeltaResponse, readResource, writeDeltaResponse, writeResource } from './delta-message.ts';
+import {
+  DeltaDiscoveryRequest,
+  readDeltaResponse,
+  readResource,
+  writeDeltaResponse,
+  writeFirstRequest,
+  writeResource,
+} from './delta-message.ts';
+import { TimeSlice } from './time-slice.ts';
 
 const { DeltaDiscoveryResponse } = envoy.service.discovery.v3;
 const resource = fc.record({
@@ -72,6 +80,27 @@ describe('a delta response', () => {
         }
       }),
       { numRuns: 2_000 },
+    );
+  });
+});
+
+describe('the first request of a type', () => {
+  it('is read by the generated decoder with every known version, in however many slices it was written', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.dictionary(fc.string(), fc.string(), { maxKeys: 20, noNullPrototype: true }),
+        fc.constantFrom(0, 1, 600),
+        async (versions, more) => {
+          const known = [
+            ...Object.entries(versions),
+            ...Array.from({ length: more }, (_, i) => [`uid ${i}`, 'v'] as const),
+          ];
+          const bytes = await writeFirstRequest({ typeUrl: 'type' }, known, new TimeSlice(0));
+          const { typeUrl, initialResourceVersions } = DeltaDiscoveryRequest.decode(bytes);
+          expect(typeUrl).toBe('type');
+          expect(new Map(Object.entries(initialResourceVersions))).toEqual(new Map(known));
+        },
+      ),
     );
   });
 });

@@ -2,6 +2,7 @@ import { envoy } from '@weft/api/discovery';
 import { WeftError } from '@weft/telemetry';
 import protobuf from 'protobufjs/minimal.js';
 import type { VersionedResource } from './resource.ts';
+import { TimeSlice } from './time-slice.ts';
 
 const { Resource } = envoy.service.discovery.v3;
 export type Node = envoy.config.core.v3.Node.$Properties;
@@ -114,6 +115,36 @@ export function writeDeltaResponse(o: {
   // Fields of a message may come in any order, so the resources need no copy into the writer.
   return Buffer.concat([writer.finish(), ...o.resources]);
 }
+
+/** Entries of `initial_resource_versions` that are written between two looks at the clock. */
+const VERSIONS_PER_LOOK = 500;
+
+/**
+ * A request with what is known of its type, as istiod wants it after a reconnect. 200,000 versions are 15 MB, and a
+ * second of work if they become an object first; so the map's entries are written as they are, in slices.
+ */
+export async function writeFirstRequest(
+  fields: Omit<DeltaRequestFields, 'initialResourceVersions'>,
+  versions: Iterable<readonly [name: string, version: string]>,
+  slice = new TimeSlice(),
+): Promise<Buffer> {
+  const parts: Uint8Array[] = [DeltaDiscoveryRequest.encode(fields).finish()];
+  let writer = protobuf.Writer.create();
+  let written = 0;
+  for (const [name, version] of versions) {
+    writer.uint32(tag(INITIAL_RESOURCE_VERSIONS)).fork().uint32(tag(1)).string(name);
+    writer.uint32(tag(2)).string(version).ldelim();
+    if (++written % VERSIONS_PER_LOOK > 0) continue;
+    parts.push(writer.finish());
+    writer = protobuf.Writer.create();
+    if (slice.isOver()) await slice.next();
+  }
+  parts.push(writer.finish());
+  return Buffer.concat(parts);
+}
+
+/** Of DeltaDiscoveryRequest: a map, so that each entry is a message of key and value. */
+const INITIAL_RESOURCE_VERSIONS = 5;
 
 /** A field of the node's metadata that is a string. */
 export function nodeMetadata(node: Node | null | undefined, key: string): string | undefined {

@@ -100,7 +100,7 @@ async function run(signal) {
   const before = await memory();
   const planning = planMeanwhile();
   const startedAt = performance.now();
-  const frame = await readDeltaResponse(bytes);
+  const frame = readDeltaResponse(bytes);
   const rejections = await addresses.receive(frame, signal);
   const pushMs = Math.round(performance.now() - startedAt);
   isPushing = false;

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { createSocket } from 'node:dgram';
 import { createServer, Socket, type AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { readlinkSync } from 'node:fs';
@@ -10,6 +11,7 @@ import {
   createNetworkNamespace,
   createTcpListener,
   createTcpSocket,
+  createUdpSocket,
   inNetworkNamespace,
   originalDestination,
   parseTcpSegment,
@@ -220,4 +222,29 @@ export async function capturesSegments(): Promise<{ ports: boolean; text: string
   server.close();
   namespace.close();
   return { ports, text, afterClose: frames - before };
+}
+
+/** A datagram there and back between two sockets in another namespace, on both families. */
+export async function exchangesDatagrams(): Promise<string[]> {
+  const namespace = namespaceWithLoopback();
+  const answers: string[] = [];
+  for (const [family, host] of [
+    [4, '127.0.0.1'],
+    [6, '::1'],
+  ] as const) {
+    const bind = { host, port: 5353, reusePort: true };
+    const [server, client] = inNetworkNamespace(namespace, () => [
+      createUdpSocket({ family, bind, mark: 1337 }),
+      createUdpSocket({ family }),
+    ]).map((fd) => createSocket(family === 4 ? 'udp4' : 'udp6').bind({ fd }));
+    if (server === undefined || client === undefined) throw new TypeError('two sockets');
+    server.on('message', (text, peer) => server.send(`${text.toString()} back`, peer.port, peer.address));
+    client.send('there and', 5353, host);
+    const [answer] = (await once(client, 'message')) as [Buffer]; // as dgram emits it
+    answers.push(answer.toString());
+    server.close();
+    client.close();
+  }
+  namespace.close();
+  return answers;
 }

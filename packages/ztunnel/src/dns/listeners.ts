@@ -36,7 +36,8 @@ export class DnsListeners {
   static async open(options: DnsListenersOptions): Promise<DnsListeners> {
     const listeners = new DnsListeners(options);
     try {
-      const hasIpv6 = options.sockets.ipv6 && listeners.inNamespace(loopbackHasIpv6);
+      const hasIpv6 =
+        options.sockets.ipv6 && inNetworkNamespace({ fd: options.namespaceFd }, loopbackHasIpv6);
       for (const address of options.addresses) {
         if (ipFamily(address.ip) === 6 && !hasIpv6) continue;
         await listeners.listen(address);
@@ -55,16 +56,11 @@ export class DnsListeners {
     for (const socket of this.connections) socket.destroy();
   }
 
-  private inNamespace<T>(work: () => T): T {
-    const { namespaceFd } = this.options;
-    return namespaceFd === undefined ? work() : inNetworkNamespace({ fd: namespaceFd }, work);
-  }
-
   private receive({ ip, port }: SocketAddress): void {
     const { sockets, responder, onError } = this.options;
     const { mark, reusePort } = sockets;
     const family = ipFamily(ip);
-    const fd = this.inNamespace(() =>
+    const fd = inNetworkNamespace({ fd: this.options.namespaceFd }, () =>
       createUdpSocket({
         family,
         ...(mark === undefined ? {} : { mark }),
@@ -91,7 +87,7 @@ export class DnsListeners {
   private async listen({ ip, port }: SocketAddress): Promise<void> {
     const { sockets, responder, onError } = this.options;
     const { mark, reusePort } = sockets;
-    const { fd } = this.inNamespace(() =>
+    const { fd } = inNetworkNamespace({ fd: this.options.namespaceFd }, () =>
       createTcpListener({ host: ip, port, reusePort, ...(mark === undefined ? {} : { mark }) }),
     );
     const server = createServer({ allowHalfOpen: true }, (socket) => {

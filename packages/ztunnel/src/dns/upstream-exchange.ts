@@ -26,9 +26,9 @@ async function exchangeDatagrams(options: ExchangeOptions): Promise<Buffer> {
   const { namespaceFd, sockets, server, request, signal } = options;
   signal.throwIfAborted();
   const family = ipFamily(server.ip);
-  const make = (): number =>
-    createUdpSocket({ family, ...(sockets.mark === undefined ? {} : { mark: sockets.mark }) });
-  const fd = namespaceFd === undefined ? make() : inNetworkNamespace({ fd: namespaceFd }, make);
+  const fd = inNetworkNamespace({ fd: namespaceFd }, () =>
+    createUdpSocket({ family, ...(sockets.mark === undefined ? {} : { mark: sockets.mark }) }),
+  );
   const socket = createSocket({
     type: family === 6 ? 'udp6' : 'udp4',
     lookup: (host, _, done) => done(null, host, family), // it is an address
