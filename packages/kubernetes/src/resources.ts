@@ -137,6 +137,7 @@ export const resources = {
   tcpRoutes: namespaced(GATEWAY_API, 'v1', 'tcproutes', 'TCPRoute'),
   tlsRoutes: namespaced(GATEWAY_API, 'v1', 'tlsroutes', 'TLSRoute'),
   udpRoutes: namespaced(GATEWAY_API, 'v1', 'udproutes', 'UDPRoute'),
+  backendTlsPolicies: namespaced(GATEWAY_API, 'v1', 'backendtlspolicies', 'BackendTLSPolicy'),
   referenceGrants: namespaced(GATEWAY_API, 'v1', 'referencegrants', 'ReferenceGrant'),
 } as const;
 

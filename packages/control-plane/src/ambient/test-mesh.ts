@@ -10,6 +10,7 @@ import type {
 } from '@weft/kubernetes';
 import { endpointSliceFacts, namespaceFacts, nodeFacts, podFacts, serviceFacts } from '../sources/facts.ts';
 import {
+  backendTlsPolicyFacts,
   configMapFacts,
   gatewayClassFacts,
   gatewayFacts,
@@ -96,6 +97,8 @@ export function createMesh(options: Pick<AmbientOptions, 'requireWaypoint'> = {}
         return sources.tcpRoutes.set(key, unservedRouteFacts('TCPRoute')(object));
       case 'ConfigMap':
         return sources.gatewayParameters.set(key, { kind: 'present', ...configMapFacts(object) });
+      case 'BackendTLSPolicy':
+        return sources.backendTlsPolicies.set(key, backendTlsPolicyFacts(object));
       case 'ReferenceGrant':
         return sources.referenceGrants.set(key, referenceGrantFacts(object));
       default:

@@ -8,7 +8,12 @@ import type { AnyRouteFacts, GatewayFacts, UnservedRouteFacts } from '../sources
 import { MESH_KEY, type Sources } from '../sources/sources.ts';
 import { gatewayParameters } from './gateway-parameters.ts';
 import { type WantedGatewayStatus, waypointStatus } from './gateway-status.ts';
-import { type WantedRouteParent, routeParents, unservedRouteParents } from './route-status.ts';
+import {
+  type WantedRouteParent,
+  backendTlsAncestors as ancestorsOfBackendTls,
+  routeParents,
+  unservedRouteParents,
+} from './route-status.ts';
 import { type DesiredObject, type WaypointTemplate, waypointObjects } from './waypoint-deployment.ts';
 
 export type RouteKindName = AnyRouteFacts['kind'] | UnservedRouteFacts['kind'];
@@ -17,6 +22,7 @@ export type RouteKindName = AnyRouteFacts['kind'] | UnservedRouteFacts['kind'];
 export interface GatewayGraph {
   readonly statuses: Collection<WantedGatewayStatus>;
   readonly deployments: Collection<readonly DesiredObject[]>;
+  readonly backendTlsAncestors: Collection<readonly WantedRouteParent[]>;
   readonly routeParents: Readonly<Record<RouteKindName, Collection<readonly WantedRouteParent[]>>>;
 }
 
@@ -104,9 +110,16 @@ export function createGatewayGraph(
       transform: (route, fetch) =>
         unservedRouteParents(route, { isWaypoint: (at) => fetch.waypointGateways.get(at) !== undefined }),
     });
+  const backendTlsAncestors = graph.map('backendTlsAncestors', {
+    from: sources.backendTlsPolicies,
+    uses: { serviceWaypoints },
+    transform: (policy, fetch) =>
+      ancestorsOfBackendTls(policy, { waypoint: (at) => fetch.serviceWaypoints.get(at) }),
+  });
   return {
     statuses,
     deployments,
+    backendTlsAncestors,
     routeParents: {
       HTTPRoute: served('httpRouteParents', sources.httpRoutes),
       GRPCRoute: served('grpcRouteParents', sources.grpcRoutes),

@@ -206,6 +206,23 @@ describe('status of a route in the mesh', () => {
     });
   });
 
+  it('says of a BackendTLSPolicy that nothing comes of it, where the target is behind a waypoint', () => {
+    const mesh = createMesh();
+    const target = (name: string): string => `{ group: "", kind: Service, name: ${name} }`;
+    const targets = [target('web'), target('plain'), '{ group: g, kind: K, name: web }'].join(', ');
+    mesh.apply(
+      ...waypoint,
+      `{ kind: BackendTLSPolicy, metadata: { name: p, namespace: shop }, spec: { targetRefs: [${targets}] } }`,
+    );
+    expect(mesh.gateways.backendTlsAncestors.get('shop/p')).toEqual([
+      {
+        parentRef: { group: '', kind: 'Service', namespace: 'shop', name: 'web' },
+        controllerName: 'istio.io/mesh-controller',
+        conditions: [expect.objectContaining({ type: 'Accepted', status: 'False', reason: 'Invalid' })],
+      },
+    ]);
+  });
+
   it('tells that a Service without a waypoint takes no notice', () => {
     expect(conditions(web.replace('web', 'plain'), rule)['ResolvedWaypoints']).toContain('uses no waypoint');
     expect(conditions(web, rule)['ResolvedWaypoints']).toContain('All waypoints resolved');

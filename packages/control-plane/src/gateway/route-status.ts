@@ -10,6 +10,7 @@ import type { ServiceFacts } from '../sources/facts.ts';
 import type {
   AnyRouteFacts,
   BackendReference,
+  BackendTlsPolicyFacts,
   ParentReference,
   ReferenceGrantFacts,
   UnservedRouteFacts,
@@ -57,6 +58,25 @@ export function unservedRouteParents(
     const refusal = misplaced(route, parent, context);
     return refusal === undefined ? [] : at(parent, [refusal]);
   });
+}
+
+/** At each target behind a waypoint; of other targets, others speak. */
+export function backendTlsAncestors(
+  { namespace, targetRefs }: BackendTlsPolicyFacts,
+  { waypoint }: Pick<RouteStatusContext, 'waypoint'>,
+): WantedRouteParent[] {
+  const message = 'waypoints do not originate TLS to Services: this policy has no effect in the mesh';
+  return targetRefs.flatMap(({ group, kind, name }) =>
+    isServiceParent({ group, kind, name }) && waypoint(`${namespace}/${name}`)?.binding.kind === 'bound'
+      ? [
+          {
+            parentRef: { group, kind, namespace, name },
+            controllerName: GatewayController.waypoint,
+            conditions: [refused('Invalid', message)],
+          },
+        ]
+      : [],
+  );
 }
 
 function at(parentRef: ParentReference, conditions: readonly WantedCondition[]): WantedRouteParent[] {

@@ -177,6 +177,13 @@ export interface RouteFacts<Match> extends ObjectFacts {
 export type UnservedRouteKind = 'TCPRoute' | 'TLSRoute' | 'UDPRoute';
 export type UnservedRouteFacts = Omit<RouteFacts<never>, 'rules'> & { readonly kind: UnservedRouteKind };
 
+/** Of which only the targets are read, to say at each that nothing comes of the policy. */
+export interface BackendTlsPolicyFacts extends ObjectFacts {
+  readonly targetRefs: readonly { readonly group: string; readonly kind: string; readonly name: string }[];
+  /** `status.ancestors`, in the form of routes' parents. */
+  readonly parents: readonly RouteParentStatus[];
+}
+
 export interface ReferenceGrantFacts extends ObjectFacts {
   readonly from: readonly { readonly group: string; readonly kind: string; readonly namespace: string }[];
   readonly to: readonly { readonly group: string; readonly kind: string; readonly name?: string }[];
@@ -235,6 +242,20 @@ export function unservedRouteFacts(
   return (object) => {
     const { rules: _rules, ...facts } = routeFacts<never>(object);
     return { kind, ...facts };
+  };
+}
+
+export function backendTlsPolicyFacts(object: UntypedObject & KubernetesObject): BackendTlsPolicyFacts {
+  const spec = (object.spec ?? {}) as Partial<BackendTlsPolicyFacts>; // validated by the CRD's schema
+  const { ancestors = [] } = (object.status ?? {}) as {
+    readonly ancestors?: readonly (Omit<RouteParentStatus, 'parentRef'> & {
+      readonly ancestorRef: ParentReference;
+    })[];
+  }; // likewise
+  return {
+    ...objectFacts(object),
+    targetRefs: spec.targetRefs ?? [],
+    parents: ancestors.map(({ ancestorRef, ...rest }) => ({ parentRef: ancestorRef, ...rest })),
   };
 }
 

@@ -10,6 +10,7 @@ import {
 import type { Counter, Logger } from '@weft/telemetry';
 import { endpointSliceFacts, namespaceFacts, nodeFacts, podFacts, serviceFacts } from './facts.ts';
 import {
+  backendTlsPolicyFacts,
   configMapFacts,
   gatewayClassFacts,
   gatewayFacts,
@@ -92,6 +93,7 @@ export async function reflectCluster(options: ReflectOptions): Promise<void> {
   reflect(resources.tcpRoutes, sources.tcpRoutes, unservedRouteFacts('TCPRoute'));
   reflect(resources.tlsRoutes, sources.tlsRoutes, unservedRouteFacts('TLSRoute'));
   reflect(resources.udpRoutes, sources.udpRoutes, unservedRouteFacts('UDPRoute'));
+  reflect(resources.backendTlsPolicies, sources.backendTlsPolicies, backendTlsPolicyFacts);
   reflect(resources.referenceGrants, sources.referenceGrants, referenceGrantFacts);
   reflect(resources.deployments, sources.managedDeployments, ({ metadata }) => metadata.generation ?? 0, {
     labelSelector: `${Label.gatewayManaged}=${MANAGED_BY_MESH}`,

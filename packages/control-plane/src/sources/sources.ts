@@ -1,6 +1,7 @@
 import type { Graph, SourceCollection } from '@weft/collections';
 import type { EndpointSliceFacts, NamespaceFacts, NodeFacts, PodFacts, ServiceFacts } from './facts.ts';
 import type {
+  BackendTlsPolicyFacts,
   ConfigMapFacts,
   GatewayClassFacts,
   GatewayFacts,
@@ -35,6 +36,7 @@ export interface Sources {
   readonly tcpRoutes: SourceCollection<UnservedRouteFacts>;
   readonly tlsRoutes: SourceCollection<UnservedRouteFacts>;
   readonly udpRoutes: SourceCollection<UnservedRouteFacts>;
+  readonly backendTlsPolicies: SourceCollection<BackendTlsPolicyFacts>;
   readonly referenceGrants: SourceCollection<ReferenceGrantFacts>;
   /** What Gateways say of their objects with `parametersRef`. */
   readonly gatewayParameters: SourceCollection<ParameterConfigMap>;
@@ -68,6 +70,7 @@ export function createSources(graph: Graph): Sources {
     tcpRoutes: graph.source('tcpRoutes'),
     tlsRoutes: graph.source('tlsRoutes'),
     udpRoutes: graph.source('udpRoutes'),
+    backendTlsPolicies: graph.source('backendTlsPolicies'),
     referenceGrants: graph.source('referenceGrants'),
     gatewayParameters: graph.source('gatewayParameters'),
     classDefaults: graph.source('classDefaults'),

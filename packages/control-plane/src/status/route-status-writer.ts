@@ -1,5 +1,4 @@
 import { isDeepStrictEqual } from 'node:util';
-import { GatewayController } from '@weft/api';
 import type { ChangeSet, Collection, Graph } from '@weft/collections';
 import { type KubernetesClient, type ResourceType, type UntypedObject, isNotFound } from '@weft/kubernetes';
 import { type Clock, type Logger, WeftError, describeError } from '@weft/telemetry';
@@ -25,6 +24,9 @@ export interface RouteKind {
   readonly routes: Collection<RouteStatusFacts>;
   readonly facts: (object: UntypedObject) => RouteStatusFacts;
   readonly parents: Collection<readonly WantedRouteParent[]>;
+  readonly controllerName: string;
+  /** The object's status, of what all controllers say. */
+  readonly status: (parents: readonly RouteParentStatus[]) => unknown;
 }
 
 /**
@@ -39,20 +41,20 @@ export function writeRouteStatuses({
   logger,
   signal,
 }: RouteStatusOptions): void {
-  for (const { type, routes, facts, parents } of kinds) {
+  for (const { type, routes, facts, parents, controllerName, status } of kinds) {
     const reconciler = new KeyedReconciler({
       clock,
       signal,
       reconcile: async (key) => {
         const known = routes.get(key);
         const wanted = parents.get(key);
-        if (known === undefined || wanted === undefined || isWritten(known, wanted)) return;
+        if (known === undefined || wanted === undefined || isWritten(known, wanted, controllerName)) return;
         try {
           const object = await client.get(type, known.name, known.namespace, { signal });
           const route = facts(object);
           // What is wanted is of the version that we know; when there is a newer one, it brings us back.
           if (route.generation !== known.generation) return;
-          const others = route.parents.filter((parent) => !isOurs(parent, wanted));
+          const others = route.parents.filter((parent) => !isOurs(parent, wanted, controllerName));
           const ours = wanted.map((parent) => ({
             ...parent,
             conditions: stampConditions(parent.conditions, written(route, parent), {
@@ -60,11 +62,7 @@ export function writeRouteStatuses({
               now: clock.now(),
             }),
           }));
-          await client.replaceStatus(
-            type,
-            { ...object, status: { parents: [...others, ...ours] } },
-            { signal },
-          );
+          await client.replaceStatus(type, { ...object, status: status([...others, ...ours]) }, { signal });
         } catch (error) {
           if (isNotFound(error)) return; // deleted meanwhile
           throw new WeftError('WEFT1840', `${type.kind} ${key}`, { cause: error });
@@ -81,8 +79,12 @@ export function writeRouteStatuses({
   }
 }
 
-function isWritten(route: RouteStatusFacts, wanted: readonly WantedRouteParent[]): boolean {
-  const ours = route.parents.filter((parent) => isOurs(parent, wanted));
+function isWritten(
+  route: RouteStatusFacts,
+  wanted: readonly WantedRouteParent[],
+  controller: string,
+): boolean {
+  const ours = route.parents.filter((parent) => isOurs(parent, wanted, controller));
   return (
     ours.length === wanted.length &&
     wanted.every((parent) => {
@@ -99,9 +101,10 @@ function isWritten(route: RouteStatusFacts, wanted: readonly WantedRouteParent[]
 function isOurs(
   { controllerName, parentRef }: RouteParentStatus,
   wanted: readonly WantedRouteParent[],
+  controller: string,
 ): boolean {
   return (
-    controllerName === GatewayController.gateway &&
+    controllerName === controller &&
     (parentRef.kind === 'Service' ||
       parentRef.kind === 'ServiceEntry' ||
       wanted.some((parent) => isDeepStrictEqual(parent.parentRef, parentRef)))
