@@ -1,6 +1,9 @@
 import { eventually } from './eventually.ts';
 import type { LocalMesh, PodView } from './local-mesh.ts';
 
+/** How long the clients below wait for an answer. */
+export const CLIENT_TIMEOUT_MS = 4_000;
+
 /** A pod of the sample program: a server (HTTP 8080, ticks 9000) that requests can also be sent from. */
 export interface Workload {
   readonly namespace: string;
@@ -112,7 +115,7 @@ export async function requests(
   const script = `
     const { get } = require('node:http');
     const one = () => new Promise((done) => {
-      const r = get(${JSON.stringify(url)}, { agent: false, timeout: 4000 }, (s) => {
+      const r = get(${JSON.stringify(url)}, { agent: false, timeout: ${CLIENT_TIMEOUT_MS} }, (s) => {
         let b = ''; s.setEncoding('utf8').on('data', (c) => (b += c)).on('end', () => done(JSON.parse(b))).on('error', () => done('refused'));
       });
       r.on('timeout', () => r.destroy()); r.on('error', () => done('refused'));
@@ -138,7 +141,7 @@ export class Traffic {
   private readonly ended: Promise<void>;
 
   constructor(mesh: LocalMesh, from: Workload, url: string, o: { readonly method?: string } = {}) {
-    const options = { method: o.method ?? 'GET', agent: false, timeout: 4000 };
+    const options = { method: o.method ?? 'GET', agent: false, timeout: CLIENT_TIMEOUT_MS };
     const script = `
       const { request } = require('node:http');
       let good = 0; const bad = [], statuses = {};
