@@ -27,10 +27,9 @@ import { startMeshClient } from './control/mesh-client.ts';
 import { DEDICATED, PodRegistry } from './control/pod-registry.ts';
 import { PolicyGate } from './control/policy-gate.ts';
 import { RevocationFile } from './control/revocation-file.ts';
-import { DnsMetrics, OnDemandDnsMetric } from './dns/dns-metrics.ts';
-import { DnsProxies } from './dns/dns-proxies.ts';
+import { OnDemandDnsMetric } from './dns/dns-metrics.ts';
+import { dnsProxies } from './dns/dns-proxies.ts';
 import { HostnameResolver, nameserverLookup } from './dns/hostname-resolver.ts';
-import { ownResolverConfig } from './dns/resolv-conf.ts';
 import type { CertificatePems, Failure, ToControl, ToData } from './data/messages.ts';
 import { PodManager } from './inpod/pod-manager.ts';
 import { runZdsClient } from './inpod/zds-client.ts';
@@ -109,20 +108,13 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
           onChange: (bytes) => threads.revoke(bytes),
           onError: count,
         });
-  const dns =
-    config.dnsAddresses.length === 0
-      ? undefined
-      : new DnsProxies({
-          ...config,
-          addresses: config.dnsAddresses,
-          resolver: ownResolverConfig(),
-          store: state.workloads,
-          preferredNamespace: config.preferredServiceNamespace,
-          workloadOf: (podUid) => controller.localWorkload(podUid),
-          metrics: new DnsMetrics(registry),
-          logger: logger.scope('dns'),
-          onError: count,
-        });
+  const dns = dnsProxies(config, {
+    store: state.workloads,
+    workloadOf: (podUid) => controller.localWorkload(podUid),
+    registry,
+    logger: logger.scope('dns'),
+    onError: count,
+  });
   const podRegistry = new PodRegistry(threads, config, dns);
   const gate = new PolicyGate({
     state,
@@ -248,7 +240,6 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
 
   const onSynced = async (): Promise<void> => {
     readiness.open(Gate.xds);
-    logger.info('synced with the control plane', state.workloads.sizes);
     if (mode.kind === 'dedicated') {
       await podRegistry.start(DEDICATED, mode.pod, undefined);
       return readiness.open(Gate.proxy);
@@ -282,7 +273,10 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
     void onSynced().catch(fail);
   };
   if (address === undefined) {
-    logger.info('no control plane: what is known is local', { localState: localState?.source });
+    logger.info('no control plane: what is known is local', {
+      localState: localState?.source,
+      ...state.workloads.sizes,
+    });
     synced();
   } else logger.info('waiting for the control plane', { address });
   const mesh =
@@ -296,7 +290,10 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
           metrics,
           logger: logger.scope('xds'),
           signal: drained.signal,
-          onReady: synced,
+          onReady: () => {
+            logger.info('synced with the control plane', state.workloads.sizes);
+            synced();
+          },
           onConnection: (connected, reason) => {
             if (connected) return logger.info('connected to the control plane', { address });
             if (drained.signal.aborted) return;

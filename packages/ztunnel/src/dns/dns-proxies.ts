@@ -1,11 +1,12 @@
-import { systemClock, WeftError, type Logger } from '@weft/telemetry';
+import { systemClock, WeftError, type Logger, type MetricsRegistry } from '@weft/telemetry';
 import { podSearchDomains } from './candidate-names.ts';
-import type { DnsMetrics } from './dns-metrics.ts';
+import { DnsMetrics } from './dns-metrics.ts';
 import { Forwarder, type ForwardBudget } from './forwarder.ts';
 import { DnsListeners } from './listeners.ts';
-import type { ResolverConfig } from './resolv-conf.ts';
+import { ownResolverConfig, type ResolverConfig } from './resolv-conf.ts';
 import { DnsResponder } from './responder.ts';
 import { exchangeWith } from './upstream-exchange.ts';
+import type { Config } from '../config.ts';
 import type { SocketSettings } from '../data/messages.ts';
 import type { SocketAddress } from '../state/ip-address.ts';
 import type { Workload } from '../state/workload.ts';
@@ -29,6 +30,25 @@ export interface DnsProxiesOptions {
 interface PodDns {
   readonly listeners: DnsListeners;
   readonly forwarder: Forwarder;
+}
+
+/** Undefined if DNS isn't captured. */
+export function dnsProxies(
+  config: Config,
+  parts: Pick<DnsProxiesOptions, 'store' | 'workloadOf' | 'logger' | 'onError'> & {
+    readonly registry: MetricsRegistry;
+  },
+): DnsProxies | undefined {
+  if (config.dnsAddresses.length === 0) return undefined;
+  return new DnsProxies({
+    ...parts,
+    addresses: config.dnsAddresses,
+    resolver: ownResolverConfig(),
+    sockets: config.sockets,
+    clusterDomain: config.clusterDomain,
+    preferredNamespace: config.preferredServiceNamespace,
+    metrics: new DnsMetrics(parts.registry),
+  });
 }
 
 /** A DNS proxy in each pod. What they share is the budget of queries that wait for an upstream. */
