@@ -55,6 +55,6 @@ export const cliErrors = {
   WEFT1911: {
     layer: 'cli',
     title: 'The cluster does not have the resources that the command works with',
-    next: 'weft install --reuse-values --set base.gatewayAPICRDs=true adds what is missing of the Gateway API.',
+    next: '`weft install` adds what is missing of the Gateway API; with --reuse-values it keeps all other settings.',
   },
 } as const satisfies ErrorCodeTable;
