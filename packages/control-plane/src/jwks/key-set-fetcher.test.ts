@@ -75,3 +75,11 @@ it.each([
 ])('reads the timeout %s', (text, ms) => {
   expect(parseProtoDuration(text)).toBe(ms);
 });
+
+it('fetches by the old spelling of the address, too', async () => {
+  const { mesh, set, stop } = follow({ 'https://i/keys': () => new Response(keySet) });
+  mesh.apply(authentication('https://i/keys').replace('jwksUri', 'jwks_uri'));
+  await turns();
+  expect(set).toEqual([`https://i/keys ${keySet}`]);
+  stop();
+});

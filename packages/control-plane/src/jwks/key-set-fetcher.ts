@@ -1,6 +1,6 @@
 import type { ChangeSet, Collection, Graph, SourceCollection } from '@weft/collections';
 import { Backoff, type Clock, type Logger, WeftError, describeError } from '@weft/telemetry';
-import type { PolicyObject, RequestAuthenticationSpec } from '../sources/policy-objects.ts';
+import { type PolicyObject, type RequestAuthenticationSpec, keySetUri } from '../sources/policy-objects.ts';
 import { parseGatewayDuration } from '../networking/gateway-duration.ts';
 import { usableKeySet } from './key-set.ts';
 
@@ -76,10 +76,11 @@ function wantedKeySets(
 ): ReadonlyMap<string, number> {
   const wanted = new Map<string, number>();
   for (const { spec } of authentications) {
-    for (const { jwks = '', jwksUri = '', timeout } of spec.jwtRules ?? []) {
-      if (jwks !== '' || jwksUri === '') continue;
-      const timeoutMs = Math.min(parseProtoDuration(timeout) ?? DEFAULT_TIMEOUT_MS, MAX_TIMEOUT_MS);
-      wanted.set(jwksUri, Math.max(wanted.get(jwksUri) ?? 0, timeoutMs));
+    for (const rule of spec.jwtRules ?? []) {
+      const uri = keySetUri(rule);
+      if (uri === undefined) continue;
+      const timeoutMs = Math.min(parseProtoDuration(rule.timeout) ?? DEFAULT_TIMEOUT_MS, MAX_TIMEOUT_MS);
+      wanted.set(uri, Math.max(wanted.get(uri) ?? 0, timeoutMs));
     }
   }
   return wanted;

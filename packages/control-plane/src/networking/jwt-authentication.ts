@@ -1,5 +1,10 @@
 import { envoy } from '@weft/api/envoy';
-import type { JwtRule, PolicyObject, RequestAuthenticationSpec } from '../sources/policy-objects.ts';
+import {
+  type JwtRule,
+  type PolicyObject,
+  type RequestAuthenticationSpec,
+  keySetUri,
+} from '../sources/policy-objects.ts';
 import { usableKeySet } from '../jwks/key-set.ts';
 import { extension } from './any.ts';
 import { JWT_PAYLOAD } from './rbac-principals.ts';
@@ -86,11 +91,8 @@ function optionalRequirement(names: readonly string[]): JwtRequirement {
 
 function provider(rule: JwtRule, jwks: (uri: string) => string | undefined): JwtProvider {
   const { issuer = '', audiences = [], fromHeaders = [], fromParams = [], fromCookies = [] } = rule;
-  const keys = rule.jwks
-    ? usableKeySet(rule.jwks)
-    : rule.jwksUri === undefined
-      ? undefined
-      : jwks(rule.jwksUri);
+  const uri = keySetUri(rule);
+  const keys = uri === undefined ? usableKeySet(rule.jwks ?? '') : jwks(uri);
   return {
     issuer,
     audiences: [...audiences],

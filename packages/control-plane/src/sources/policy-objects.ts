@@ -67,6 +67,11 @@ export interface AuthorizationPolicySpec {
   readonly provider?: { readonly name?: string };
 }
 
+/** Where a rule's keys are fetched, unless it has them in itself. */
+export function keySetUri({ jwks, jwksUri, jwks_uri: oldSpelling }: JwtRule): string | undefined {
+  return jwks ? undefined : jwksUri || oldSpelling || undefined;
+}
+
 /** Evaluated and reported, never enforced. */
 export function isDryRun({ annotations }: Pick<PolicyObject<unknown>, 'annotations'>): boolean {
   return annotations[Annotation.dryRun] === 'true';
@@ -85,6 +90,8 @@ export interface JwtRule {
   readonly audiences?: Strings;
   readonly jwks?: string;
   readonly jwksUri?: string;
+  /** The same, as it was spelt at first. */
+  readonly jwks_uri?: string;
   readonly fromHeaders?: readonly { readonly name: string; readonly prefix?: string }[];
   readonly fromParams?: Strings;
   readonly fromCookies?: Strings;

@@ -135,6 +135,7 @@ describe('admission of RequestAuthentication', () => {
     [jwt('issuer: a, jwksUri: "https://a.example/keys", timeout: 5s')],
     [jwt(`issuer: a, jwks: '{"keys":[${key}]}'`)],
     [jwt('jwksUri: "http://a.example/keys", presence: REQUIRED')],
+    [jwt('jwks_uri: "http://a.example/keys"')],
   ])('allows %s', (spec) => {
     expect(review('RequestAuthentication', spec)).toEqual({ allowed: true, causes: [], warnings: [] });
   });

@@ -22,7 +22,8 @@ export function validateRequestAuthentication(
 }
 
 function checkRule(at: FieldChecks, rule: JwtRule, warnings: string[]): void {
-  const { issuer = '', jwks = '', jwksUri = '' } = rule;
+  const { issuer = '', jwks = '', jwks_uri: oldSpelling = '' } = rule;
+  const { jwksUri = oldSpelling } = rule;
   if (issuer === '' && jwksUri === '') at.at('issuer').refuse('is required where there is no jwksUri');
   if (jwks !== '' && jwksUri !== '') at.at('jwks').refuse('cannot be combined with jwksUri');
   if (jwks !== '' && usableKeySet(jwks) === undefined) {
