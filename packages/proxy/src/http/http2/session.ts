@@ -2,23 +2,21 @@ import {
   BATCH_BYTES,
   BatchPool,
   type ConnectionEvents,
-  defaultHttp2Limits,
   ErrorCode,
   type FlatFields,
   Http2Connection,
   type Http2ConnectionError,
-  type Http2Limits,
   type Http2Role,
   type Http2Stream,
   Keepalive,
   ReceiveBudget,
   type RequestHead,
   type StreamEvents,
-  type ViolationKind,
 } from '@weft/hbone/http2';
 import type { ByteStream, HeaderMap } from '../../engine/types.ts';
 import type { ConnectionEnd, HttpCodecOptions } from '../codec.ts';
 import { requestFields } from './fields.ts';
+import { http2Limits, violationDetails } from './limits.ts';
 import { type MessageHost, MessageStream } from './message-stream.ts';
 
 /** What streams take from one batch while others wait, so that bulk doesn't hold up small messages. */
@@ -26,7 +24,6 @@ const SHARED_QUANTUM_BYTES = 32 * 1024;
 const DEFAULT_BUFFER_LIMIT_BYTES = 1024 * 1024;
 /** Bytes that all HTTP/2 connections of a process may hold for readers that paused. */
 const RECEIVE_BUDGET_BYTES = 256 * 1024 * 1024;
-const KIB = 1024;
 
 const batches = new BatchPool();
 const budget = new ReceiveBudget(RECEIVE_BUDGET_BYTES);
@@ -339,32 +336,4 @@ export class Http2Session implements ConnectionEvents, MessageHost {
     this.ready.length = 0;
     this.connection.close(this.error ?? new Error('connection termination'));
   }
-}
-
-/** Response code details by kind of violation, as Envoy names them. */
-const violationDetails: Readonly<Record<ViolationKind, string>> = {
-  protocol: 'http2.protocol_error',
-  'malformed-message': 'http2.violation.of.messaging.rule',
-  'unread-answers': 'http2.outbound_control_frames_flood',
-  'resets-flood': 'http2.premature_resets',
-  'pings-flood': 'http2.outbound_control_frames_flood',
-  'settings-flood': 'http2.outbound_control_frames_flood',
-  'emptyData-flood': 'http2.inbound_empty_frames_flood',
-  'ignored-flood': 'http2.inbound_priority_frames_flood',
-  'window-updates-flood': 'http2.inbound_window_update_frames_flood',
-};
-
-function http2Limits(options: HttpCodecOptions): Http2Limits {
-  return {
-    ...defaultHttp2Limits,
-    streamWindowBytes: options.initialStreamWindowBytes ?? 16 * KIB * KIB,
-    connectionWindowBytes: options.initialConnectionWindowBytes ?? 24 * KIB * KIB,
-    maxHeaderListBytes: (options.maxHeadersKb ?? 60) * KIB,
-    maxHeaderFields: options.maxHeaders ?? 100,
-    maxConcurrentStreams: options.maxConcurrentStreams ?? 1_024,
-    // Heads of as many answers as there may be streams wait here when the peer stops reading.
-    maxUnreadBytes: 4 * KIB * KIB,
-    // Envoy closes after about 250 premature resets.
-    floods: { ...defaultHttp2Limits.floods, resets: { burst: 250, perSecond: 50 } },
-  };
 }
