@@ -3,7 +3,6 @@ import { envoy } from '@weft/api/envoy';
 import { envoyFromJson } from '@weft/api/envoy-json';
 import { HeaderMap, type RouteInfo, type StreamInfo } from '../engine/types.ts';
 import { testConnection, testStream, testTls } from '../filters/testing/stream.ts';
-import { hashOf } from '../http/route/hash-policy.ts';
 import { decodeRouteTable } from '../http/route/route-table.ts';
 import type { ChosenRoute } from '../http/route/route.ts';
 import { compileValueMatcher } from '../matching/value-matcher.ts';
@@ -300,78 +299,5 @@ describe('a field of a route has its effect', () => {
     const { ValueMatcher } = envoy.type.matcher.v3;
     const matches = compileValueMatcher(message(ValueMatcher, 'envoy.type.matcher.v3.ValueMatcher', json));
     expect([matches(yes as never), matches(no as never)]).toEqual([true, false]); // any plain data is a value
-  });
-});
-
-describe('hash_policy', () => {
-  const hash = (policies: readonly object[], request: Request = {}) => {
-    const cookies: string[] = [];
-    const hashPolicies = forwardOf(find({ routes: [to({ hash_policy: policies })] }))?.hashPolicies ?? [];
-    const value = hashOf(hashPolicies, {
-      headers: requestOf(request),
-      info: request.info ?? testStream(),
-      setCookie: (cookie) => cookies.push(cookie),
-      random: () => 0.5,
-    });
-    return { value, cookies };
-  };
-  const state = (key: string) => {
-    const info = testStream();
-    info.filterState.set('k', key);
-    return { info };
-  };
-  const from = (ip: string) => ({ info: testStream({ remoteAddress: { kind: 'ip', ip, port: 1 } }) });
-
-  it.each<[string, object, Request, Request, Request]>([
-    [
-      'header, rewritten',
-      { header: { header_name: 'x', regex_rewrite: { pattern: { regex: '-.*' }, substitution: '' } } },
-      { fields: [['x', 'a-1']] },
-      { fields: [['x', 'a-2']] },
-      { fields: [['x', 'b-1']] },
-    ],
-    [
-      'cookie',
-      { cookie: { name: 'c' } },
-      { fields: [['cookie', 'c=a; d=1']] },
-      { fields: [['cookie', 'd=2; c=a']] },
-      { fields: [['cookie', 'c=b']] },
-    ],
-    [
-      'connection_properties.source_ip',
-      { connection_properties: { source_ip: true } },
-      from('10.0.0.1'),
-      from('10.0.0.1'),
-      from('10.0.0.2'),
-    ],
-    [
-      'query_parameter',
-      { query_parameter: { name: 'q' } },
-      { path: '/a?q=1' },
-      { path: '/b?q=1' },
-      { path: '/a?q=2' },
-    ],
-    ['filter_state', { filter_state: { key: 'k' } }, state('a'), state('a'), state('b')],
-  ])('%s: the same value has the same hash, another another', (_, policy, one, same, other) => {
-    expect(hash([policy], one).value).toBeDefined();
-    expect(hash([policy], same).value).toBe(hash([policy], one).value);
-    expect(hash([policy], other).value).not.toBe(hash([policy], one).value);
-  });
-
-  it('cookie.ttl and path: one is made where there is none', () => {
-    const { cookies } = hash([{ cookie: { name: 'c', ttl: '60s', path: '/shop' } }]);
-    expect(cookies).toEqual([expect.stringMatching(/^c="[0-9a-f]+"; Max-Age=60; Path=\/shop; HttpOnly$/)]);
-  });
-
-  it('terminal: what comes after it does not count once it hit', () => {
-    const [first, second] = [{ header: { header_name: 'x' } }, { header: { header_name: 'y' } }];
-    const request = {
-      fields: [
-        ['x', 'a'],
-        ['y', 'b'],
-      ],
-    } as const;
-    expect(hash([{ ...first, terminal: true }, second], request).value).toBe(hash([first], request).value);
-    expect(hash([first, second], request).value).not.toBe(hash([first], request).value);
   });
 });

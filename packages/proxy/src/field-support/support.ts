@@ -44,11 +44,6 @@ export class MessageStates {
     this.open = new Set(words(support.open ?? ''));
   }
 
-  /** Names of all fields that it speaks of. */
-  get fields(): readonly string[] {
-    return [...this.states.keys()];
-  }
-
   of(field: string): FieldState {
     return this.states.get(field) ?? NACKED;
   }

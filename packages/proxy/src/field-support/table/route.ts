@@ -2,6 +2,7 @@ import type { SupportTable } from '../support.ts';
 
 const DIFFERENTIAL = 'differential.kernel.test.ts';
 const FIELDS = 'field-support/route-fields.test.ts';
+const HASH = 'field-support/hash-policy-fields.test.ts';
 const MANAGER = 'http/manager/manager.test.ts';
 const MATCHING = 'matching/matching.test.ts';
 const ROUTE = 'http/route/route.test.ts';
@@ -88,13 +89,13 @@ export const route: SupportTable = {
     works: { [MANAGER]: 'max_stream_duration', [FIELDS]: 'grpc_timeout_header_max' },
   },
   'envoy.config.route.v3.RouteAction.HashPolicy': {
-    works: { [FIELDS]: 'header cookie connection_properties query_parameter filter_state terminal' },
+    works: { [HASH]: 'header cookie connection_properties query_parameter filter_state terminal' },
   },
-  'envoy.config.route.v3.RouteAction.HashPolicy.Header': { works: { [FIELDS]: 'header_name regex_rewrite' } },
-  'envoy.config.route.v3.RouteAction.HashPolicy.Cookie': { works: { [FIELDS]: 'name ttl path' } },
-  'envoy.config.route.v3.RouteAction.HashPolicy.ConnectionProperties': { works: { [FIELDS]: 'source_ip' } },
-  'envoy.config.route.v3.RouteAction.HashPolicy.QueryParameter': { works: { [FIELDS]: 'name' } },
-  'envoy.config.route.v3.RouteAction.HashPolicy.FilterState': { works: { [FIELDS]: 'key' } },
+  'envoy.config.route.v3.RouteAction.HashPolicy.Header': { works: { [HASH]: 'header_name regex_rewrite' } },
+  'envoy.config.route.v3.RouteAction.HashPolicy.Cookie': { works: { [HASH]: 'name ttl path' } },
+  'envoy.config.route.v3.RouteAction.HashPolicy.ConnectionProperties': { works: { [HASH]: 'source_ip' } },
+  'envoy.config.route.v3.RouteAction.HashPolicy.QueryParameter': { works: { [HASH]: 'name' } },
+  'envoy.config.route.v3.RouteAction.HashPolicy.FilterState': { works: { [HASH]: 'key' } },
   'envoy.config.route.v3.WeightedCluster': { works: { [ROUTE]: 'clusters' } },
   'envoy.config.route.v3.WeightedCluster.ClusterWeight': {
     works: {
