@@ -1,25 +1,20 @@
 import type { HeaderMap } from '../../engine/types.ts';
 import type { HttpStream, HttpStreamEvents, ResetReason } from '../codec.ts';
-import { type Http1Writer, safeValue, type SendFraming } from './writer.ts';
+import { MessageSender, type StreamHost } from './message-sender.ts';
+import { safeValue } from './writer.ts';
 
 /** The connection, as a stream on it needs it. */
-export interface ClientStreamHost {
-  readonly writer: Http1Writer;
-  readonly properCase: boolean;
-  readonly trailersEnabled: boolean;
+export interface ClientStreamHost extends StreamHost {
   /** The request was given up: this connection is of no use any more. */
   abandon(stream: Http1ClientStream): void;
   /** A stream that was given up before it sent anything: the connection is as good as before. */
   release(stream: Http1ClientStream): void;
   /** Both directions of an upgrade ended. */
   finishTunnel(stream: Http1ClientStream): void;
-  endTransport(): void;
-  pauseReading(): void;
-  resumeReading(): void;
 }
 
 /** One request and its response. */
-export class Http1ClientStream implements HttpStream {
+export class Http1ClientStream extends MessageSender<ClientStreamHost> implements HttpStream {
   readonly events: HttpStreamEvents;
   method = 'GET';
   upgrade: string | undefined;
@@ -27,18 +22,10 @@ export class Http1ClientStream implements HttpStream {
   requestEnded = false;
   tunnel = false;
   peerEnded = false;
-  gone = false;
-  paused = false;
-  private readonly codec: ClientStreamHost;
-  private framing: SendFraming = { kind: 'none' };
 
   constructor(codec: ClientStreamHost, events: HttpStreamEvents) {
-    this.codec = codec;
+    super(codec);
     this.events = events;
-  }
-
-  get writableLength(): number {
-    return this.codec.writer.bufferedBytes;
   }
 
   sendHeaders(headers: HeaderMap, endStream: boolean): void {
@@ -82,30 +69,6 @@ export class Http1ClientStream implements HttpStream {
     // Requests have none.
   }
 
-  sendData(chunk: Buffer, endStream: boolean): boolean {
-    if (this.gone || this.requestEnded || !this.started) return true;
-    const { framing } = this;
-    if (framing.kind === 'length') {
-      const fit = chunk.length > framing.left ? chunk.subarray(0, framing.left) : chunk;
-      framing.left -= fit.length;
-      this.codec.writer.body(fit, framing);
-    } else if (framing.kind !== 'none') this.codec.writer.body(chunk, framing);
-    if (endStream) {
-      if (framing.kind === 'chunked') this.codec.writer.lastChunk();
-      this.finish();
-      return true;
-    }
-    return this.codec.writer.hasRoom;
-  }
-
-  sendTrailers(trailers: HeaderMap): void {
-    if (this.gone || this.requestEnded || !this.started) return;
-    if (this.framing.kind === 'chunked') {
-      this.codec.writer.lastChunk(this.codec.trailersEnabled ? trailers : undefined);
-    }
-    this.finish();
-  }
-
   reset(_reason: ResetReason): void {
     if (this.gone) return;
     this.gone = true;
@@ -113,21 +76,12 @@ export class Http1ClientStream implements HttpStream {
     else this.codec.release(this);
   }
 
-  pauseReading(): void {
-    if (this.gone || this.paused) return;
-    this.paused = true;
-    this.codec.pauseReading();
+  protected get sending(): boolean {
+    return !this.gone && !this.requestEnded && this.started;
   }
 
-  resumeReading(): void {
-    if (this.gone || !this.paused) return;
-    this.paused = false;
-    this.codec.resumeReading();
-  }
-
-  private finish(): void {
-    if (this.framing.kind === 'length' && this.framing.left > 0) {
-      // Less than announced: the server would wait for the rest.
+  protected finish(): void {
+    if (this.short) {
       this.gone = true;
       this.codec.abandon(this);
       return;

@@ -1,7 +1,8 @@
 import type { HeaderMap } from '../../engine/types.ts';
 import type { HttpProtocol, HttpServerStream, HttpStreamEvents, ResetReason } from '../codec.ts';
 import type { BodyFraming } from './framing.ts';
-import { type Http1Writer, type SendFraming, statusText } from './writer.ts';
+import { MessageSender, type StreamHost } from './message-sender.ts';
+import { statusText } from './writer.ts';
 
 export interface Request {
   readonly headers: HeaderMap;
@@ -11,47 +12,32 @@ export interface Request {
 }
 
 /** The connection, as a stream on it needs it. */
-export interface ServerStreamHost {
-  readonly writer: Http1Writer;
-  readonly properCase: boolean;
-  readonly trailersEnabled: boolean;
+export interface ServerStreamHost extends StreamHost {
   /** The next response must say `connection: close`. */
   readonly lastResponse: boolean;
   /** The response is complete. */
   responseEnded(stream: Http1ServerStream, keepAlive: boolean): void;
   /** A 101, or a 2xx to CONNECT, was sent. */
   upgraded(): void;
-  /** The upgrade's own half-close. */
-  endTransport(): void;
   resetConnection(): void;
-  pauseReading(): void;
-  resumeReading(): void;
 }
 
 /** One request and its response. */
-export class Http1ServerStream implements HttpServerStream {
+export class Http1ServerStream extends MessageSender<ServerStreamHost> implements HttpServerStream {
   readonly protocol: HttpProtocol;
   readonly headers: HeaderMap;
   receiver: HttpStreamEvents | undefined;
   requestEnded = false;
   responseStarted = false;
   upgraded = false;
-  gone = false;
-  paused = false;
-  private readonly codec: ServerStreamHost;
-  private framing: SendFraming = { kind: 'none' };
   private keepAlive = false;
   private last = false;
   private ended = false;
 
   constructor(codec: ServerStreamHost, request: Request) {
-    this.codec = codec;
+    super(codec);
     this.protocol = request.protocol;
     this.headers = request.headers;
-  }
-
-  get writableLength(): number {
-    return this.codec.writer.bufferedBytes;
   }
 
   endConnection(): void {
@@ -95,47 +81,10 @@ export class Http1ServerStream implements HttpServerStream {
     if (endStream) this.finish();
   }
 
-  sendData(chunk: Buffer, endStream: boolean): boolean {
-    if (this.gone || this.ended || !this.responseStarted) return true;
-    const { framing } = this;
-    if (framing.kind === 'length') {
-      // What exceeds the announced length would be read as the next response.
-      const fit = chunk.length > framing.left ? chunk.subarray(0, framing.left) : chunk;
-      framing.left -= fit.length;
-      this.codec.writer.body(fit, framing);
-    } else if (framing.kind !== 'none') this.codec.writer.body(chunk, framing);
-    if (endStream) {
-      if (framing.kind === 'chunked') this.codec.writer.lastChunk();
-      this.finish();
-      return true;
-    }
-    return this.codec.writer.hasRoom;
-  }
-
-  sendTrailers(trailers: HeaderMap): void {
-    if (this.gone || this.ended || !this.responseStarted) return;
-    if (this.framing.kind === 'chunked') {
-      this.codec.writer.lastChunk(this.codec.trailersEnabled ? trailers : undefined);
-    }
-    this.finish();
-  }
-
   reset(_reason: ResetReason): void {
     if (this.gone) return;
     this.gone = true;
     this.codec.resetConnection();
-  }
-
-  pauseReading(): void {
-    if (this.gone || this.paused) return;
-    this.paused = true;
-    this.codec.pauseReading();
-  }
-
-  resumeReading(): void {
-    if (this.gone || !this.paused) return;
-    this.paused = false;
-    this.codec.resumeReading();
   }
 
   /** Chooses the framing of the response; returns the lines that tell it. */
@@ -166,7 +115,11 @@ export class Http1ServerStream implements HttpServerStream {
     return 'transfer-encoding: chunked\r\n';
   }
 
-  private finish(): void {
+  protected get sending(): boolean {
+    return !this.gone && !this.ended && this.responseStarted;
+  }
+
+  protected finish(): void {
     if (this.ended) return;
     this.ended = true;
     if (this.upgraded) {
@@ -174,8 +127,7 @@ export class Http1ServerStream implements HttpServerStream {
       else this.codec.endTransport();
       return;
     }
-    const short = this.framing.kind === 'length' && this.framing.left > 0;
-    this.leave(this.keepAlive && !short && this.framing.kind !== 'close');
+    this.leave(this.keepAlive && !this.short && this.framing.kind !== 'close');
   }
 
   /** The other direction of an upgrade ended. */
