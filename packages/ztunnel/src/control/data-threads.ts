@@ -145,12 +145,12 @@ export class DataThreads {
   private async replaceThread(index: number): Promise<void> {
     const thread = this.startThread(index);
     this.threads[index] = thread;
-    for (const pod of this.pods.values()) {
-      if (!this.threadsOf(pod).includes(thread)) continue;
+    // Pods that are opened or closed from now on are told to this thread as to the others.
+    for (const pod of [...this.pods.values()]) {
+      const isCurrent = (): boolean => this.pods.get(pod.podUid) === pod && this.threads[index] === thread;
+      if (!isCurrent() || !this.threadsOf(pod).includes(thread)) continue;
       await this.call(thread, { kind: 'open-pod', pod }).catch((cause: unknown) => {
-        // Whoever opened or closed the pod meanwhile has told this thread, too.
-        const isCurrent = this.pods.get(pod.podUid) === pod && this.threads[index] === thread;
-        if (isCurrent) this.options.onPodLost(new WeftError('WEFT1330', `pod ${pod.podUid}`, { cause }));
+        if (isCurrent()) this.options.onPodLost(new WeftError('WEFT1330', `pod ${pod.podUid}`, { cause }));
       });
     }
   }
