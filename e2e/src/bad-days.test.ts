@@ -138,6 +138,48 @@ describe('on a bad day', () => {
     expect((await mesh.pods('inside')).every(isReady)).toBe(true);
   });
 
+  it('a pod flushes its own rules: it is noticed, told on the pod, and repaired', async () => {
+    await mesh.apply(
+      JSON.stringify({
+        apiVersion: 'v1',
+        kind: 'Pod',
+        metadata: { name: 'vandal', namespace: 'inside' },
+        spec: {
+          nodeName: 'node-1',
+          terminationGracePeriodSeconds: 0,
+          containers: [
+            {
+              name: 'shell',
+              image: 'localhost/host',
+              command: ['sleep', '3600'],
+              securityContext: { privileged: true, runAsUser: 0 },
+            },
+          ],
+        },
+      }),
+    );
+    const captured = (status: 'True' | 'False'): Promise<void> =>
+      eventually(60_000, async () => {
+        const found = (await mesh.pods('inside')).find((p) => p.metadata.name === 'vandal');
+        expect(found?.status.conditions).toContainEqual(
+          expect.objectContaining({ type: 'weft.dev/Captured', status }),
+        );
+      });
+    await captured('True');
+    // Whichever back end the agent of the node found; the other one has no such chain.
+    const flush = ['nft', 'legacy'].map((v) => `iptables-${v} -t nat -F ISTIO_OUTPUT`).join(' || ');
+    const script = `export PATH=$PATH:/usr/sbin:/sbin; ${flush}`;
+    await mesh.exec('inside', 'vandal', 'sh', '-c', script);
+    await eventually(40_000, async () => {
+      const events = await mesh.kubectl('get', 'events', '-n', 'inside', '-o', 'wide');
+      expect(events).toMatch(/NotCaptured +pod\/vandal.*(RulesDiffer|NotRedirected)/);
+    });
+    await captured('True');
+    const rules = script.replaceAll('-F ISTIO_OUTPUT', '-S ISTIO_OUTPUT | grep REDIRECT');
+    expect(await mesh.exec('inside', 'vandal', 'sh', '-c', rules)).toContain('--to-ports 15001');
+    await mesh.kubectl('delete', 'pod', '-n', 'inside', 'vandal', '--now');
+  });
+
   it('the CNI agent is down: a new labelled pod does not start unmeshed, and starts once it is back', async () => {
     const selector = (value: object | null): string =>
       JSON.stringify({ spec: { template: { spec: { nodeSelector: value } } } });

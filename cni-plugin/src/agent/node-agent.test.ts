@@ -115,7 +115,7 @@ describe('a running pod', () => {
   it('is annotated only after ztunnel listens in it and its traffic is redirected', async () => {
     const { node, agent } = setUp();
     await agent.podChanged('a', podOf('a'));
-    expect(node.log).toEqual(['ztunnel a', 'rules a', 'annotate a enabled']);
+    expect(node.log).toEqual(['annotate a pending', 'ztunnel a', 'rules a', 'annotate a enabled']);
     expect(node.probes.get('10.0.0.1')).toBe('a');
     expect(agent.pending).toEqual([]);
   });
@@ -171,12 +171,32 @@ describe('a running pod', () => {
     node.log.length = 0;
     void agent.namespaceChanged('shop', shop(false));
     await advance(1_900);
-    expect(node.log).toEqual(['annotate a undefined']);
+    expect(node.log).toEqual(['annotate a pending']);
     await advance(300);
-    expect(node.log).toEqual(['annotate a undefined', 'no redirection a', 'no ztunnel a', 'no rules a']);
+    expect(node.log.slice(1)).toEqual([
+      'no redirection a',
+      'no ztunnel a',
+      'no rules a',
+      'annotate a undefined',
+    ]);
     expect(node.probes.size).toBe(0);
     expect(node.open.size).toBe(0);
   });
+
+  it.each(['enabled', 'pending'])(
+    'that an earlier agent left %s, and that nothing asks for any more, is taken out all the same',
+    async (annotation) => {
+      const { node, agent } = setUp({ mesh: false });
+      await agent.podChanged('a', podOf('a', { annotation }));
+      expect(node.log.slice(-4)).toEqual([
+        'no redirection a',
+        'no ztunnel a',
+        'no rules a',
+        'annotate a undefined',
+      ]);
+      expect(node.open.size).toBe(0);
+    },
+  );
 
   it('stays when its label comes back while it leaves', async () => {
     const { node, agent, advance } = setUp();

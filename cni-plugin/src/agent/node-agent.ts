@@ -9,12 +9,11 @@ import {
   isAnnotated,
   isRunning,
   podTitle,
-  sameMembers,
-  withoutRedirection,
   type EnrolledPod,
   type ExpectedPod,
 } from './enrolled-pod.ts';
 import type { NodeEffects } from './node-effects.ts';
+import { PodEnrolment } from './pod-enrolment.ts';
 import { StepQueue } from './step-queue.ts';
 import type { SnapshotEntry } from './zds-server.ts';
 
@@ -55,12 +54,26 @@ export class NodeAgent {
   private readonly namespaces = new Map<string, Namespace>();
   private readonly enrolled = new Map<string, EnrolledPod>();
   private readonly steps: StepQueue;
+  private readonly enrolment: PodEnrolment;
   /** Why the last step of a pod failed. */
   private readonly failures = new Map<string, string>();
 
   constructor(options: NodeAgentOptions) {
     this.options = options;
     this.clock = options.clock ?? systemClock;
+    this.enrolment = new PodEnrolment({
+      effects: options.effects,
+      logger: options.logger,
+      clock: this.clock,
+      unenrolDelayMs: options.unenrolDelayMs ?? DEFAULT_UNENROL_DELAY_MS,
+      onReconcile: options.onReconcile,
+      ruleOptions: (pod) => this.ruleOptions(pod),
+      stillWanted: (uid) => {
+        const latest = this.pods.get(uid);
+        return latest !== undefined && this.isWanted(latest) ? latest : undefined;
+      },
+      onReleased: (enrolled) => this.forget(enrolled),
+    });
     this.steps = new StepQueue(this.clock, (uid, error, delayMs) => this.onFailure(uid, error, delayMs));
   }
 
@@ -97,7 +110,7 @@ export class NodeAgent {
       if (former !== undefined) this.forget(former);
       const enrolled = this.hold(pod, netns, addresses);
       try {
-        await this.complete(pod, enrolled);
+        await this.enrolment.enter(pod, enrolled);
       } catch (error) {
         this.options.effects.disallowProbes(uid, addresses);
         await this.options.effects.removeFromZtunnel(uid);
@@ -245,13 +258,13 @@ export class NodeAgent {
     const pod = this.pods.get(uid);
     const enrolled = this.enrolled.get(uid);
     if (pod === undefined || isFinished(pod)) {
-      if (enrolled !== undefined) await this.release(enrolled, 'gone');
+      if (enrolled !== undefined) await this.enrolment.release(enrolled, 'gone');
     } else if (!this.isWanted(pod)) {
-      if (enrolled !== undefined) await this.unenrol(pod, enrolled);
+      if (enrolled !== undefined) await this.enrolment.leave(pod, enrolled);
       else if (pod.metadata.annotations?.[Annotation.redirection] !== undefined)
-        await this.unenrolUnknown(pod);
+        await this.enrolment.leaveUnknown(pod);
     } else if (enrolled !== undefined) {
-      await this.complete(pod, enrolled);
+      await this.enrolment.enter(pod, enrolled);
     } else if (addressesOf(pod).length > 0) {
       await this.enrolRunning(pod);
     }
@@ -261,85 +274,15 @@ export class NodeAgent {
   private async enrolRunning(pod: Pod): Promise<void> {
     const uid = pod.metadata.uid ?? '';
     const addresses = addressesOf(pod);
+    // Said before anything is done: who dies on the way leaves word for the next agent, should the label go meanwhile.
+    if (pod.metadata.annotations?.[Annotation.redirection] === undefined)
+      await this.options.effects.annotate(pod, Redirection.pending);
     const netns = this.options.effects.findNetworkNamespace(uid, addresses);
     if (netns === undefined) {
       throw new WeftError('WEFT1704', `pod ${podTitle(pod)}, addresses ${addresses.join(', ')}`);
     }
     const rules = this.options.repairRules === false && isAnnotated(pod) ? 'kept' : 'former';
-    await this.complete(pod, this.hold(pod, netns, addresses, rules));
-  }
-
-  /** Goes through the steps that are left. Each is idempotent, so a retry starts at the top. */
-  private async complete(pod: Pod, enrolled: EnrolledPod): Promise<void> {
-    const { effects, logger, onReconcile } = this.options;
-    this.followAddresses(pod, enrolled);
-    if (enrolled.state === 'pending') {
-      try {
-        await effects.addToZtunnel(enrolled);
-      } catch (error) {
-        // A pod that was redirected before this agent started still is: only ztunnel is away for a while.
-        if (!isAnnotated(pod)) await effects.annotate(pod, Redirection.pending).catch(() => undefined);
-        throw error;
-      }
-      effects.allowProbes(enrolled.uid, enrolled.addresses);
-      if (enrolled.rules === 'absent') effects.applyRules(enrolled.netns, this.ruleOptions(pod));
-      if (enrolled.rules === 'former') effects.reconcileRules(enrolled.netns, this.ruleOptions(pod));
-      enrolled.state = 'added';
-      onReconcile?.('add');
-      logger.info('pod enrolled', { pod: `${enrolled.namespace}/${enrolled.name}`, uid: enrolled.uid });
-    }
-    if (!isAnnotated(pod)) await effects.annotate(pod, Redirection.enabled);
-  }
-
-  /** A pod may get its address, or a second one, after it was enrolled. */
-  private followAddresses(pod: Pod, enrolled: EnrolledPod): void {
-    const addresses = addressesOf(pod);
-    if (addresses.length === 0 || sameMembers(addresses, enrolled.addresses)) return;
-    const { effects, onReconcile } = this.options;
-    effects.disallowProbes(
-      enrolled.uid,
-      enrolled.addresses.filter((a) => !addresses.includes(a)),
-    );
-    enrolled.addresses = addresses;
-    if (enrolled.state === 'added') effects.allowProbes(enrolled.uid, addresses);
-    onReconcile?.('update');
-  }
-
-  private async unenrol(pod: Pod, enrolled: EnrolledPod): Promise<void> {
-    await this.options.effects.annotate(pod, undefined);
-    await this.clock.sleep(this.options.unenrolDelayMs ?? DEFAULT_UNENROL_DELAY_MS);
-    // The label may have come back meanwhile, and would find everything in place.
-    const latest = this.pods.get(enrolled.uid);
-    if (latest !== undefined && this.isWanted(latest))
-      return this.complete(withoutRedirection(latest), enrolled);
-    await this.release(enrolled, 'unenrolled');
-  }
-
-  /** Annotated by an earlier agent, not wanted any more, and unknown to us: rules may be there. */
-  private async unenrolUnknown(pod: Pod): Promise<void> {
-    const { effects } = this.options;
-    await effects.annotate(pod, undefined);
-    const netns = effects.findNetworkNamespace(pod.metadata.uid ?? '', addressesOf(pod));
-    if (netns === undefined) return;
-    try {
-      effects.stopRedirecting(netns);
-      await effects.removeFromZtunnel(pod.metadata.uid ?? '');
-      effects.removeRules(netns);
-    } finally {
-      netns.close();
-    }
-  }
-
-  private async release(enrolled: EnrolledPod, why: 'gone' | 'unenrolled'): Promise<void> {
-    const { effects, logger, onReconcile } = this.options;
-    // The rules of a pod that is gone went with its namespace.
-    if (why === 'unenrolled') effects.stopRedirecting(enrolled.netns);
-    await effects.removeFromZtunnel(enrolled.uid);
-    if (why === 'unenrolled') effects.removeRules(enrolled.netns);
-    effects.disallowProbes(enrolled.uid, enrolled.addresses);
-    this.forget(enrolled);
-    onReconcile?.('remove');
-    logger.info(`pod ${why}`, { pod: `${enrolled.namespace}/${enrolled.name}`, uid: enrolled.uid });
+    await this.enrolment.enter(pod, this.hold(pod, netns, addresses, rules));
   }
 
   private hold(

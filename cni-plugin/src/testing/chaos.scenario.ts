@@ -1,320 +1,50 @@
-import { execFileSync, spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
-import {
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  readdirSync,
-  readlinkSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { spawnSync } from 'node:child_process';
+import { readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { Port } from '@weft/api';
-import type { Pod } from '@weft/kubernetes';
 import { openNetworkNamespace } from '@weft/linux';
 import { listeningPorts } from '../agent/capture-probes.ts';
 import { commandRunner } from '../rules/command.ts';
 import { PodRedirection } from '../rules/pod-redirection.ts';
-import { FakeKubernetes } from './fake-kubernetes.ts';
+import { ChaosNode, ChaosPod, children } from './chaos-node.ts';
 import { residue, settingsFor } from './redirection.scenario.ts';
 
-const SETTLE_MS = 30_000;
+/** An audit of everything, several times over, on a machine that does much else. */
+const SETTLE_MS = 60_000;
 const rules = { bypassInbound: false, dnsCapture: true, virtualInterfaces: [] };
-const children = new Set<ChildProcess>();
-process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
 
-function start(program: string, args: readonly string[]): ChildProcess {
-  const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'inherit'] });
-  children.add(child);
-  child.once('exit', () => children.delete(child));
-  return child;
+function isLabelled(node: ChaosNode, pod: ChaosPod): boolean {
+  return node.api.pod(pod.name)?.metadata.labels?.['istio.io/dataplane-mode'] === 'ambient';
 }
 
-async function end(child: ChildProcess, signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL'): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const ended = once(child, 'exit');
-  child.kill(signal);
-  await ended;
-}
-
-/** Small and good enough; the seed makes the plan of kills and pods, not the scheduling of the kernel, repeatable. */
-function randomFrom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
-
-const compiled = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
-
-/** One node: the API server, and what kills and restarts the agent and ztunnel. */
-class ChaosNode {
-  readonly api = new FakeKubernetes();
-  readonly dir = mkdtempSync(path.join(tmpdir(), 'weft-chaos-'));
-  readonly random: () => number;
-  private readonly backend: string;
-  private agent: ChildProcess | undefined;
-  private ztunnel: ChildProcess | undefined;
-  private port = 0;
-
-  constructor(seed: number, backend: string) {
-    this.random = randomFrom(seed);
-    this.backend = backend;
-  }
-
-  async open(): Promise<void> {
-    spawnSync('ip', ['link', 'set', 'lo', 'up']);
-    for (const name of ['proc', 'netns']) mkdirSync(path.join(this.dir, name));
-    const san = 'subjectAltName=critical,URI:spiffe://cluster.local/ns/chaos/sa/default';
-    const out = (name: string): string => path.join(this.dir, name);
-    execFileSync(
-      'openssl',
-      [
-        'req',
-        '-x509',
-        '-newkey',
-        'ec',
-        '-pkeyopt',
-        'ec_paramgen_curve:prime256v1',
-        '-nodes',
-        '-days',
-        '1',
-        '-subj',
-        '/O=chaos',
-        '-addext',
-        san,
-        '-keyout',
-        out('key.pem'),
-        '-out',
-        out('cert.pem'),
-      ],
-      { stdio: 'ignore' },
-    );
-    this.port = await this.api.listen();
-    this.api.putNamespace({ metadata: { name: 'chaos' } });
-    const kubeconfig = {
-      clusters: [{ name: 'c', cluster: { server: `http://127.0.0.1:${this.port}` } }],
-      users: [{ name: 'u', user: { token: 't' } }],
-      contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
-      'current-context': 'x',
-    };
-    writeFileSync(out('istio-cni-kubeconfig'), JSON.stringify(kubeconfig));
-    this.startAgent();
-    this.startZtunnel();
-  }
-
-  /** Runs the plugin for a pod, and kills it at some moment with the given probability. */
-  async plugin(pod: string, netns: string, address: string, killed: number): Promise<boolean> {
-    const child = spawn(process.execPath, [compiled('../plugin/main.js')], {
-      stdio: ['pipe', 'ignore', 'inherit'],
-      env: {
-        CNI_COMMAND: 'ADD',
-        CNI_CONTAINERID: pod,
-        CNI_IFNAME: 'eth0',
-        CNI_NETNS: netns,
-        CNI_ARGS: `K8S_POD_NAMESPACE=chaos;K8S_POD_NAME=${pod}`,
-      },
-    });
-    children.add(child);
-    child.stdin.on('error', () => undefined);
-    child.stdin.end(
-      JSON.stringify({
-        cniVersion: '1.0.0',
-        name: 'chaos',
-        type: 'istio-cni',
-        cni_agent_run_dir: this.dir,
-        ambient_enabled: true,
-        enablement_selectors: [{ podSelector: { matchLabels: { 'istio.io/dataplane-mode': 'ambient' } } }],
-        pod_namespace: 'istio-system',
-        prevResult: { cniVersion: '1.0.0', ips: [{ address: `${address}/32` }] },
-      }),
-    );
-    if (this.random() < killed) setTimeout(() => child.kill('SIGKILL'), this.random() * 300).unref();
-    const [code] = (await once(child, 'exit')) as [number | null];
-    children.delete(child);
-    return code === 0;
-  }
-
-  async killSomething(): Promise<void> {
-    if (this.random() < 0.5) {
-      if (this.agent !== undefined) await end(this.agent);
-      await sleep(this.random() * 300);
-      this.startAgent();
-    } else {
-      if (this.ztunnel !== undefined) await end(this.ztunnel);
-      await sleep(this.random() * 300);
-      this.startZtunnel();
-    }
-  }
-
-  /** Network namespaces that the agent and ztunnel hold, beside their own. */
-  heldNamespaces(): string {
-    return [this.agent, this.ztunnel]
-      .map((child) => {
-        const fds = `/proc/${child?.pid}/fd`;
-        const links = readdirSync(fds).map((fd) => {
-          try {
-            return readlinkSync(path.join(fds, fd));
-          } catch {
-            return ''; // closed meanwhile
-          }
-        });
-        return new Set(links.filter((link) => link.startsWith('net:'))).size;
-      })
-      .join(' ');
-  }
-
-  async close(): Promise<void> {
-    if (this.ztunnel !== undefined) await end(this.ztunnel);
-    if (this.agent !== undefined) await end(this.agent, 'SIGTERM');
-    this.api.close();
-  }
-
-  private startAgent(): void {
-    this.agent = start(process.execPath, [
-      compiled('./chaos-agent.js'),
-      this.dir,
-      String(this.port),
-      this.backend,
-    ]);
-  }
-
-  private startZtunnel(): void {
-    this.ztunnel = start(process.execPath, [compiled('./chaos-ztunnel.js'), this.dir]);
-  }
-}
-
-/** A pod is a process that sleeps in a network namespace with an address and a route to nowhere. */
-class ChaosPod {
-  readonly name: string;
-  readonly address: string;
-  private readonly node: ChaosNode;
-  private sandbox: ChildProcess | undefined;
-  alive = false;
-
-  constructor(node: ChaosNode, index: number) {
-    this.node = node;
-    this.name = `p${index}`;
-    this.address = `10.50.${index >> 8}.${index & 255}`;
-  }
-
-  get netns(): string {
-    return `/proc/${this.sandbox?.pid}/ns/net`;
-  }
-
-  /** As a kubelet does: a new sandbox for each try, until the plugin says yes. */
-  async start(labelled: boolean, killed: number): Promise<void> {
-    this.node.api.putPod(this.object('Pending', labelled));
-    for (;;) {
-      await this.makeSandbox();
-      if (await this.node.plugin(this.name, this.netns, this.address, killed)) break;
-      await sleep(100);
-    }
-    this.alive = true;
-    this.node.api.putPod({ ...this.object('Running', labelled), metadata: this.latest(labelled) });
-  }
-
-  label(labelled: boolean): void {
-    this.node.api.putPod({ ...this.object('Running', labelled), metadata: this.latest(labelled) });
-  }
-
-  /** Its sandbox dies and is made again, with the plugin or past it. */
-  async restart(withPlugin: boolean): Promise<void> {
-    await this.endSandbox();
-    await this.makeSandbox();
-    if (!withPlugin) return;
-    while (!(await this.node.plugin(this.name, this.netns, this.address, 0))) await sleep(100);
-  }
-
-  async stop(completes: boolean): Promise<void> {
-    this.alive = false;
-    const pod = this.node.api.pod(this.name);
-    if (completes && pod !== undefined)
-      this.node.api.putPod({ ...pod, status: { ...pod.status, phase: 'Succeeded' } });
-    await this.endSandbox();
-    this.node.api.deletePod(this.name);
-  }
-
-  private async makeSandbox(): Promise<void> {
-    await this.endSandbox();
-    const commands = [
-      'link set lo up',
-      'link add eth0 type veth peer name peer0',
-      'link set peer0 up',
-      'link set eth0 up',
-      `addr add ${this.address}/32 dev eth0`,
-      'route add default dev eth0',
-    ].join('\n');
-    const child = spawn(
-      'unshare',
-      ['-n', 'sh', '-c', `echo "${commands}" | ip -batch - && echo up && exec sleep 600`],
-      {
-        stdio: ['ignore', 'pipe', 'inherit'],
-      },
-    );
-    children.add(child);
-    child.once('exit', () => children.delete(child));
-    await once(child.stdout, 'data');
-    this.sandbox = child;
-    symlinkSync(this.netns, path.join(this.node.dir, 'netns', this.name));
-  }
-
-  private async endSandbox(): Promise<void> {
-    rmSync(path.join(this.node.dir, 'netns', this.name), { force: true });
-    if (this.sandbox !== undefined) await end(this.sandbox);
-  }
-
-  private object(phase: 'Pending' | 'Running', labelled: boolean): Pod {
-    const before = this.node.api.pod(this.name);
-    return {
-      metadata: {
-        name: this.name,
-        namespace: 'chaos',
-        uid: `uid-${this.name}`,
-        labels: { 'istio.io/dataplane-mode': labelled ? 'ambient' : 'none' },
-      },
-      spec: { containers: [], serviceAccountName: 'default' },
-      status: { ...before?.status, phase, podIPs: phase === 'Running' ? [{ ip: this.address }] : [] },
-    };
-  }
-
-  private latest(labelled: boolean): Pod['metadata'] {
-    return { ...this.node.api.pod(this.name)?.metadata, ...this.object('Running', labelled).metadata };
-  }
-}
-
-/** What is wrong with a pod, as its kernel and the API say, not the agent. */
-function fault(node: ChaosNode, pod: ChaosPod, backend: string): string | undefined {
+/** What is wrong with what the API says of a pod. */
+function apiFault(node: ChaosNode, pod: ChaosPod): string | undefined {
   const object = node.api.pod(pod.name);
-  const wanted = object?.metadata.labels?.['istio.io/dataplane-mode'] === 'ambient';
   const annotation = object?.metadata.annotations?.['ambient.istio.io/redirection'];
   const condition = object?.status?.conditions?.find(({ type }) => type === 'weft.dev/Captured');
+  const said = `annotated ${annotation}, condition ${condition?.status} ${condition?.message ?? ''}`;
+  if (isLabelled(node, pod))
+    return annotation === 'enabled' && condition?.status === 'True' ? undefined : `${pod.name}: ${said}`;
+  return annotation === undefined && condition === undefined
+    ? undefined
+    : `${pod.name}, not labelled: ${said}`;
+}
+
+/** What is wrong with a pod, as its kernel says, not the agent. */
+function kernelFault(node: ChaosNode, pod: ChaosPod, backend: string): string | undefined {
   const netns = openNetworkNamespace(pod.netns);
   try {
     const ports = listeningPorts(netns);
     const runner = commandRunner(netns);
-    if (!wanted) {
+    if (!isLabelled(node, pod)) {
       const left = residue(runner);
       if (left !== '') return `${pod.name}: not labelled, but has ${left.split('\n')[0]}`;
-      if (ports.size > 0 || annotation !== undefined)
-        return `${pod.name}: not labelled, but ${annotation ?? 'served'}`;
-      return condition === undefined ? undefined : `${pod.name}: not labelled, but has the condition`;
+      return ports.size > 0 ? `${pod.name}: not labelled, but served` : undefined;
     }
     if (!new PodRedirection(runner, settingsFor(backend)).inForce(rules)) return `${pod.name}: rules differ`;
     const silent = [Port.outboundCapture, Port.inboundCapture, Port.hbone].filter((port) => !ports.has(port));
-    if (silent.length > 0) return `${pod.name}: nobody on ${silent.join()}`;
-    if (annotation !== 'enabled') return `${pod.name}: annotated ${annotation}`;
-    return condition?.status === 'True'
-      ? undefined
-      : `${pod.name}: condition ${condition?.status} ${condition?.message ?? ''}`;
+    return silent.length > 0 ? `${pod.name}: nobody on ${silent.join()}` : undefined;
   } finally {
     netns.close();
   }
@@ -335,7 +65,7 @@ async function settled<T>(look: () => T, isGood: (value: T) => boolean): Promise
   for (;;) {
     const value = look();
     if (isGood(value) || Date.now() > deadline) return value;
-    await sleep(250);
+    await sleep(1_000);
   }
 }
 
@@ -354,10 +84,14 @@ export async function chaos(
     await node.open();
     let working = true;
     const monkey = (async () => {
+      // By pods, not by time: a slow machine is not to spend its day starting what is killed at once.
+      let next = 0;
       while (working) {
-        await sleep(1_000 + random() * 3_000);
+        await sleep(random() * 200);
+        if (node.started < next) continue;
         await node.killSomething();
         kills++;
+        next = node.started + 1 + Math.floor(random() * 6);
       }
     })();
     let next = 0;
@@ -377,13 +111,12 @@ export async function chaos(
     await monkey;
     const alive = pods.filter((pod) => pod.alive);
     const busyMs = Date.now() - begun;
-    const wanted = alive.filter(
-      (p) => node.api.pod(p.name)?.metadata.labels?.['istio.io/dataplane-mode'] === 'ambient',
-    );
-    const faults = await settled(
-      () => alive.flatMap((pod) => fault(node, pod, backend) ?? []),
-      (f) => f.length === 0,
-    );
+    const wanted = alive.filter((pod) => isLabelled(node, pod));
+    const isEmpty = (found: readonly string[]): boolean => found.length === 0;
+    const faults = [
+      ...(await settled(() => alive.flatMap((pod) => apiFault(node, pod) ?? []), isEmpty)),
+      ...(await settled(() => alive.flatMap((pod) => kernelFault(node, pod, backend) ?? []), isEmpty)),
+    ];
     const expected = wanted
       .map((pod) => pod.address)
       .sort()
