@@ -116,7 +116,6 @@ export async function startCapture(o: CaptureRuntimeOptions): Promise<CaptureRun
     logger,
   });
   await synced.pods.promise;
-  hostRules.retain(agent.wantedAddresses);
   readiness.open('pods');
 
   const audit = new CaptureAudit({
@@ -138,6 +137,7 @@ export async function startCapture(o: CaptureRuntimeOptions): Promise<CaptureRun
   const auditRound = async (): Promise<void> => {
     try {
       if (hostRules.install() === 'written') metrics.ruleRepairs.inc();
+      hostRules.retain(agent.wantedAddresses);
       agent.allowProbesAgain(
         new Set(settings.versions.flatMap((v) => hostRules.members(v).map(({ address }) => address))),
       );

@@ -163,11 +163,11 @@ export class NodeAgent {
     return this.expected.filter((p) => p.enrolled?.state !== 'added').map((p) => podTitle(p.pod));
   }
 
-  /** Addresses of the pods that belong into the mesh, whether or not they are in it yet. */
+  /** Addresses of the pods that belong into the mesh, whether or not they are in it yet, or are seen by the watch. */
   get wantedAddresses(): readonly string[] {
-    return [...this.pods.values()]
-      .filter((pod) => this.isWanted(pod) && !isFinished(pod))
-      .flatMap(addressesOf);
+    const seen = [...this.pods.values()].filter((pod) => this.isWanted(pod) && !isFinished(pod));
+    const unseen = [...this.enrolled.values()].filter(({ uid }) => !this.pods.has(uid));
+    return [...seen.flatMap(addressesOf), ...unseen.flatMap(({ addresses }) => addresses)];
   }
 
   get enrolledCount(): number {
