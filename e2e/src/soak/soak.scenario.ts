@@ -63,10 +63,11 @@ export async function rest(): Promise<void> {
   stopped.abort();
   await churn;
   for (const node of NODES) {
-    await eventually(
-      'no open connection',
-      async () => (await mesh.metric(node, 'istio_tcp_sockets_open')) === 0,
-    );
+    const isIdle = async (): Promise<boolean> => (await mesh.metric(node, 'istio_tcp_sockets_open')) === 0;
+    await eventually('no open connection', isIdle).catch(async () => {
+      const { body } = await mesh.get(node, 15_000, '/connections');
+      unexpected.push(`${node} has connections left: ${body}`);
+    });
   }
   // Tunnels that nobody uses are given up after two seconds.
   await sleep(4_000);

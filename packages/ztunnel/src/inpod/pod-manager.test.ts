@@ -96,7 +96,7 @@ describe('PodManager', () => {
     await expect(pods.keep('a')).rejects.toBeInstanceOf(ZdsViolation);
   });
 
-  it('ends with the right listeners after any sequence of messages, failures and disconnects', async () => {
+  it('ends with the right listeners after any sequence of messages, failures, disconnects and restarts', async () => {
     const uid = fc.constantFrom('a', 'b', 'c');
     const step = fc.oneof(
       fc.record({
@@ -106,11 +106,19 @@ describe('PodManager', () => {
         fails: fc.boolean(),
       }),
       fc.record({ kind: fc.constantFrom('keep' as const, 'delete' as const), uid }),
-      fc.record({ kind: fc.constantFrom('snapshot' as const, 'reconnect' as const, 'retry' as const) }),
+      fc.record({
+        kind: fc.constantFrom(
+          'snapshot' as const,
+          'reconnect' as const,
+          'restart' as const,
+          'retry' as const,
+        ),
+      }),
     );
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {
-        const { pods, proxies, namespaces } = setUp();
+        const { proxies, namespaces, ...first } = setUp();
+        let { pods } = first;
         // The model: what should run where, and what waits for another try.
         const up = new Map<string, string>();
         const pending = new Map<string, string>();
@@ -145,6 +153,16 @@ describe('PodManager', () => {
               up.delete(known);
               pending.delete(known);
             }
+          } else if (s.kind === 'restart') {
+            // The process dies: the kernel closes its listeners and descriptors, and a new one knows nothing.
+            proxies.running.clear();
+            namespaces.open.clear();
+            pods = new PodManager({ proxies, logger: silentLogger });
+            await pods.beginSession();
+            up.clear();
+            pending.clear();
+            named = new Set();
+            snapshotDone = false;
           } else if (s.kind === 'reconnect') {
             await pods.endSession();
             await pods.beginSession();

@@ -28,16 +28,20 @@ class FakeAgent {
   closed = 0;
 
   constructor(path: string) {
-    this.server = SeqpacketServer.listen(path, (connection) => {
-      this.connection = connection;
-      connection.onPacket = ({ bytes }) => {
-        this.packets.push(bytes);
-        this.wake();
-      };
-      connection.onClose = () => {
-        this.closed++;
-      };
-    });
+    this.server = SeqpacketServer.listen(
+      path,
+      (connection) => {
+        this.connection = connection;
+        connection.onPacket = ({ bytes }) => {
+          this.packets.push(bytes);
+          this.wake();
+        };
+        connection.onClose = () => {
+          this.closed++;
+        };
+      },
+      { maxPacketBytes: 4_096 },
+    ); // more than the client reads
   }
 
   async next(): Promise<Buffer> {
@@ -130,6 +134,28 @@ describe('ZDS client', () => {
     expect(ZdsHello.decode(await agent.next()).version).toBe(1);
     expect(await agent.request({ snapshotSent: {} })).toBe('');
     expect([pods.ready, errors]).toEqual([true, ['WEFT1331']]);
+  });
+
+  it('refuses a packet that is larger than any request, instead of reading half of it', async () => {
+    await agent.next();
+    const { add: request } = add('a');
+    const huge = WorkloadRequest.encode({
+      add: { ...request, workloadInfo: { ...request?.workloadInfo, name: 'x'.repeat(2_000) } },
+    }).finish();
+    expect(await withFd((fd) => agent.ask(huge, [fd]))).toContain('WEFT1331');
+    expect(ZdsHello.decode(await agent.next()).version).toBe(1);
+    expect(pods.activeCount).toBe(0);
+  });
+
+  it.each<[string, Request, string]>([
+    ['Keep after the snapshot', { keep: { uid: 'a' } }, 'Keep after the snapshot'],
+    ['Add without workload_info', { add: { uid: 'a' } }, 'without workload_info'],
+  ])('gives up on an agent that sends %s', async (_, request, told) => {
+    await agent.next();
+    await agent.request({ snapshotSent: {} });
+    const answer = request.add ? withFd((fd) => agent.request(request, [fd])) : agent.request(request);
+    expect(await answer).toContain(told);
+    await expect(ended).rejects.toMatchObject({ code: 'WEFT1331' });
   });
 
   it('gives up on an agent that sends two snapshots', async () => {
