@@ -211,7 +211,7 @@ export class ChaosPod {
     for (;;) {
       await this.makeSandbox();
       if (await this.node.plugin(this.name, this.netns, this.address, killed)) break;
-      await sleep(300);
+      await sleep(800);
     }
     this.alive = true;
     this.node.api.putPod({ ...this.object('Running', labelled), metadata: this.latest(labelled) });

@@ -106,7 +106,7 @@ export async function chaos(
         else if (fate < 0.85) await pod.restart(random() < 0.6);
       }
     };
-    await Promise.all(Array.from({ length: 6 }, worker));
+    await Promise.all(Array.from({ length: 8 }, worker));
     working = false;
     await monkey;
     const alive = pods.filter((pod) => pod.alive);
