@@ -89,6 +89,7 @@ export function loadConfig(variables: Readonly<Record<string, string | undefined
   const token = tokenSource(env);
   const metadata = nodeMetadata(env, proxyConfig);
   const mode = proxyMode(env);
+  const istioVersion = metadata.get('ISTIO_VERSION');
   const mark = env.integer('PACKET_MARK', mode.kind === 'shared' ? ZTUNNEL_MARK : 0, {
     min: 0,
     max: 0xffff_ffff,
@@ -138,7 +139,7 @@ export function loadConfig(variables: Readonly<Record<string, string | undefined
     logFormat: env.optional('LOG_FORMAT') === 'json' ? 'json' : 'plain',
     logFilter: env.string('RUST_LOG', 'info'),
     nodeMetadata: metadata,
-    istioVersion: String(metadata.get('ISTIO_VERSION') ?? 'unknown'),
+    istioVersion: typeof istioVersion === 'string' ? istioVersion : 'unknown',
     ports: {
       admin: proxyConfig.proxyAdminPort ?? Port.ztunnelAdmin,
       stats: proxyConfig.statsPort ?? Port.stats,

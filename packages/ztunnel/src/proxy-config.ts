@@ -78,7 +78,7 @@ function metadata(source: string, config: YamlObject): Readonly<Record<string, s
   const entries = Object.entries(section(`${source}: proxyMetadata`, config['proxyMetadata']));
   return Object.fromEntries(
     entries.map(([key, value]) => {
-      if (typeof value === 'object') {
+      if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean') {
         throw new WeftError('WEFT1001', `${source}: proxyMetadata.${key}: expected a text`);
       }
       return [key.replace(/^ISTIO_META_/, ''), String(value)];
