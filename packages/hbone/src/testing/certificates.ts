@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import {
   CertificateAuthority,
   createKeyPair,
@@ -39,5 +40,13 @@ export class TestAuthority {
       ...(o.usages === undefined ? {} : { usages: o.usages }),
     });
     return workloadCertificate(toSpiffeId(identity), privateKey, [signed.chainPem, this.authority.rootsPem]);
+  }
+
+  /** One that stands for other names than its owner says, as no authority of a mesh issues. */
+  async issueWithNames(identity: string, uriSans: readonly string[]): Promise<WorkloadCertificate> {
+    const proper = await this.issue(identity);
+    const { publicKey, privateKey } = await createKeyPair();
+    const { leafPem, chainPem } = this.authority.sign({ publicKey, uriSans, ttlMs: 3_600_000 });
+    return { ...proper, keyPem: privateKeyPem(privateKey), chainPem, leaf: new X509Certificate(leafPem) };
   }
 }

@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream';
 import { connect, type SecureContext, type TLSSocket } from 'node:tls';
 import type { WorkloadCertificate } from '@weft/spiffe';
 import { WeftError } from '@weft/telemetry/errors';
-import { uriNames } from './peer-certificate.ts';
+import { certifiedNames } from './peer-certificate.ts';
 import { ALPN, ClientContexts, type TlsSettings } from './tls.ts';
 
 export interface VerifiedSocket {
@@ -84,7 +84,7 @@ function connectTls(
     tls.once('close', onClose);
     tls.once('secureConnect', () => {
       const certificate = tls.getPeerX509Certificate();
-      const names = certificate === undefined ? [] : uriNames(certificate);
+      const names = certificate === undefined ? [] : certifiedNames(certificate);
       if (certificate === undefined || !names.some((name) => acceptable.includes(name))) {
         fail(
           new WeftError(

@@ -14,6 +14,15 @@ export function uriNames(certificate: Pick<X509Certificate, 'subjectAltName'>): 
     .map((name) => name.slice('URI:'.length));
 }
 
+/**
+ * The URI names that a peer is judged by: none of a certificate with several, which the SPIFFE profile (X509-SVID §2)
+ * has refused as a whole, as nobody could say which of them it stands for.
+ */
+export function certifiedNames(certificate: Pick<X509Certificate, 'subjectAltName'>): readonly string[] {
+  const names = uriNames(certificate);
+  return names.length === 1 ? names : [];
+}
+
 /** The first URI name that is a workload's identity, as ztunnel takes it. The chain was verified. */
 export function workloadIdentity(names: readonly string[]): SpiffeId | undefined {
   return names.find(isSpiffeId);

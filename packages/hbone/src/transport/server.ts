@@ -8,7 +8,7 @@ import { defaultHttp2Limits, type Http2Limits } from '../http2/limits.ts';
 import type { RequestHead } from '../http2/message-head.ts';
 import { type ConnectRequest, SessionConnectRequest } from './connect-request.ts';
 import { defaultKeepalive, type KeepaliveOptions } from './keepalive.ts';
-import { hasTrustDomain, uriNames } from './peer-certificate.ts';
+import { hasTrustDomain, certifiedNames } from './peer-certificate.ts';
 import { type SessionEvents, TunnelResources, TunnelSession } from './session.ts';
 import { ALPN, tlsParameters, type TlsSettings } from './tls.ts';
 import type { SessionStream } from './session-stream.ts';
@@ -227,7 +227,7 @@ export class HboneServer implements SessionEvents {
     from: ConnectionAddresses,
   ): WeftError | undefined {
     const trustDomain = parseSpiffeId(own.identity)?.trustDomain ?? '';
-    const names = certificate === undefined ? [] : uriNames(certificate);
+    const names = certificate === undefined ? [] : certifiedNames(certificate);
     if (certificate === undefined || !hasTrustDomain(names, trustDomain)) {
       return new WeftError(
         'WEFT1202',

@@ -155,6 +155,18 @@ describe('the server', () => {
       }),
     ],
     [
+      'without a name',
+      'WEFT1202',
+      async (pair: TunnelPair) => ({ certificate: await pair.authority.issueWithNames(CLIENT_ID, []) }),
+    ],
+    [
+      'with two names, the first of which would do',
+      'WEFT1202',
+      async (pair: TunnelPair) => ({
+        certificate: await pair.authority.issueWithNames(CLIENT_ID, [CLIENT_ID, SERVER_ID]),
+      }),
+    ],
+    [
       'with TLS 1.2',
       'WEFT1201',
       async (pair: TunnelPair) => ({
@@ -313,6 +325,16 @@ describe('the client', () => {
   ])('refuses a server with %s: WEFT1203', async (_name, acceptable) => {
     const pair = await pairOf(echo);
     expect(await fails(pair, acceptable)).toBe('WEFT1203');
+  });
+
+  it.each([
+    ['without a name', []],
+    ['with two names, one of them acceptable', [SERVER_ID, 'spiffe://cluster.local/ns/x/sa/y']],
+  ])('refuses a server %s: WEFT1203', async (_name, names) => {
+    const pair = await pairOf(echo, {
+      server: { certificateFor: () => pair.authority.issueWithNames(SERVER_ID, names) },
+    });
+    expect(await fails(pair, [SERVER_ID])).toBe('WEFT1203');
   });
 
   it('refuses a server of another authority, and one with a client-only certificate', async () => {
