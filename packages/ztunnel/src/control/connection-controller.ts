@@ -3,8 +3,9 @@ import { describeError, WeftError } from '@weft/telemetry';
 import type { Demand } from '@weft/xds';
 import type { ConnectionTable, OpenConnection } from './connection-table.ts';
 import { baggageHeader, describePeer, readPeerHeaders, requestHeaders } from './peer-headers.ts';
+import { learnOnDemand } from './on-demand.ts';
 import type { PolicyGate } from './policy-gate.ts';
-import { STATE_WAIT_MS, waitFor, withinDeadline } from './wait-for.ts';
+import { waitFor } from './wait-for.ts';
 import type {
   ConnectionId,
   Order,
@@ -20,13 +21,12 @@ import {
   type InboundContext,
   type InboundPlan,
 } from '../decide/inbound.ts';
-import { missingNames } from '../decide/missing-names.ts';
 import { decideOutbound, pickAddress, type Decided } from '../decide/outbound.ts';
-import { formatSocketAddress, parseIp, splitAuthority, type SocketAddress } from '../state/ip-address.ts';
+import { formatSocketAddress, type SocketAddress } from '../state/ip-address.ts';
 import { encodeProxyHeader } from '../decide/proxy-header.ts';
 import type { MeshState } from '../state/mesh-state.ts';
-import { networkAddressKey, serviceKey, workloadIdentity, type Workload } from '../state/workload.ts';
-import type { LocalPod, WorkloadStore } from '../state/workload-store.ts';
+import { workloadIdentity, type Workload } from '../state/workload.ts';
+import type { LocalPod } from '../state/workload-store.ts';
 import type { OnDemandDnsMetric } from '../dns/dns-metrics.ts';
 import type { HostnameResolver } from '../dns/hostname-resolver.ts';
 import type { AccessLog } from '../telemetry/access-log.ts';
@@ -109,7 +109,8 @@ export class ConnectionController {
   /** All that takes time: the pod itself may not be known yet, nor the address of where it wants to go. */
   private async prepare(question: Question): Promise<() => Order | Promise<Order>> {
     const local = await this.localWorkload(question.podUid);
-    await this.learn(question, local);
+    const { demand, state, network } = this.options;
+    if (demand !== undefined) await learnOnDemand(demand, question, local, state.workloads, network);
     switch (question.kind) {
       case 'outbound': {
         const plan = await this.plan(question, local);
@@ -119,19 +120,6 @@ export class ConnectionController {
         return () => this.tunnel(question, local);
       case 'inbound-plaintext':
         return () => this.plaintext(question, local);
-    }
-  }
-
-  /** On demand: has the control plane tell what the decision and its metrics will look for. */
-  private async learn(question: Question, local: Workload): Promise<void> {
-    const { demand, state, network } = this.options;
-    if (demand === undefined) return;
-    const asked = new Set<string>();
-    for (let round = 0; round < MAX_REFERENCES; round++) {
-      const missing = namesFor(question, local, state.workloads, network).filter((name) => !asked.has(name));
-      if (missing.length === 0) return;
-      for (const name of missing) asked.add(name);
-      await withinDeadline(Promise.all(missing.map((name) => demand.ask(name))), STATE_WAIT_MS);
     }
   }
 
@@ -159,7 +147,7 @@ export class ConnectionController {
       podUid: question.podUid,
       local,
       direction: 'outbound',
-      protocol: isTunnel ? (plan.innerIdentities === undefined ? 'HBONE' : 'DOUBLEHBONE') : 'TCP',
+      protocol: protocolOf(plan),
       source: peer,
       destination: plan.upstream,
       originalDestination: destination,
@@ -307,30 +295,17 @@ export class ConnectionController {
   }
 }
 
-/** A service, its waypoint, and what leads to that. */
-const MAX_REFERENCES = 3;
-
-function namesFor(
-  question: Question,
-  local: Workload,
-  store: WorkloadStore,
-  network: string,
-): readonly string[] {
-  if (question.kind === 'outbound') return missingNames(store, network, local, question.destination.ip);
-  const { ip } = question.peer;
-  const peer = store.workloadAt(network, ip) === undefined ? [networkAddressKey(network, ip)] : [];
-  const host = question.kind === 'inbound-tunnel' ? splitAuthority(question.authority)?.host : undefined;
-  if (host === undefined || parseIp(host) !== undefined || store.servicesByHostname(host).length > 0)
-    return peer;
-  return [...peer, serviceKey(local.namespace, host)];
-}
-
 class Refusal extends WeftError {
   readonly status: number;
   constructor({ code, reason, status }: Extract<InboundPlan, { kind: 'refuse' }>) {
     super(code, reason);
     this.status = status;
   }
+}
+
+function protocolOf(plan: Exclude<Decided, { kind: 'refuse' }>): OpenConnection['protocol'] {
+  if (plan.kind === 'tcp') return 'TCP';
+  return plan.innerIdentities === undefined ? 'HBONE' : 'DOUBLEHBONE';
 }
 
 function outboundTraffic(local: Workload, plan: Exclude<Decided, { kind: 'refuse' }>): TrafficDescription {
@@ -340,7 +315,9 @@ function outboundTraffic(local: Workload, plan: Exclude<Decided, { kind: 'refuse
     source: local,
     sourceIdentity: isTunnel ? workloadIdentity(local) : undefined,
     destination: plan.workload,
-    destinationIdentity: plan.workload && workloadIdentity(plan.workload),
+    // Inside a tunnel to another network, the answer tells who it is.
+    destinationIdentity:
+      protocolOf(plan) === 'DOUBLEHBONE' ? undefined : plan.workload && workloadIdentity(plan.workload),
     service: plan.service,
     isMutualTls: isTunnel,
   };

@@ -145,18 +145,25 @@ interface SocketState {
 export async function sockets(): Promise<{ client: readonly SocketState[]; own: readonly SocketState[] }> {
   const connection = mesh.dial('client', ips.own, 8080);
   await once(connection, 'data');
+  // While bytes are under way, the kernel shows their timer in place of the keepalive's.
+  await eventually('the connection to be quiet', () =>
+    Promise.resolve(!`${socketTable('client')}${socketTable('own')}`.includes('timer:(on')),
+  );
   const states = { client: socketsOf('client'), own: socketsOf('own') };
   connection.destroy();
   return states;
 }
 
-function socketsOf(pod: 'client' | 'own'): readonly SocketState[] {
+function socketTable(pod: 'client' | 'own'): string {
   const place = mesh.pods.get(pod);
   if (place === undefined) throw new Error(`no ${pod}`);
-  const text = inNetworkNamespace(place.namespace, () =>
-    execFileSync('ss', ['-tanoeH'], { encoding: 'utf8' }),
-  );
-  return text
+  // Without those that are closing, which show no keepalive.
+  const command = ['-tnoeHa', 'state', 'listening', 'state', 'established'];
+  return inNetworkNamespace(place.namespace, () => execFileSync('ss', command, { encoding: 'utf8' }));
+}
+
+function socketsOf(pod: 'client' | 'own'): readonly SocketState[] {
+  return socketTable(pod)
     .trim()
     .split('\n')
     .map((line): SocketState => {
