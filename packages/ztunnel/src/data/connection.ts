@@ -88,7 +88,7 @@ export class Connections {
     if (this.nextId >= this.firstId + CONNECTIONS_PER_THREAD) this.nextId = this.firstId;
     this.open.set(connection.id, connection);
     this.post({ ...question, connection: connection.id });
-    this.timer ??= setInterval(() => this.reportBytes(), BYTES_REPORT_MS);
+    this.timer ??= setInterval(() => this.reportBytes(), BYTES_REPORT_MS).unref();
     return connection;
   }
 
