@@ -64,6 +64,7 @@ describe('the audit', () => {
   const pod: Pod = {
     metadata: { name: 'a', namespace: 'shop', uid: 'a' },
     spec: { containers: [], serviceAccountName: 'sa' },
+    status: { conditions: [{ type: 'weft.dev/Captured', status: 'True' }] },
   };
   const enrolledPod: EnrolledPod = {
     uid: 'a',

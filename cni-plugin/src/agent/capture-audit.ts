@@ -1,3 +1,4 @@
+import { PodCondition } from '@weft/api';
 import type { Pod } from '@weft/kubernetes';
 import type { NetworkNamespace } from '@weft/linux';
 import { describeError, type Clock, type Logger } from '@weft/telemetry';
@@ -185,7 +186,8 @@ export class CaptureAudit {
   private async report(pod: Pod, record: AuditRecord): Promise<void> {
     const { verdict } = record;
     const text = verdict.kind === 'captured' ? 'captured' : `${verdict.fault}: ${verdict.message}`;
-    if (record.reported === text) return;
+    const isThere = pod.status?.conditions?.some(({ type }) => type === PodCondition.captured) === true;
+    if (record.reported === text && isThere) return;
     try {
       await this.options.probes.report(pod, verdict);
       record.reported = text;

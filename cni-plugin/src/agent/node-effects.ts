@@ -75,11 +75,10 @@ export function nodeEffects(o: NodeEffectsOptions): NodeEffects {
       };
       const audited = status?.conditions?.some(({ type }) => type === PodCondition.captured) === true;
       const condition = { status: { conditions: [{ type: PodCondition.captured, $patch: 'delete' }] } };
-      // Who leaves the mesh leaves the audit; only a strategic patch takes one entry out of the list.
-      const [patch, kind] =
-        value === undefined && audited
-          ? ([{ ...body, ...condition }, 'strategic'] as const)
-          : ([body, 'merge'] as const);
+      // What the audit said was of the state before; only a strategic patch takes one entry out of the list.
+      const [patch, kind] = audited
+        ? ([{ ...body, ...condition }, 'strategic'] as const)
+        : ([body, 'merge'] as const);
       try {
         await o.client.patch(resources.pods, metadata.name ?? '', metadata.namespace ?? '', patch, kind, {
           subresource: 'status',
