@@ -119,7 +119,12 @@ export class SessionStream implements TunnelStream, StreamEvents, DataSource {
   }
 
   reset(code: number = ErrorCode.CANCEL): void {
-    if (this.close !== undefined) return;
+    if (this.close !== undefined) {
+      // Closed by the peer behind data that the paused user doesn't want any more: it still has to hear of the close.
+      this.drop();
+      this.deliver();
+      return;
+    }
     this.host.resetStream(this, code);
     this.finish({ kind: 'reset', code, by: 'local' });
   }
