@@ -247,6 +247,24 @@ describe('a session', () => {
     expect(await closed).toMatchObject({ kind: 'lost' });
   });
 
+  it('tells a paused user that gives up of a close that waits behind data', async () => {
+    const pair = await pairOf();
+    const { stream } = await pair.pool.connect(pair.request());
+    const [accepted] = pair.accepted;
+    if (accepted === undefined) throw new Error('nothing was accepted');
+    let closed = false;
+    accepted.attach({ ...idle, onClose: () => (closed = true) });
+    await new Promise((resolve) => setImmediate(resolve));
+    accepted.pause();
+    stream.write(Buffer.from('unread'));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    stream.reset();
+    await until(() => accepted.closed);
+    expect(closed).toBe(false);
+    accepted.reset();
+    expect(closed).toBe(true);
+  });
+
   it('pays for a fault of a handler with its connection alone', async () => {
     const pair = await pairOf({}, () => {
       throw new Error('a bug');
