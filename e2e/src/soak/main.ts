@@ -17,7 +17,7 @@ if (!(minutes > 0 && minutes <= 24 * 60)) {
   process.exit(2);
 }
 
-const result = await soak(minutes * 60, (elapsed, samples) => {
+const result = await soak(minutes * 60, true, (elapsed, samples) => {
   const use = samples.map((s) => `${s.node} ${s.rssMib.toFixed(0)} MiB, ${s.descriptors} descriptors`);
   process.stderr.write(`${Math.round(elapsed)} s: ${use.join('; ')}\n`);
 });

@@ -46,13 +46,13 @@ export async function start(): Promise<void> {
   }
 }
 
-/** Starts what goes on until `rest`. */
-export function begin(): void {
+/** Starts what goes on until `rest`; a pod that comes and goes only if asked for. */
+export function begin(withPods: boolean): void {
   stopped = new AbortController();
   const talkers = Array.from({ length: TALKERS }, (_, i) => until(talk, 5 + i));
   churn = Promise.all([
     ...talkers,
-    until(churnPod, 1_500),
+    ...(withPods ? [until(churnPod, 1_500)] : []),
     until(churnPolicy, 200),
     until(churnWorkload, 20),
   ]);

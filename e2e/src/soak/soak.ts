@@ -20,6 +20,7 @@ const SAMPLES = 120;
  */
 export async function soak(
   seconds: number,
+  withPods: boolean,
   onSample?: (elapsed: number, samples: readonly Sample[]) => void,
 ): Promise<SoakResult> {
   const sandbox = Sandbox.start(new URL('./soak.scenario.js', import.meta.url));
@@ -28,7 +29,7 @@ export async function soak(
   try {
     await sandbox.call('start');
     const before = await read();
-    await sandbox.call('begin');
+    await sandbox.call('begin', withPods);
     const during: (readonly Sample[])[] = [];
     for (let i = 1; i <= SAMPLES; i++) {
       await sleep((seconds * 1_000) / SAMPLES);

@@ -115,7 +115,10 @@ export function socketEnd(socket: Socket): RelayEnd {
     pause: () => void socket.pause(),
     resume: () => void socket.resume(),
     abort: () => {
-      if (!socket.destroyed) socket.resetAndDestroy();
+      if (socket.destroyed) return;
+      socket.resetAndDestroy();
+      // By itself that waits until everything written has left, for ever if the peer doesn't read.
+      socket.destroy();
     },
   };
 }
