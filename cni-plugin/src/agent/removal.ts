@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Component } from '@weft/api';
 import {
   apiErrorStatus,
@@ -8,6 +9,8 @@ import {
 } from '@weft/kubernetes';
 
 const ASK_TIMEOUT_MS = 3_000;
+const WATCH_LAG_MS = 3_000;
+const WATCH_POLL_MS = 50;
 
 /** What the agent last saw of its own DaemonSet. */
 export type OwnDaemonSet =
@@ -51,6 +54,10 @@ export async function isRemoved(
     ),
     client.get(resources.nodes, nodeName, undefined, { signal }).catch(() => undefined),
   ]);
+  // The deletion may be on its way to the watch still.
+  const deadline = Date.now() + WATCH_LAG_MS;
+  while (!decideRemoval(asked, seen(), node) && asked.kind === 'no-answer' && Date.now() < deadline)
+    await sleep(WATCH_POLL_MS);
   return decideRemoval(asked, seen(), node);
 }
 
