@@ -13,6 +13,9 @@ export const Component = { controlPlane: 'istiod', ztunnel: 'ztunnel', cni: 'ist
 /** ConfigMap with the mesh's root certificates, in every namespace. */
 export const ROOT_CERT_CONFIGMAP = 'istio-ca-root-cert';
 export const ROOT_CERT_KEY = 'root-cert.pem';
+/** ConfigMap with what the plugged-in authority has revoked, beside it. */
+export const CRL_CONFIGMAP = 'istio-ca-crl';
+export const CRL_KEY = 'ca-crl.pem';
 /** Secret that holds the self-signed certificate authority. */
 export const CA_SECRET = 'istio-ca-secret';
 export const CA_SECRET_TYPE = 'istio.io/ca-root';
@@ -35,6 +38,8 @@ export const Path = {
 export const FieldManager = {
   gatewayController: 'istio.io/gateway-controller',
   ambientService: 'istio-ambient-service',
+  ambientWorkloadEntry: 'istio-ambient-workloadentry',
+  addressAllocation: 'istio-ip-autoallocate',
   ztunnelPolicy: 'istio-ambient-ztunnel-policy',
   waypointPolicy: 'istio-ambient-waypoint-policy',
 } as const;
@@ -46,7 +51,11 @@ export const DerivedPolicy = {
   requireWaypointPrefix: 'weft_require_waypoint_',
 } as const;
 
-export const GatewayClass = { waypoint: 'istio-waypoint' } as const;
+export const GatewayClass = {
+  waypoint: 'istio-waypoint',
+  eastWest: 'istio-east-west',
+  remote: 'istio-remote',
+} as const;
 export const GatewayController = {
   gateway: 'istio.io/gateway-controller',
   waypoint: 'istio.io/mesh-controller',

@@ -1,3 +1,4 @@
+import { BlockList, isIP } from 'node:net';
 import {
   DEFAULT_CLUSTER_DOMAIN,
   DEFAULT_CLUSTER_ID,
@@ -32,6 +33,8 @@ export interface ControlPlaneConfig {
     readonly tokenAudiences: readonly string[];
     /** `namespace/serviceAccount`. */
     readonly trustedNodeAccounts: ReadonlySet<string>;
+    /** Whose header `x-forwarded-client-cert` counts. */
+    readonly trustedGateways: BlockList;
     readonly defaultTtlMs: number;
     readonly maxTtlMs: number;
   };
@@ -87,6 +90,7 @@ export function readConfig(
       directory: environment.string('ROOT_CA_DIR', '/etc/cacerts'),
       tokenAudiences: list(environment.string('TOKEN_AUDIENCES', TOKEN_AUDIENCE)),
       trustedNodeAccounts: new Set(accounts(environment.string('CA_TRUSTED_NODE_ACCOUNTS', ''))),
+      trustedGateways: networks(list(environment.string('TRUSTED_GATEWAY_CIDR', ''))),
       defaultTtlMs,
       maxTtlMs,
     },
@@ -118,4 +122,22 @@ function accounts(text: string): string[] {
     throw new WeftError('WEFT1001', `CA_TRUSTED_NODE_ACCOUNTS: "${wrong}" is not namespace/serviceAccount`);
   }
   return parsed;
+}
+
+/** @throws WEFT1001 */
+function networks(texts: readonly string[]): BlockList {
+  const networks = new BlockList();
+  for (const text of texts) {
+    const [address = '', prefix, extra] = text.split('/');
+    const family = isIP(address);
+    const bits = Number(prefix ?? Number.NaN);
+    if (
+      family === 0 ||
+      extra !== undefined ||
+      !(Number.isInteger(bits) && bits >= 0 && bits <= (family === 4 ? 32 : 128))
+    )
+      throw new WeftError('WEFT1001', `TRUSTED_GATEWAY_CIDR: "${text}" is no network`);
+    networks.addSubnet(address, bits, family === 4 ? 'ipv4' : 'ipv6');
+  }
+  return networks;
 }

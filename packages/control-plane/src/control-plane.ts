@@ -12,8 +12,11 @@ import {
 } from '@weft/telemetry';
 import { createAmbientGraph, nodeIdentityKey } from './ambient/ambient-graph.ts';
 import { createCertificateMetrics, registerAuthorityMetrics } from './ca/certificate-metrics.ts';
+import { CallerAuthenticator } from './ca/caller-authenticator.ts';
 import { CertificateService } from './ca/certificate-service.ts';
-import { loadAuthority } from './ca/load-authority.ts';
+import { followAuthority } from './ca/follow-authority.ts';
+import { type LoadOptions, type LoadedAuthority, loadAuthority } from './ca/load-authority.ts';
+import { MeshAuthority } from './ca/mesh-authority.ts';
 import { distributeRoots } from './ca/root-distribution.ts';
 import { ServingCertificates, servingNames } from './ca/serving-certificate.ts';
 import { TokenAuthenticator } from './ca/token-authenticator.ts';
@@ -29,10 +32,11 @@ import { followParameters } from './sources/follow-parameters.ts';
 import { reflectCluster } from './sources/reflect.ts';
 import { MESH_KEY, createSources } from './sources/sources.ts';
 import { createPolicyConditions } from './status/policy-conditions.ts';
-import { writePolicyStatuses } from './status/policy-status-writer.ts';
+import { allocateAddresses } from './status/address-allocation.ts';
+import { createConditionKinds } from './status/condition-kinds.ts';
+import { writeConditions } from './status/condition-writer.ts';
 import { routeKinds } from './status/route-kinds.ts';
 import { writeRouteStatuses } from './status/route-status-writer.ts';
-import { writeServiceStatuses } from './status/service-status-writer.ts';
 import { admit } from './webhooks/admission.ts';
 import { maintainWebhookConfiguration, webhookConfigurationName } from './webhooks/webhook-configuration.ts';
 import { WebhookServer } from './webhooks/webhook-server.ts';
@@ -113,6 +117,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     });
     const networking = createNetworkingGraph(graph, sources, ambient, { clusterDomain });
     const policyConditions = createPolicyConditions(graph, sources, ambient);
+    const conditionKinds = createConditionKinds(graph, sources, ambient, policyConditions);
     const meshNow = () => ambient.mesh.get(MESH_KEY) ?? ambient.defaultMesh;
     registerSizes(registry, {
       pilot_services: { help: 'Services known to the mesh', of: ambient.services },
@@ -132,20 +137,40 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     }).then(() => readiness.open('caches'));
     // Awaited below; until then a failure elsewhere must be the one that is reported.
     caches.catch(() => undefined);
-    const { authority, origin } = await loadAuthorityPatiently(options, signal);
+    const { directory, defaultTtlMs, maxTtlMs, tokenAudiences, ...callers } = config.certificates;
+    const authorityOptions = { client, namespace, directory, clock, signal };
+    const loaded = await loadAuthorityPatiently(authorityOptions, clock, logger);
+    const caLogger = logger.scope('ca');
+    const authority = new MeshAuthority({
+      ...loaded,
+      certificateTtlMs: defaultTtlMs,
+      clock,
+      logger: caLogger,
+    });
+    closers.push(() => authority.close());
+    const following = followAuthority({ ...authorityOptions, loaded, mesh: authority, logger: caLogger });
+    closers.push(() => following);
     readiness.open('certificate authority');
     registerAuthorityMetrics(registry, authority);
-    logger.info('certificate authority loaded', { origin, expires: authority.notAfter.toISOString() });
+    logger.info('certificate authority loaded', {
+      origin: loaded.origin,
+      expires: authority.notAfter.toISOString(),
+    });
 
     const certificates = await ServingCertificates.issue({
       authority,
       dnsNames: servingNames(namespace, revision, clusterDomain),
-      ttlMs: config.certificates.defaultTtlMs,
+      ttlMs: defaultTtlMs,
       clock,
-      logger: logger.scope('ca'),
+      logger: caLogger,
     });
     closers.push(() => certificates.close());
-    const authenticator = new TokenAuthenticator(client, config.certificates.tokenAudiences);
+    const tokens = new TokenAuthenticator(client, tokenAudiences);
+    const authenticator = new CallerAuthenticator({
+      tokens,
+      trustDomain: () => meshNow().trustDomain,
+      trustedGateways: callers.trustedGateways,
+    });
     const certificateService = new CertificateService({
       authority,
       authenticator,
@@ -153,14 +178,15 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         get trustDomain() {
           return meshNow().trustDomain;
         },
-        trustedNodeAccounts: config.certificates.trustedNodeAccounts,
+        trustedNodeAccounts: callers.trustedNodeAccounts,
         pod: (podNamespace, name) => sources.pods.get(`${podNamespace}/${name}`),
         podsOnNode: (...key) => ambient.podsByNodeIdentity.lookup(nodeIdentityKey(...key)),
       },
-      defaultTtlMs: config.certificates.defaultTtlMs,
-      maxTtlMs: config.certificates.maxTtlMs,
+      defaultTtlMs,
+      maxTtlMs,
       metrics: createCertificateMetrics(registry),
-      logger: logger.scope('ca'),
+      clock,
+      logger: caLogger,
     });
     const discovery = new DiscoveryServers({
       config,
@@ -169,6 +195,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       networking,
       pods: sources.pods,
       authenticator,
+      authority,
       certificates,
       certificateService,
       metrics,
@@ -183,7 +210,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         graph,
         ambient,
         registry,
-        authenticator,
+        authenticator: tokens,
         connections: () => discovery.connections(),
       }),
     );
@@ -234,29 +261,12 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       signal,
       onElected: (leadership) => {
         setMaxListeners(MAX_ABORT_LISTENERS, leadership);
-        const { rootsPem } = authority;
         const common = { client, graph, clock, signal: leadership };
-        distributeRoots({ ...common, namespaces: sources.namespaces, rootsPem, logger: logger.scope('ca') });
-        writePolicyStatuses({
+        distributeRoots({ ...common, namespaces: sources.namespaces, authority, logger: caLogger });
+        writeConditions({ ...common, kinds: conditionKinds, logger: logger.scope('status') });
+        allocateAddresses({
           ...common,
-          kinds: [
-            {
-              type: resources.authorizationPolicies,
-              objects: sources.authorizationPolicies,
-              conditions: policyConditions.authorizationPolicies,
-            },
-            {
-              type: resources.requestAuthentications,
-              objects: sources.requestAuthentications,
-              conditions: policyConditions.requestAuthentications,
-            },
-          ],
-          logger: logger.scope('status'),
-        });
-        writeServiceStatuses({
-          ...common,
-          services: sources.services,
-          serviceWaypoints: ambient.serviceWaypoints,
+          serviceEntries: sources.serviceEntries,
           logger: logger.scope('status'),
         });
         writeRouteStatuses({
@@ -266,7 +276,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         });
         runGatewayController({ ...common, sources, gateways, logger: logger.scope('gateway') });
         const name = webhookConfigurationName(namespace, revision);
-        maintainWebhookConfiguration({ ...common, name, rootsPem, logger: logger.scope('webhook') });
+        maintainWebhookConfiguration({ ...common, name, authority, logger: logger.scope('webhook') });
       },
     });
     closers.push(() => election.done);
@@ -277,7 +287,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         metrics: metricsPort,
         webhooks: webhookPort,
       },
-      rootsPem: authority.rootsPem,
+      get rootsPem() {
+        return authority.rootsPem;
+      },
       close,
     };
   } catch (error) {
@@ -290,22 +302,18 @@ const AUTHORITY_RETRY_MS = 1_000;
 
 /** An API server that doesn't answer yet is waited for; an authority that is broken is not. */
 async function loadAuthorityPatiently(
-  { client, config, clock, logger }: ControlPlaneOptions,
-  signal: AbortSignal,
-): ReturnType<typeof loadAuthority> {
+  options: LoadOptions,
+  clock: Clock,
+  logger: Logger,
+): Promise<LoadedAuthority> {
   for (;;) {
     try {
-      return await loadAuthority({
-        client,
-        namespace: config.namespace,
-        directory: config.certificates.directory,
-        signal,
-      });
+      return await loadAuthority(options);
     } catch (error) {
       const isBroken = WeftError.is(error) && (error.code === 'WEFT1801' || error.code === 'WEFT1802');
-      if (isBroken || signal.aborted) throw error;
+      if (isBroken || options.signal.aborted) throw error;
       logger.warn('cannot load the certificate authority, retrying', { error: describeError(error) });
-      await clock.sleep(AUTHORITY_RETRY_MS, signal);
+      await clock.sleep(AUTHORITY_RETRY_MS, options.signal);
     }
   }
 }

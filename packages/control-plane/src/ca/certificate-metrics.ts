@@ -1,6 +1,7 @@
 import { Counter, Gauge, type PrometheusRegistry } from '@weft/telemetry';
 import { X509Certificate } from 'node:crypto';
-import type { CertificateAuthority } from '@weft/spiffe';
+import { certificateBlocks } from '@weft/spiffe';
+import type { MeshAuthority } from './mesh-authority.ts';
 
 /** Istio's names, so that its dashboard shows data. */
 export interface CertificateMetrics {
@@ -31,19 +32,32 @@ export function createCertificateMetrics(registry: PrometheusRegistry): Certific
   };
 }
 
+/** Read when somebody asks: roots and signing certificate change while we run. */
 export function registerAuthorityMetrics(
   registry: PrometheusRegistry,
-  authority: CertificateAuthority,
+  authority: Pick<MeshAuthority, 'rootsPem' | 'notAfter'>,
 ): void {
   const seconds = (date: Date): number => Math.floor(date.getTime() / 1_000);
-  const roots = authority.rootsPem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
-  const rootExpiry = Math.min(...roots.map((pem) => seconds(new Date(new X509Certificate(pem).validTo))));
-  const gauge = (name: string, help: string, value: number): void =>
-    new Gauge({ name: `citadel_server_${name}`, help, registers: [registry] }).set(value);
-  gauge('root_cert_expiry_timestamp', 'When the first root certificate expires, Unix seconds', rootExpiry);
-  gauge(
-    'cert_chain_expiry_timestamp',
-    'When the signing certificate expires, Unix seconds',
+  const firstRootExpiry = (): number =>
+    Math.min(
+      ...certificateBlocks(authority.rootsPem).map((pem) =>
+        seconds(new Date(new X509Certificate(pem).validTo)),
+      ),
+    );
+  const register = (name: string, help: string, read: () => number): void => {
+    const gauge: Gauge = new Gauge({
+      name: `citadel_server_${name}`,
+      help,
+      registers: [registry],
+      collect: () => gauge.set(read()),
+    });
+  };
+  register(
+    'root_cert_expiry_timestamp',
+    'When the first root certificate expires, Unix seconds',
+    firstRootExpiry,
+  );
+  register('cert_chain_expiry_timestamp', 'When the signing certificate expires, Unix seconds', () =>
     seconds(authority.notAfter),
   );
 }

@@ -1,19 +1,23 @@
 import grpc from '@grpc/grpc-js';
 import { CREATE_CERTIFICATE_METHOD } from '@weft/api';
 import { istio } from '@weft/api/workload';
-import { type CertificateAuthority, verifyCsr } from '@weft/spiffe';
-import { type Logger, WeftError, describeError } from '@weft/telemetry';
+import { verifyCsr } from '@weft/spiffe';
+import { type Clock, type Logger, WeftError, describeError } from '@weft/telemetry';
 import { certifiedIdentity, type IdentityContext } from './certified-identity.ts';
 import type { CertificateMetrics } from './certificate-metrics.ts';
-import { type Caller, type TokenAuthenticator, describeCaller } from './token-authenticator.ts';
+import { type CallerAuthenticator, type Credentials, addressOfPeer } from './caller-authenticator.ts';
+import { CallerRates } from './caller-rates.ts';
+import type { MeshAuthority } from './mesh-authority.ts';
+import { type Caller, describeCaller } from './token-authenticator.ts';
 
 export interface CertificateServiceOptions {
-  readonly authority: CertificateAuthority;
-  readonly authenticator: TokenAuthenticator;
+  readonly authority: Pick<MeshAuthority, 'sign' | 'rootsPem'>;
+  readonly authenticator: CallerAuthenticator;
   readonly identities: IdentityContext;
   readonly defaultTtlMs: number;
   readonly maxTtlMs: number;
   readonly metrics: CertificateMetrics;
+  readonly clock: Clock;
   readonly logger: Logger;
 }
 
@@ -42,10 +46,12 @@ const MAX_CONCURRENT_REQUESTS = 256;
 export class CertificateService {
   readonly implementation: grpc.UntypedServiceImplementation;
   private readonly options: CertificateServiceOptions;
+  private readonly rates: CallerRates;
   private inProgress = 0;
 
   constructor(options: CertificateServiceOptions) {
     this.options = options;
+    this.rates = new CallerRates(options.clock);
     this.implementation = {
       CreateCertificate: (
         call: grpc.ServerUnaryCall<CertificateRequest, CertificateResponse>,
@@ -70,7 +76,7 @@ export class CertificateService {
     const gone = new AbortController();
     call.on('cancelled', () => gone.abort());
     try {
-      callback(null, await this.certify(call.request, call.metadata, gone.signal));
+      callback(null, await this.certify(call.request, credentialsOf(call), gone.signal));
     } catch (error) {
       logger.warn('certificate refused', { peer: call.getPeer(), error: describeError(error) });
       callback(refusal(error, metrics));
@@ -81,12 +87,13 @@ export class CertificateService {
 
   private async certify(
     request: CertificateRequest,
-    metadata: grpc.Metadata,
+    credentials: Credentials,
     signal: AbortSignal,
   ): Promise<CertificateResponse> {
     const { authority, authenticator, identities, metrics, logger } = this.options;
-    const [authorization] = metadata.get('authorization');
-    const caller = await authenticator.authenticate(authorization?.toString(), 'WEFT1803', signal);
+    const caller = await authenticator.authenticate(credentials, 'WEFT1803', signal);
+    if (!this.rates.take(describeCaller(caller)))
+      throw new WeftError('WEFT1808', `${describeCaller(caller)} has to wait`);
     const requested = request.metadata?.fields?.['ImpersonatedIdentity']?.stringValue ?? undefined;
     const identity = certifiedIdentity(caller, requested, identities);
     const ttlMs = this.lifetime(request, caller);
@@ -114,6 +121,19 @@ export class CertificateService {
   }
 }
 
+/** Of any call: what authenticates who makes it. */
+export function credentialsOf(
+  call: Pick<grpc.ServerUnaryCall<unknown, unknown>, 'metadata' | 'getPeer' | 'getAuthContext'>,
+): Credentials {
+  const header = (name: string): string | undefined => call.metadata.get(name)[0]?.toString();
+  return {
+    authorization: header('authorization'),
+    certificate: call.getAuthContext()?.sslPeerCertificate,
+    forwardedCertificate: header('x-forwarded-client-cert'),
+    address: addressOfPeer(call.getPeer()),
+  };
+}
+
 function refusal(error: unknown, metrics: CertificateMetrics): Partial<grpc.StatusObject> {
   switch (WeftError.is(error) ? error.code : undefined) {
     case 'WEFT1803':
@@ -128,6 +148,8 @@ function refusal(error: unknown, metrics: CertificateMetrics): Partial<grpc.Stat
     case 'WEFT1805':
       metrics.signFailures.inc();
       return { code: grpc.status.INVALID_ARGUMENT, details: 'the requested lifetime is too long' };
+    case 'WEFT1808':
+      return { code: grpc.status.RESOURCE_EXHAUSTED, details: 'too many certificate requests, try again' };
     case 'WEFT1807':
       return { code: grpc.status.UNAVAILABLE, details: 'the caller cannot be authenticated now, try again' };
     default:

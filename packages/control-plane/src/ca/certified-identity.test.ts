@@ -25,6 +25,7 @@ const caller: Caller = {
   namespace: 'istio-system',
   serviceAccount: 'ztunnel',
   pod: { name: 'ztunnel-1', uid: 'uid-ztunnel-1' },
+  by: 'token',
 };
 const web = 'spiffe://cluster.local/ns/shop/sa/web';
 
@@ -40,7 +41,7 @@ function context(...pods: PodFacts[]): IdentityContext {
 
 describe('certifiedIdentity', () => {
   it('gives a caller its own identity when it asks for none', () => {
-    const own = { namespace: 'shop', serviceAccount: 'web', pod: undefined };
+    const own = { namespace: 'shop', serviceAccount: 'web', pod: undefined, by: 'token' } as const;
     expect(certifiedIdentity(own, undefined, context())).toBe(web);
   });
 

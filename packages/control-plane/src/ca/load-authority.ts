@@ -2,38 +2,46 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CA_SECRET, CA_SECRET_TYPE } from '@weft/api';
 import { type KubernetesClient, type Secret, isConflict, isNotFound, resources } from '@weft/kubernetes';
-import { CertificateAuthority } from '@weft/spiffe';
-import { WeftError, systemErrorCode } from '@weft/telemetry';
+import { CertificateAuthority, RevocationLists } from '@weft/spiffe';
+import { WeftError, systemClock, systemErrorCode, type Clock } from '@weft/telemetry';
+import type { ConfiguredAuthority } from './mesh-authority.ts';
 
-export interface LoadedAuthority {
-  readonly authority: CertificateAuthority;
+export interface LoadedAuthority extends ConfiguredAuthority {
   readonly origin: 'plugged in' | 'self-signed';
 }
 
-interface LoadOptions {
-  readonly client: Pick<KubernetesClient, 'get' | 'create'>;
+export interface LoadOptions {
+  readonly client: Pick<KubernetesClient, 'get' | 'create' | 'replace'>;
   readonly namespace: string;
   /** Where the Secret `cacerts` is mounted; without files there the root is self-signed. */
   readonly directory: string;
+  readonly clock?: Clock;
   readonly signal: AbortSignal;
 }
+
+/** A self-signed root is certified anew, with its key, in the last fifth of its life. */
+const RENEWAL_SHARE = 0.2;
 
 const SELF_SIGNED_ORGANIZATION = 'cluster.local';
 const CERT_KEY = 'ca-cert.pem';
 const KEY_KEY = 'ca-key.pem';
+const CRL_FILE = 'ca-crl.pem';
 
 /** @throws WEFT1801 or WEFT1802 for an authority that is there but can't be used: never is another one made then. */
 export async function loadAuthority(options: LoadOptions): Promise<LoadedAuthority> {
-  const pluggedIn = await loadPluggedIn(options.directory);
-  if (pluggedIn !== undefined) return { authority: pluggedIn, origin: 'plugged in' };
-  return { authority: await loadSelfSigned(options), origin: 'self-signed' };
+  return (await loadPluggedIn(options.directory)) ?? loadSelfSigned(options);
 }
 
-/** Istio's file names, or those of a kubernetes.io/tls Secret as cert-manager writes it. */
-async function loadPluggedIn(directory: string): Promise<CertificateAuthority | undefined> {
+/**
+ * Istio's file names, or those of a kubernetes.io/tls Secret as cert-manager writes it; undefined without any.
+ * @throws WEFT1801
+ */
+export async function loadPluggedIn(directory: string): Promise<LoadedAuthority | undefined> {
   const read = (name: string): Promise<string | undefined> => readOptional(join(directory, name));
-  const [caCert, caKey, chain, root, tlsCert, tlsKey, tlsRoot] = await Promise.all(
-    [CERT_KEY, KEY_KEY, 'cert-chain.pem', 'root-cert.pem', 'tls.crt', 'tls.key', 'ca.crt'].map(read),
+  const [caCert, caKey, chain, root, tlsCert, tlsKey, tlsRoot, crlPem = ''] = await Promise.all(
+    [CERT_KEY, KEY_KEY, 'cert-chain.pem', 'root-cert.pem', 'tls.crt', 'tls.key', 'ca.crt', CRL_FILE].map(
+      read,
+    ),
   );
   const istio = { certPem: caCert, keyPem: caKey, rootsPem: root, chainPem: chain };
   const tls = { certPem: tlsCert, keyPem: tlsKey, rootsPem: tlsRoot, chainPem: tlsCert };
@@ -48,7 +56,9 @@ async function loadPluggedIn(directory: string): Promise<CertificateAuthority | 
     throw new WeftError('WEFT1801', `${directory} holds some, but not all, of ${names}`);
   }
   try {
-    return CertificateAuthority.load({ certPem, keyPem, rootsPem, chainPem });
+    RevocationLists.parse(Buffer.from(crlPem));
+    const authority = CertificateAuthority.load({ certPem, keyPem, rootsPem, chainPem });
+    return { authority, crlPem, origin: 'plugged in' };
   } catch (error) {
     throw new WeftError('WEFT1801', `the files in ${directory} cannot be used`, { cause: error });
   }
@@ -63,25 +73,45 @@ async function readOptional(path: string): Promise<string | undefined> {
   }
 }
 
-/** Replicas that start together all try to create the Secret; the API server lets one, and the others read it. */
-async function loadSelfSigned({ client, namespace, signal }: LoadOptions): Promise<CertificateAuthority> {
-  const read = async (): Promise<CertificateAuthority> =>
-    fromSecret(await client.get(resources.secrets, CA_SECRET, namespace, { signal }), namespace);
-  try {
-    return await read();
-  } catch (error) {
-    if (!isNotFound(error)) throw error;
-  }
-  const authority = await CertificateAuthority.createSelfSigned({
-    subject: { organizations: [SELF_SIGNED_ORGANIZATION] },
+/**
+ * The root in the Secret, made or renewed if it is time. Replicas that do so together all try to write; the API server
+ * lets one, and the others read what that one wrote.
+ */
+export async function loadSelfSigned(options: LoadOptions): Promise<LoadedAuthority> {
+  const { client, namespace, clock = systemClock, signal } = options;
+  const read = async (): Promise<Secret> => client.get(resources.secrets, CA_SECRET, namespace, { signal });
+  const present = await read().catch((error: unknown) => {
+    if (isNotFound(error)) return undefined;
+    throw error;
   });
+  const known = present === undefined ? undefined : fromSecret(present, namespace);
+  if (known !== undefined && !isDue(known, clock)) return selfSigned(known);
+  const subject = { organizations: [SELF_SIGNED_ORGANIZATION] };
+  const keyPem = known === undefined ? {} : { keyPem: known.keyPem };
+  const authority = await CertificateAuthority.createSelfSigned({ subject, clock, ...keyPem });
+  const secret = toSecret(authority, namespace);
   try {
-    await client.create(resources.secrets, toSecret(authority, namespace), { signal });
-    return authority;
+    if (present === undefined) await client.create(resources.secrets, secret, { signal });
+    else
+      await client.replace(
+        resources.secrets,
+        { ...present, data: { ...present.data, ...secret.data } },
+        { signal },
+      );
+    return selfSigned(authority);
   } catch (error) {
     if (!isConflict(error)) throw error;
-    return read();
+    return selfSigned(fromSecret(await read(), namespace));
   }
+}
+
+function selfSigned(authority: CertificateAuthority): LoadedAuthority {
+  return { authority, crlPem: '', origin: 'self-signed' };
+}
+
+function isDue({ notAfter, certificate }: CertificateAuthority, clock: Clock): boolean {
+  const lifetimeMs = notAfter.getTime() - Date.parse(certificate.validFrom);
+  return notAfter.getTime() - clock.now() < lifetimeMs * RENEWAL_SHARE;
 }
 
 function toSecret({ certPem, keyPem }: CertificateAuthority, namespace: string): Secret {

@@ -1,15 +1,16 @@
-import { Label, ROOT_CERT_CONFIGMAP, ROOT_CERT_KEY } from '@weft/api';
+import { CRL_CONFIGMAP, CRL_KEY, Label, ROOT_CERT_CONFIGMAP, ROOT_CERT_KEY } from '@weft/api';
 import type { ChangeSet, Collection, Graph } from '@weft/collections';
 import { type ConfigMap, type KubernetesClient, Reflector, isNotFound, resources } from '@weft/kubernetes';
 import { type Clock, type Logger, WeftError, describeError } from '@weft/telemetry';
 import { KeyedReconciler } from '../reconcile/keyed-reconciler.ts';
 import type { NamespaceFacts } from '../sources/facts.ts';
+import type { MeshAuthority } from './mesh-authority.ts';
 
 export interface RootDistributionOptions {
   readonly client: KubernetesClient;
   readonly graph: Graph;
   readonly namespaces: Collection<NamespaceFacts>;
-  readonly rootsPem: string;
+  readonly authority: Pick<MeshAuthority, 'rootsPem' | 'crlPem' | 'subscribe'>;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Ends with leadership. */
@@ -23,9 +24,26 @@ const excludedNamespaces: ReadonlySet<string> = new Set([
   'local-path-storage',
 ]);
 
-/** Keeps ConfigMap `istio-ca-root-cert` right in every namespace: also when somebody edits or deletes it. */
+/** Keeps roots and revocations right in every namespace: also when somebody edits or deletes them. */
 export function distributeRoots(options: RootDistributionOptions): void {
-  const { client, graph, namespaces, rootsPem, clock, logger, signal } = options;
+  const { authority } = options;
+  distribute(options, {
+    configMap: ROOT_CERT_CONFIGMAP,
+    entry: ROOT_CERT_KEY,
+    content: () => authority.rootsPem,
+  });
+  distribute(options, { configMap: CRL_CONFIGMAP, entry: CRL_KEY, content: () => authority.crlPem });
+}
+
+interface Distributed {
+  readonly configMap: string;
+  readonly entry: string;
+  /** Empty: nothing is made, but what is there is emptied. */
+  readonly content: () => string;
+}
+
+function distribute(options: RootDistributionOptions, { configMap, entry, content }: Distributed): void {
+  const { client, graph, namespaces, authority, clock, logger, signal } = options;
   const labels = { [Label.config]: 'true' };
 
   const reconciler = new KeyedReconciler({
@@ -34,11 +52,13 @@ export function distributeRoots(options: RootDistributionOptions): void {
     reconcile: async (name) => {
       const namespace = namespaces.get(name);
       if (namespace === undefined || namespace.terminating || excludedNamespaces.has(name)) return;
-      const key = `${name}/${ROOT_CERT_CONFIGMAP}`;
-      if (isCurrent(existing.get(key), rootsPem)) return;
+      const key = `${name}/${configMap}`;
+      const text = content();
+      const found = existing.get(key);
+      if (found === undefined ? text === '' : isCurrent(found)) return;
       const object: ConfigMap = {
-        metadata: { name: ROOT_CERT_CONFIGMAP, namespace: name, labels },
-        data: { [ROOT_CERT_KEY]: rootsPem },
+        metadata: { name: configMap, namespace: name, labels },
+        data: { [entry]: text },
       };
       try {
         const manager = { fieldManager: FIELD_MANAGER, force: true };
@@ -48,9 +68,10 @@ export function distributeRoots(options: RootDistributionOptions): void {
         throw new WeftError('WEFT1806', `ConfigMap ${key}`, { cause: error });
       }
     },
-    onError: (_key, error) =>
-      logger.warn('cannot distribute the root certificate', { error: describeError(error) }),
+    onError: (_key, error) => logger.warn(`cannot distribute ${configMap}`, { error: describeError(error) }),
   });
+  const isCurrent = ({ data, metadata }: ConfigMap): boolean =>
+    data?.[entry] === content() && metadata.labels?.[Label.config] === 'true';
 
   let started = false;
   const enqueueAll = (): void => {
@@ -59,7 +80,7 @@ export function distributeRoots(options: RootDistributionOptions): void {
   const existing = new Reflector<ConfigMap>({
     client,
     type: resources.configMaps,
-    fieldSelector: `metadata.name=${ROOT_CERT_CONFIGMAP}`,
+    fieldSelector: `metadata.name=${configMap}`,
     onChange: (changes) => {
       // Before the first complete set everything looks missing.
       if (!started) return;
@@ -75,9 +96,12 @@ export function distributeRoots(options: RootDistributionOptions): void {
   const unsubscribe = graph.subscribe((changes: ChangeSet) => {
     if (started) for (const name of changes.of(namespaces).keys()) reconciler.enqueue(name);
   });
-  signal.addEventListener('abort', unsubscribe, { once: true });
-}
-
-function isCurrent(existing: ConfigMap | undefined, rootsPem: string): boolean {
-  return existing?.data?.[ROOT_CERT_KEY] === rootsPem && existing.metadata.labels?.[Label.config] === 'true';
+  const unsubscribeAuthority = authority.subscribe(() => {
+    if (started) enqueueAll();
+  });
+  const stop = (): void => {
+    unsubscribe();
+    unsubscribeAuthority();
+  };
+  signal.addEventListener('abort', stop, { once: true });
 }

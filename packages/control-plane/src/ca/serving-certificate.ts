@@ -1,5 +1,6 @@
-import { type CertificateAuthority, createKeyPair, privateKeyPem } from '@weft/spiffe';
+import { createKeyPair, privateKeyPem } from '@weft/spiffe';
 import { type Clock, type Logger, describeError } from '@weft/telemetry';
+import type { MeshAuthority } from './mesh-authority.ts';
 
 export interface ServingCertificate {
   readonly keyPem: string;
@@ -8,7 +9,7 @@ export interface ServingCertificate {
 }
 
 export interface ServingCertificateOptions {
-  readonly authority: CertificateAuthority;
+  readonly authority: Pick<MeshAuthority, 'sign' | 'subscribe'>;
   readonly dnsNames: readonly string[];
   readonly ttlMs: number;
   readonly clock: Clock;
@@ -27,17 +28,22 @@ export function servingNames(namespace: string, revision: string, clusterDomain:
   });
 }
 
-/** Our own TLS certificate, renewed at half of its life; listeners get each new one. */
+/** Our own TLS certificate, renewed at half of its life and with the authority; listeners get each new one. */
 export class ServingCertificates {
   private readonly options: ServingCertificateOptions;
   private readonly listeners = new Set<(certificate: ServingCertificate) => void>();
   private certificate: ServingCertificate;
+  private readonly unsubscribe: () => void;
   private cancelTimer: () => void = () => undefined;
   private closed = false;
 
   private constructor(options: ServingCertificateOptions, first: ServingCertificate) {
     this.options = options;
     this.certificate = first;
+    this.unsubscribe = options.authority.subscribe(() => {
+      this.cancelTimer();
+      void this.renew();
+    });
     this.scheduleRenewal();
   }
 
@@ -58,6 +64,7 @@ export class ServingCertificates {
 
   close(): void {
     this.closed = true;
+    this.unsubscribe();
     this.cancelTimer();
     this.listeners.clear();
   }
@@ -78,7 +85,9 @@ export class ServingCertificates {
     } catch (error) {
       logger.error('cannot renew the serving certificate', { error: describeError(error) });
     }
-    if (!this.closed) this.scheduleRenewal();
+    if (this.closed) return;
+    this.cancelTimer();
+    this.scheduleRenewal();
   }
 }
 

@@ -1,16 +1,19 @@
 import type { KubernetesClient } from '@weft/kubernetes';
 import { WeftError, type ErrorCode } from '@weft/telemetry';
 
-/** Who presented a service account token. */
+/** Who calls, as authenticated. */
 export interface Caller {
   readonly namespace: string;
   readonly serviceAccount: string;
   /** The pod to which the token is bound. */
   readonly pod: { readonly name: string; readonly uid: string } | undefined;
+  /** What proved it. */
+  readonly by: 'token' | 'certificate' | 'forwarded certificate';
 }
 
-export function describeCaller({ namespace, serviceAccount, pod }: Caller): string {
+export function describeCaller({ namespace, serviceAccount, pod, by }: Caller): string {
   const account = `${namespace}/${serviceAccount}`;
+  if (by !== 'token') return `${account} (by ${by})`;
   return pod === undefined ? account : `${account} (pod ${pod.name})`;
 }
 
@@ -60,7 +63,7 @@ export class TokenAuthenticator {
     const [name] = extra[POD_NAME] ?? [];
     const [uid] = extra[POD_UID] ?? [];
     const pod = name === undefined || uid === undefined ? undefined : { name, uid };
-    return { namespace, serviceAccount, pod };
+    return { namespace, serviceAccount, pod, by: 'token' };
   }
 
   private async review(token: string, signal: AbortSignal): ReturnType<KubernetesClient['reviewToken']> {

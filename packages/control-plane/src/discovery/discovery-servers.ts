@@ -1,18 +1,21 @@
 import grpc from '@grpc/grpc-js';
 import { type Logger, type WeftError, describeError } from '@weft/telemetry';
 import { type ConnectionStatus, DeltaServer, deltaServerChannelOptions } from '@weft/xds';
+import type { CallerAuthenticator } from '../ca/caller-authenticator.ts';
 import { type CertificateService, certificateServiceDefinition } from '../ca/certificate-service.ts';
+import type { MeshAuthority } from '../ca/mesh-authority.ts';
 import type { ServingCertificates } from '../ca/serving-certificate.ts';
-import type { Caller, TokenAuthenticator } from '../ca/token-authenticator.ts';
+import type { Caller } from '../ca/token-authenticator.ts';
 import type { ControlPlaneConfig } from '../config.ts';
 import type { ControlPlaneMetrics } from '../metrics.ts';
-import { Http2Listener } from './http2-listener.ts';
+import { Http2Listener, type Http2ListenerOptions } from './http2-listener.ts';
 import { authenticateProxy, checkNode } from './proxy-identity.ts';
 import { ServedTypes, type ServedTypesOptions } from './served-types.ts';
 
 export interface DiscoveryOptions extends ServedTypesOptions {
   readonly config: Pick<ControlPlaneConfig, 'ports' | 'debounce' | 'xds' | 'version'>;
-  readonly authenticator: TokenAuthenticator;
+  readonly authenticator: CallerAuthenticator;
+  readonly authority: Pick<MeshAuthority, 'rootsPem' | 'crlPem' | 'subscribe'>;
   readonly certificates: ServingCertificates;
   readonly certificateService: CertificateService;
   readonly metrics: ControlPlaneMetrics;
@@ -64,7 +67,7 @@ export class DiscoveryServers {
     this.plaintext = new grpc.Server(channelOptions);
     anonymous.addTo(this.plaintext);
     this.listeners = {
-      xds: this.listener(this.secure, { certificates: options.certificates }),
+      xds: this.listener(this.secure, { tls: options }),
       plaintextXds: this.listener(this.plaintext, {}),
     };
   }
@@ -89,7 +92,7 @@ export class DiscoveryServers {
     await Promise.all([this.listeners.xds.close(), this.listeners.plaintextXds.close()]);
   }
 
-  private listener(server: grpc.Server, tls: { readonly certificates?: ServingCertificates }): Http2Listener {
+  private listener(server: grpc.Server, tls: Pick<Http2ListenerOptions, 'tls'>): Http2Listener {
     const { metrics, logger } = this.options;
     // TLS ends in the listener.
     const injector = server.createConnectionInjector(grpc.ServerCredentials.createInsecure());

@@ -1,5 +1,8 @@
 import { type Server, type Socket, createServer } from 'node:net';
-import { createServer as createTlsServer } from 'node:tls';
+import { X509Certificate, constants } from 'node:crypto';
+import { type TLSSocket, createServer as createTlsServer } from 'node:tls';
+import { RevocationLists, certificateBlocks } from '@weft/spiffe';
+import type { MeshAuthority } from '../ca/mesh-authority.ts';
 import type { ServingCertificates } from '../ca/serving-certificate.ts';
 import { WeftError } from '@weft/telemetry';
 
@@ -9,7 +12,11 @@ export interface Http2ListenerOptions {
   /** WEFT1822: whatever connected spoke something else. */
   readonly onGarbage: (error: WeftError, remoteAddress: string) => void;
   /** Without them the listener is plaintext. */
-  readonly certificates?: ServingCertificates;
+  readonly tls?: {
+    readonly certificates: ServingCertificates;
+    /** What client certificates have to lead to. */
+    readonly authority: Pick<MeshAuthority, 'rootsPem' | 'crlPem' | 'subscribe'>;
+  };
 }
 
 /** RFC 9113 §3.4: what every HTTP/2 client says first. */
@@ -32,20 +39,11 @@ export class Http2Listener {
 
   constructor(options: Http2ListenerOptions) {
     this.options = options;
-    const { certificates } = options;
-    if (certificates === undefined) {
+    if (options.tls === undefined) {
       this.server = createServer((socket) => this.greet(socket));
       this.stopCertificates = () => undefined;
     } else {
-      const server = createTlsServer(
-        { ALPNProtocols: ['h2'], minVersion: 'TLSv1.2', handshakeTimeout: GREETING_TIMEOUT_MS },
-        (socket) => this.greet(socket),
-      );
-      server.on('tlsClientError', (error, socket) => this.refuse(socket, 'the TLS handshake failed', error));
-      this.stopCertificates = certificates.subscribe(({ keyPem, chainPem }) => {
-        server.setSecureContext({ key: keyPem, cert: chainPem, minVersion: 'TLSv1.2' });
-      });
-      this.server = server;
+      [this.server, this.stopCertificates] = this.tlsServer(options.tls);
     }
     this.server.maxConnections = MAX_CONNECTIONS;
     // Before TLS, too, so that closing leaves nothing.
@@ -75,6 +73,46 @@ export class Http2Listener {
     await new Promise<void>((resolve) => {
       this.server.close(() => resolve());
     });
+  }
+
+  private tlsServer({
+    certificates,
+    authority,
+  }: NonNullable<Http2ListenerOptions['tls']>): [Server, () => void] {
+    let roots: readonly X509Certificate[] = [];
+    let revoked = RevocationLists.none;
+    const server = createTlsServer(
+      {
+        ALPNProtocols: ['h2'],
+        handshakeTimeout: GREETING_TIMEOUT_MS,
+        // Asked for, not required: node proxies have tokens. A wrong one is refused, not taken for none.
+        requestCert: true,
+        rejectUnauthorized: false,
+        minVersion: 'TLSv1.2',
+      },
+      (socket) => {
+        const problem = problemOfClient(socket, roots, revoked);
+        if (problem === undefined) this.greet(socket);
+        else this.refuse(socket, 'the client certificate is not good', problem);
+      },
+    );
+    server.on('tlsClientError', (error, socket) => this.refuse(socket, 'the TLS handshake failed', error));
+    const update = (): void => {
+      const { keyPem, chainPem } = certificates.current;
+      const { rootsPem, crlPem } = authority;
+      roots = certificateBlocks(rootsPem).map((pem) => new X509Certificate(pem));
+      revoked = RevocationLists.parse(Buffer.from(crlPem));
+      server.setSecureContext({
+        key: keyPem,
+        cert: chainPem,
+        ca: rootsPem,
+        minVersion: 'TLSv1.2',
+        // A resumed session would outlive the roots and revocations that it was verified by.
+        secureOptions: constants.SSL_OP_NO_TICKET,
+      });
+    };
+    const unsubscribe = [certificates.subscribe(update), authority.subscribe(update)];
+    return [server, () => unsubscribe.forEach((stop) => stop())];
   }
 
   private greet(socket: Socket): void {
@@ -116,4 +154,15 @@ export class Http2Listener {
     socket.destroy();
     this.options.onGarbage(new WeftError('WEFT1822', problem, cause === undefined ? {} : { cause }), address);
   }
+}
+
+function problemOfClient(
+  socket: TLSSocket,
+  roots: readonly X509Certificate[],
+  revoked: RevocationLists,
+): unknown {
+  const certificate = socket.getPeerX509Certificate();
+  if (certificate === undefined) return undefined;
+  if (!socket.authorized) return socket.authorizationError;
+  return revoked.check(certificate, roots);
 }

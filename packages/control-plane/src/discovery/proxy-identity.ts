@@ -1,20 +1,23 @@
 import { WeftError } from '@weft/telemetry';
 import { type Node, type StreamPeer, nodeMetadata } from '@weft/xds';
-import { type Caller, type TokenAuthenticator, describeCaller } from '../ca/token-authenticator.ts';
+import { type CallerAuthenticator, addressOfPeer } from '../ca/caller-authenticator.ts';
+import { type Caller, describeCaller } from '../ca/token-authenticator.ts';
 
 const REVIEW_TIMEOUT_MS = 10_000;
 
 /** @throws WEFT1820, or WEFT1807 while the API server can't be asked */
 export function authenticateProxy(
-  authenticator: TokenAuthenticator,
-  { metadata }: StreamPeer,
+  authenticator: CallerAuthenticator,
+  { metadata, address, certificate }: StreamPeer,
 ): Promise<Caller> {
-  const [authorization] = metadata.get('authorization');
-  return authenticator.authenticate(
-    authorization?.toString(),
-    'WEFT1820',
-    AbortSignal.timeout(REVIEW_TIMEOUT_MS),
-  );
+  const header = (name: string): string | undefined => metadata.get(name)[0]?.toString();
+  const credentials = {
+    authorization: header('authorization'),
+    certificate,
+    forwardedCertificate: header('x-forwarded-client-cert'),
+    address: addressOfPeer(address),
+  };
+  return authenticator.authenticate(credentials, 'WEFT1820', AbortSignal.timeout(REVIEW_TIMEOUT_MS));
 }
 
 /** @throws WEFT1821 when the node's metadata says something else than the token */

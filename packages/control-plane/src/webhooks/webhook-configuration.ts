@@ -7,6 +7,7 @@ import {
 } from '@weft/kubernetes';
 import { type Clock, type Logger, WeftError, describeError } from '@weft/telemetry';
 import { type WebhookClientConfig, testWebhook } from './self-test.ts';
+import type { MeshAuthority } from '../ca/mesh-authority.ts';
 import { KeyedReconciler } from '../reconcile/keyed-reconciler.ts';
 
 interface ValidatingWebhookConfiguration extends KubernetesObject {
@@ -20,7 +21,7 @@ interface ValidatingWebhookConfiguration extends KubernetesObject {
 export interface WebhookConfigurationOptions {
   readonly client: KubernetesClient;
   readonly name: string;
-  readonly rootsPem: string;
+  readonly authority: Pick<MeshAuthority, 'rootsPem' | 'subscribe'>;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Ends with leadership. */
@@ -41,10 +42,9 @@ const FAILS_CLOSED = 'rev.validation';
  * lets no policy pass unseen: charts install it with failurePolicy Ignore, because nobody could answer yet.
  */
 export function maintainWebhookConfiguration(options: WebhookConfigurationOptions): void {
-  const { client, name, rootsPem, clock, logger, signal } = options;
+  const { client, name, authority, clock, logger, signal } = options;
   // The resource's objects are untyped in the table of resources.
   const type = resources.validatingWebhookConfigurations as ResourceType<ValidatingWebhookConfiguration>;
-  const caBundle = Buffer.from(rootsPem).toString('base64');
   const set = (position: number, webhook: string, field: string, value: string): Promise<unknown> => {
     const path = `/webhooks/${position}`;
     const patch = [
@@ -59,6 +59,8 @@ export function maintainWebhookConfiguration(options: WebhookConfigurationOption
     signal,
     reconcile: async () => {
       const webhooks = reflector.get(name)?.webhooks ?? [];
+      const { rootsPem } = authority;
+      const caBundle = Buffer.from(rootsPem).toString('base64');
       try {
         for (const [i, webhook] of webhooks.entries()) {
           const { clientConfig, failurePolicy } = webhook;
@@ -84,4 +86,6 @@ export function maintainWebhookConfiguration(options: WebhookConfigurationOption
     signal,
     logger,
   });
+  const unsubscribe = authority.subscribe(() => reconciler.enqueue(name));
+  signal.addEventListener('abort', unsubscribe, { once: true });
 }

@@ -2,6 +2,7 @@ import { request } from 'node:https';
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import { CertificateAuthority } from '@weft/spiffe';
 import { createPrometheusRegistry, silentLogger, systemClock } from '@weft/telemetry';
+import { MeshAuthority } from '../ca/mesh-authority.ts';
 import { ServingCertificates, servingNames } from '../ca/serving-certificate.ts';
 import { admit } from './admission.ts';
 import { testWebhook } from './self-test.ts';
@@ -19,12 +20,12 @@ async function start(dnsNames: readonly string[]): Promise<void> {
   registry.clear();
   const authority = await CertificateAuthority.createSelfSigned({ subject: { commonName: 'test' } });
   roots = authority.rootsPem;
+  const common = { clock: systemClock, logger: silentLogger };
   certificates = await ServingCertificates.issue({
-    authority,
+    authority: new MeshAuthority({ authority, crlPem: '', certificateTtlMs: 3_600_000, ...common }),
     dnsNames,
     ttlMs: 3_600_000,
-    clock: systemClock,
-    logger: silentLogger,
+    ...common,
   });
   const review = (r: Parameters<typeof admit>[0]) =>
     admit(r, { rootNamespace: 'istio-system', accounts: { trustDomain: 'cluster.local', has: () => true } });

@@ -37,6 +37,11 @@ export const controlPlaneErrors = {
     title: 'A certificate request could not be checked, because the Kubernetes API does not answer',
     next: 'Restore the API server; proxies keep their certificates and ask again.',
   },
+  WEFT1808: {
+    layer: 'certificate authority',
+    title: 'A caller asks for certificates faster than it may',
+    next: 'Find the caller by the log; proxies try again by themselves.',
+  },
   WEFT1810: {
     layer: 'policy',
     title: 'A policy object was refused because of what it says',

@@ -1,0 +1,108 @@
+import { X509Certificate } from 'node:crypto';
+import { beforeAll, describe, expect, it } from '@jest/globals';
+import { CertificateAuthority, certificateBlocks, createKeyPair } from '@weft/spiffe';
+import { ManualClock, silentLogger } from '@weft/telemetry';
+import { MeshAuthority } from './mesh-authority.ts';
+
+const HOUR_MS = 3_600_000;
+const TTL_MS = 24 * HOUR_MS;
+
+let a: CertificateAuthority;
+let b: CertificateAuthority;
+let publicKey: Awaited<ReturnType<typeof createKeyPair>>['publicKey'];
+
+beforeAll(async () => {
+  [a, b] = await Promise.all([
+    CertificateAuthority.createSelfSigned({ subject: { commonName: 'a' } }),
+    CertificateAuthority.createSelfSigned({ subject: { commonName: 'b' } }),
+  ]);
+  ({ publicKey } = await createKeyPair());
+});
+
+const withRoots = ({ certPem, keyPem }: CertificateAuthority, ...roots: CertificateAuthority[]) => ({
+  authority: CertificateAuthority.load({ certPem, keyPem, rootsPem: roots.map((r) => r.certPem).join('') }),
+  crlPem: '',
+});
+
+function start(first = a) {
+  const clock = new ManualClock(Date.now());
+  const mesh = new MeshAuthority({
+    authority: first,
+    crlPem: '',
+    certificateTtlMs: TTL_MS,
+    clock,
+    logger: silentLogger,
+  });
+  let changes = 0;
+  mesh.subscribe(() => changes++);
+  const issuer = (): string => {
+    const { leafPem } = mesh.sign({ publicKey, uriSans: ['spiffe://t/ns/n/sa/s'], ttlMs: TTL_MS });
+    return new X509Certificate(leafPem).issuer;
+  };
+  const roots = (): string[] =>
+    certificateBlocks(mesh.rootsPem).map((pem) => new X509Certificate(pem).subject);
+  return { clock, mesh, issuer, roots, changes: () => changes };
+}
+
+describe('the authority of the mesh', () => {
+  it('lets a new root go round before it signs with it, and keeps the old one until its certificates are gone', async () => {
+    const { clock, mesh, issuer, roots } = start();
+    issuer();
+    mesh.replace(withRoots(b, b));
+    expect([issuer(), roots()]).toEqual(['CN=a', ['CN=b', 'CN=a']]);
+    await clock.advance(TTL_MS / 2);
+    expect([issuer(), roots()]).toEqual(['CN=b', ['CN=b', 'CN=a']]);
+    await clock.advance(TTL_MS - 1);
+    expect(roots()).toEqual(['CN=b', 'CN=a']);
+    await clock.advance(1);
+    expect(roots()).toEqual(['CN=b']);
+    mesh.close();
+    expect(clock.pending).toBe(0);
+  });
+
+  it('signs at once with an authority whose root everybody knows', async () => {
+    const { mesh, issuer, roots } = start();
+    mesh.replace(withRoots(a, a, b));
+    expect([issuer(), roots()]).toEqual(['CN=a', ['CN=a', 'CN=b']]);
+    mesh.replace(withRoots(b, a, b));
+    expect([issuer(), roots()]).toEqual(['CN=b', ['CN=a', 'CN=b']]);
+    mesh.close();
+  });
+
+  it('gives up an announced root when the old configuration comes back', async () => {
+    const { clock, mesh, issuer, roots } = start();
+    mesh.replace(withRoots(b, b));
+    mesh.replace({ authority: a, crlPem: '' });
+    expect(roots()).toEqual(['CN=a']);
+    await clock.advance(TTL_MS);
+    expect(issuer()).toBe('CN=a');
+    mesh.close();
+  });
+
+  it('says what changed, and only then', () => {
+    const { mesh, changes } = start();
+    mesh.replace({ authority: a, crlPem: '' });
+    expect(changes()).toBe(0);
+    mesh.replace({ authority: a, crlPem: 'list' });
+    expect([changes(), mesh.crlPem]).toEqual([1, 'list']);
+    mesh.close();
+  });
+
+  it('takes a root that was certified anew with its key for the one that everybody knows', async () => {
+    const renewed = await CertificateAuthority.createSelfSigned({
+      subject: { commonName: 'a' },
+      keyPem: a.keyPem,
+    });
+    const { mesh } = start();
+    const sign = () => mesh.sign({ publicKey, uriSans: ['spiffe://t/ns/n/sa/s'], ttlMs: TTL_MS }).leafPem;
+    const before = sign();
+    mesh.replace({ authority: renewed, crlPem: '' });
+    expect(mesh.rootsPem).toBe(renewed.certPem + a.certPem);
+    for (const leaf of [before, sign()].map((pem) => new X509Certificate(pem))) {
+      for (const root of [a, renewed]) {
+        expect(leaf.checkIssued(root.certificate) && leaf.verify(root.certificate.publicKey)).toBe(true);
+      }
+    }
+    mesh.close();
+  });
+});

@@ -1,0 +1,151 @@
+import type { CertificateAuthority, SignedCertificate, SigningRequest } from '@weft/spiffe';
+import type { Clock, Logger } from '@weft/telemetry';
+import { planRotation, rootsIn, rootsOf, unitedRoots } from './rotation.ts';
+
+/** An authority as it is configured, and what it has revoked. */
+export interface ConfiguredAuthority {
+  readonly authority: CertificateAuthority;
+  /** PEM; empty without revocations. */
+  readonly crlPem: string;
+}
+
+export interface MeshAuthorityOptions extends ConfiguredAuthority {
+  /** Lifetime of the certificates of proxies, which renew them at half of it and learn the roots then. */
+  readonly certificateTtlMs: number;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/**
+ * Who signs, and which roots count: the same for as long as the process runs, while what is configured changes.
+ *
+ *     signing ──next, root known──────────────────────────────────────▶ signing with the next
+ *        └─────next, root unknown──▶ announcing ──half of a lifetime──▶ signing with the next
+ *
+ * The roots that earlier certificates lead to stay in the bundle until the last of those has expired, even if they
+ * are no longer configured. To distrust a root at once, restart: a new process trusts what is configured and no more.
+ */
+export class MeshAuthority {
+  private readonly options: MeshAuthorityOptions;
+  private configured: ConfiguredAuthority;
+  private signer: CertificateAuthority;
+  /** Its roots go round; it will sign later. */
+  private announced: { readonly authority: CertificateAuthority; readonly cancel: () => void } | undefined;
+  /** Roots of earlier signers. */
+  private readonly retired = new Map<string, { readonly cancel: () => void }>();
+  private latestExpiry = 0;
+  private bundle: readonly string[];
+  private readonly listeners = new Set<() => void>();
+
+  constructor(options: MeshAuthorityOptions) {
+    this.options = options;
+    this.configured = options;
+    this.signer = options.authority;
+    this.bundle = rootsIn(this.signer);
+  }
+
+  /** All that peers have to trust now. */
+  get rootsPem(): string {
+    return this.bundle.join('');
+  }
+
+  get crlPem(): string {
+    return this.configured.crlPem;
+  }
+
+  /** Of the signing certificate. */
+  get notAfter(): Date {
+    return this.signer.notAfter;
+  }
+
+  sign(request: SigningRequest): SignedCertificate {
+    const signed = this.signer.sign(request);
+    this.latestExpiry = Math.max(this.latestExpiry, signed.notAfter.getTime());
+    return signed;
+  }
+
+  /** Takes what is configured now; `subscribe` says when something came of it. */
+  replace(next: ConfiguredAuthority): void {
+    const before = this.configured;
+    this.configured = next;
+    const { authority } = next;
+    if (this.announced?.authority.certPem === authority.certPem)
+      return this.settle(before.crlPem !== next.crlPem);
+    this.announced?.cancel();
+    this.announced = undefined;
+    const { clock, certificateTtlMs, logger } = this.options;
+    const rotation = planRotation(this.signer, this.bundle, authority);
+    switch (rotation.kind) {
+      case 'same signer':
+        this.signer = authority;
+        return this.settle(before.crlPem !== next.crlPem);
+      case 'at once':
+        return this.switchTo(authority);
+      case 'after its roots': {
+        const cancel = clock.schedule(certificateTtlMs / 2, () => this.switchTo(authority));
+        this.announced = { authority, cancel };
+        const signsFrom = new Date(clock.now() + certificateTtlMs / 2).toISOString();
+        logger.info('announcing a new root; the present one signs until proxies know it', { signsFrom });
+        return this.settle(false);
+      }
+    }
+  }
+
+  /** Called after each change of signer, roots or revocations. Returns how to stop. */
+  subscribe(listener: () => void): () => void {
+    this.listeners.add(listener);
+    return () => void this.listeners.delete(listener);
+  }
+
+  close(): void {
+    this.announced?.cancel();
+    for (const { cancel } of this.retired.values()) cancel();
+    this.retired.clear();
+    this.listeners.clear();
+  }
+
+  private switchTo(next: CertificateAuthority): void {
+    this.retire(rootsOf(this.signer, this.bundle));
+    this.announced = undefined;
+    this.signer = next;
+    this.options.logger.info('signing with another certificate', { expires: next.notAfter.toISOString() });
+    this.settle(true);
+  }
+
+  /** Other replicas have signed, too, so that at least one usual lifetime passes. */
+  private retire(roots: readonly string[]): void {
+    const { clock, certificateTtlMs } = this.options;
+    const delayMs = Math.max(this.latestExpiry - clock.now(), certificateTtlMs);
+    for (const root of roots) {
+      this.retired.get(root)?.cancel();
+      const cancel = scheduleAt(clock, clock.now() + delayMs, () => {
+        this.retired.delete(root);
+        this.settle(false);
+      });
+      this.retired.set(root, { cancel });
+    }
+  }
+
+  private settle(changedOtherwise: boolean): void {
+    // What the present signer's certificates lead to counts for as long as it signs.
+    const needed = rootsOf(this.signer, this.bundle);
+    const bundle = unitedRoots(rootsIn(this.configured.authority), needed, [...this.retired.keys()]);
+    const changed = changedOtherwise || bundle.join('') !== this.bundle.join('');
+    this.bundle = bundle;
+    if (changed) for (const listener of this.listeners) listener();
+  }
+}
+
+/** However far away: a clock's timers reach 24 days. */
+function scheduleAt(clock: Clock, at: number, task: () => void): () => void {
+  let cancel = (): void => undefined;
+  const wait = (): void => {
+    const left = at - clock.now();
+    if (left <= 0) task();
+    else cancel = clock.schedule(Math.min(left, DAY_MS), wait);
+  };
+  wait();
+  return () => cancel();
+}
+
+const DAY_MS = 24 * 3_600_000;

@@ -1,0 +1,114 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Server, connect, createServer } from 'node:tls';
+import { expect, it } from '@jest/globals';
+import { CertificateAuthority, type WorkloadCertificate, toSpiffeId } from '@weft/spiffe';
+import { describeError } from '@weft/telemetry';
+import { TestCluster, fastClock, until } from '../testing/test-cluster.ts';
+
+/** A minute of the control plane's takes two seconds. */
+const SPEED = 30;
+const TTL_SECONDS = 60;
+/** A third of a certificate's life: proxies renew at half of it. */
+const RENEWAL_MS = (TTL_SECONDS * 1_000) / SPEED / 3;
+const PEERS = 3;
+
+const web = toSpiffeId('spiffe://cluster.local/ns/shop/sa/web');
+
+it('changes its root under load without failing one connection or certificate request', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'cacerts-'));
+  const cluster = await TestCluster.start();
+  const ending = new AbortController();
+  const { signal } = ending;
+  const servers: Server[] = [];
+  try {
+    const [a, b] = await Promise.all(
+      ['a', 'b'].map((commonName) => CertificateAuthority.createSelfSigned({ subject: { commonName } })),
+    );
+    if (a === undefined || b === undefined) throw new Error('no authorities');
+    const plugIn = async ({ certPem, keyPem }: CertificateAuthority): Promise<void> => {
+      const files = {
+        'ca-cert.pem': certPem,
+        'ca-key.pem': keyPem,
+        'root-cert.pem': certPem,
+        'cert-chain.pem': '',
+      };
+      await Promise.all(Object.entries(files).map(([name, text]) => writeFile(join(directory, name), text)));
+    };
+    await plugIn(a);
+    const env = { ROOT_CA_DIR: directory, DEFAULT_WORKLOAD_CERT_TTL: `${TTL_SECONDS}s` };
+    const controlPlane = await cluster.controlPlane(env, { clock: fastClock(SPEED) });
+    const mountedRoots = () => cluster.configMapEntry('shop', 'istio-ca-root-cert', 'root-cert.pem');
+    await until(async () => (await mountedRoots()) !== undefined);
+
+    const failures: string[] = [];
+    let handshakes = 0;
+    const certificates: WorkloadCertificate[] = [];
+    const renew = async (i: number): Promise<void> => {
+      const rootsPem = await mountedRoots();
+      const certificate = await cluster.fetchCertificate(controlPlane, 'ztunnel-n1', web, {
+        ttlSeconds: TTL_SECONDS,
+        readRoots: () => rootsPem,
+      });
+      certificates[i] = certificate;
+      servers[i]?.setSecureContext(contextOf(certificate));
+    };
+    const handshake = (from: number, to: number): Promise<void> =>
+      new Promise((resolve, reject) => {
+        const address = servers[to]?.address();
+        const port = typeof address === 'object' ? (address?.port ?? 0) : 0;
+        const socket = connect({
+          port,
+          ...contextOf(certificates[from]),
+          checkServerIdentity: () => undefined,
+        });
+        // TLS 1.3: only what the server says later tells that it accepted our certificate.
+        socket.on('data', () => socket.end());
+        socket.on('error', reject);
+        socket.on('close', () => resolve());
+      });
+    const forever = async (work: () => Promise<unknown>, pauseMs: number): Promise<void> => {
+      while (!signal.aborted) {
+        await work().catch((error: unknown) => failures.push(describeError(error)));
+        await new Promise((resolve) => void setTimeout(resolve, pauseMs));
+      }
+    };
+
+    const peers = [...Array(PEERS).keys()];
+    for (const i of peers) {
+      const server = createServer({ requestCert: true, rejectUnauthorized: true }, (socket) => {
+        socket.on('error', () => undefined);
+        socket.end('hello');
+      });
+      servers[i] = server;
+      await renew(i);
+      await new Promise<void>((resolve) => void server.listen(0, resolve));
+    }
+    const proxy = await cluster.connected(controlPlane, 'ztunnel-n1');
+    const load = peers.flatMap((i) => [
+      forever(() => renew(i), RENEWAL_MS * (0.5 + i / PEERS / 2)),
+      forever(() => handshake(i, (i + 1) % PEERS).then(() => handshakes++), 10),
+    ]);
+
+    await plugIn(b);
+    await until(() => certificates.every(({ leaf }) => leaf.verify(b.certificate.publicKey)));
+    await until(async () => (await mountedRoots()) === b.certPem);
+    ending.abort();
+    await Promise.all(load);
+    expect(failures).toEqual([]);
+    expect(handshakes).toBeGreaterThan(50);
+    // The stream that was open all the time still works.
+    cluster.api.remove('/api/v1/pods', 'ztunnel-n2', 'istio-system');
+    await until(() => proxy.updates().some((name) => name.startsWith('-')));
+  } finally {
+    ending.abort();
+    for (const server of servers) server.close();
+    await cluster.close();
+    await rm(directory, { recursive: true });
+  }
+});
+
+function contextOf(certificate: WorkloadCertificate | undefined) {
+  return { key: certificate?.keyPem, cert: certificate?.chainPem, ca: certificate?.rootsPem };
+}
