@@ -19,7 +19,8 @@ import type { AgentConfig } from './config.ts';
 import type { AgentMetrics } from './metrics.ts';
 import { NodeAgent } from './node-agent.ts';
 import { nodeEffects, redirectionOf } from './node-effects.ts';
-import { PluginServer } from './plugin-server.ts';
+import { listenForPluginLogs } from './plugin-log-server.ts';
+import { listenForPlugins } from './plugin-server.ts';
 import { ownsAddress } from './pod-network-namespace.ts';
 import { ZdsServer } from './zds-server.ts';
 
@@ -151,7 +152,7 @@ export async function startCapture(o: CaptureRuntimeOptions): Promise<CaptureRun
     if (audit.overdue.length === 0) readiness.open('captured');
     else readiness.close('captured');
   };
-  const plugin = await PluginServer.listen(
+  const plugin = await listenForPlugins(
     path.join(config.runDir, 'pluginevent.sock'),
     async ({ netns, podName, podNamespace, addresses }) => {
       const [pod, namespace] = await Promise.all([
@@ -168,6 +169,12 @@ export async function startCapture(o: CaptureRuntimeOptions): Promise<CaptureRun
       onError: count,
     },
   );
+  const pluginLogger = logger.scope('plugin');
+  const pluginLog = await listenForPluginLogs(path.join(config.runDir, 'log.sock'), ({ level, msg }) => {
+    if (level === 'error') pluginLogger.error(msg);
+    else if (level === 'debug') pluginLogger.debug(msg);
+    else pluginLogger.info(msg);
+  });
   void auditRound();
   const timer = setInterval(() => void auditRound(), config.audit.periodMs);
 
@@ -176,7 +183,7 @@ export async function startCapture(o: CaptureRuntimeOptions): Promise<CaptureRun
     close: async (removed) => {
       clearInterval(timer);
       stop.abort();
-      await plugin.close();
+      await Promise.all([plugin.close(), pluginLog.close()]);
       if (removed) {
         await agent.unenrolAll();
         hostRules.remove();

@@ -1,7 +1,6 @@
-import { chmodSync, mkdirSync, rmSync } from 'node:fs';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import path from 'node:path';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { WeftError, describeError, type Logger } from '@weft/telemetry';
+import { UnixHttpServer, readBody } from './unix-http-server.ts';
 
 /** What the plugin posts to `/cmdadd`, spelled as Istio's plugin spells it. */
 export interface AddRequest {
@@ -18,46 +17,13 @@ export interface PluginServerOptions {
   readonly onError?: (error: unknown) => void;
 }
 
-const MAX_BODY_BYTES = 64 * 1024;
-const REQUEST_TIMEOUT_MS = 5_000;
-const MAX_CONNECTIONS = 256;
-
-/** HTTP on a Unix socket that only root can reach. Any answer but 200 keeps the pod from starting. */
-export class PluginServer {
-  private readonly server: Server;
-  private readonly socketPath: string;
-
-  private constructor(socketPath: string, server: Server) {
-    this.socketPath = socketPath;
-    this.server = server;
-  }
-
-  static async listen(
-    socketPath: string,
-    onAdd: (request: AddRequest) => Promise<void>,
-    o: PluginServerOptions,
-  ): Promise<PluginServer> {
-    mkdirSync(path.dirname(socketPath), { recursive: true });
-    rmSync(socketPath, { force: true });
-    const server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS }, (request, response) => {
-      void answer(request, response, onAdd, o);
-    });
-    server.maxConnections = MAX_CONNECTIONS;
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen(socketPath, resolve);
-    });
-    chmodSync(socketPath, 0o600);
-    return new PluginServer(socketPath, server);
-  }
-
-  async close(): Promise<void> {
-    this.server.closeAllConnections();
-    await new Promise<void>((resolve) => {
-      this.server.close(() => resolve());
-    });
-    rmSync(this.socketPath, { force: true });
-  }
+/** Any answer but 200 keeps the pod from starting. */
+export function listenForPlugins(
+  socketPath: string,
+  onAdd: (request: AddRequest) => Promise<void>,
+  o: PluginServerOptions,
+): Promise<UnixHttpServer> {
+  return UnixHttpServer.listen(socketPath, (request, response) => answer(request, response, onAdd, o));
 }
 
 async function answer(
@@ -82,18 +48,6 @@ async function answer(
     o.logger.error('pod refused', { error: describeError(error) });
     reply(refused ? 400 : 500, `${describeError(error)}\n`);
   }
-}
-
-async function readBody(request: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of request) {
-    const bytes = chunk as Buffer; // node:http yields Buffers unless setEncoding was called
-    size += bytes.length;
-    if (size > MAX_BODY_BYTES) throw new WeftError('WEFT1706', `request body over ${MAX_BODY_BYTES} bytes`);
-    chunks.push(bytes);
-  }
-  return Buffer.concat(chunks).toString('utf8');
 }
 
 export function parseAddRequest(text: string): AddRequest {
