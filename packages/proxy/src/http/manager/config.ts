@@ -1,7 +1,7 @@
 import type { AccessLogger } from '../../access-log/index.ts';
 import type { CompiledHttpFilter, Engine, ListenerScope } from '../../engine/types.ts';
 import type { HttpCodecOptions } from '../codec.ts';
-import type { RouterOptions } from '../router/router.ts';
+import type { RouterOptions } from '../router/router-host.ts';
 import type { RouteTable } from '../route/route-table.ts';
 import type { EdgeOptions } from './edge-headers.ts';
 import type { LocalReplyMapper } from './local-reply.ts';

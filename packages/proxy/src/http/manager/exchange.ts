@@ -13,7 +13,8 @@ import {
 } from '../../engine/types.ts';
 import { isGrpcContentType } from '../../matching/index.ts';
 import type { BadRequest, HttpServerStream, HttpStreamEvents, ResetReason } from '../codec.ts';
-import { Router, type RouterHost } from '../router/router.ts';
+import { Router } from '../router/router.ts';
+import type { RouterHost } from '../router/router-host.ts';
 import { httpsLocation } from '../router/redirect.ts';
 import { grpcTimeoutText, parseGrpcTimeout } from '../router/timeouts.ts';
 import { FILTER_DISABLED } from '../route/filter-configs.ts';

@@ -10,7 +10,7 @@ import type {
 import { compileMessage, durationMs } from '../../filters/message.ts';
 import { at, compileCidr, invalid } from '../../matching/index.ts';
 import type { HttpCodecOptions } from '../codec.ts';
-import type { RouterOptions } from '../router/router.ts';
+import type { RouterOptions } from '../router/router-host.ts';
 import { shortType } from '../route/filter-configs.ts';
 import { compileRouteTable, decodeRouteTable, type RouteTable } from '../route/route-table.ts';
 import type { ManagerConfig, NamedFilter } from './config.ts';

@@ -1,10 +1,30 @@
 import type { Cluster, Engine, HeaderMap, StreamInfo, UpstreamContext } from '../../engine/types.ts';
 import type { HttpStream } from '../codec.ts';
+import type { ForwardAction } from '../route/route.ts';
 
 /** What a mirror holds for an upstream that isn't ready or doesn't read; beyond it the mirror is given up. */
 export const MAX_MIRROR_BYTES = 1024 * 1024;
 /** A mirror that isn't answered by then is given up. */
 const MIRROR_TIMEOUT_MS = 15_000;
+
+/** Begins those of the route's mirrors that are drawn and have a cluster. */
+export function startMirrors(
+  { engine, info }: { readonly engine: Engine; readonly info: StreamInfo },
+  headers: HeaderMap,
+  { mirrors }: ForwardAction,
+  end: boolean,
+): readonly Mirror[] {
+  const started: Mirror[] = [];
+  for (const policy of mirrors) {
+    if (policy.fraction < 1 && engine.random() >= policy.fraction) continue;
+    const name = policy.cluster(headers);
+    const cluster = name === undefined ? undefined : engine.clusters.get(name);
+    if (cluster === undefined) continue;
+    const appendShadow = policy.appendShadowSuffix;
+    started.push(new Mirror({ engine, cluster, headers: headers.clone(), info, end, appendShadow }));
+  }
+  return started;
+}
 
 /** A copy of a request, sent beside it; nobody waits for it, and its answer is dropped. */
 export class Mirror {

@@ -1,7 +1,7 @@
 import type { HeaderMap, StreamInfo } from '../../engine/types.ts';
 import { rewriteTarget } from '../route/path-rewrite.ts';
 import type { ChosenRoute, ForwardAction } from '../route/route.ts';
-import type { RouterOptions } from './router.ts';
+import type { RouterHost, RouterOptions } from './router-host.ts';
 
 /** Changes a request's headers, host and path as its route says. `auto_host_rewrite` waits for the endpoint. */
 export function rewriteRequest(
@@ -36,8 +36,33 @@ function rewrittenHost(headers: HeaderMap, { rewriteHost }: ForwardAction): stri
   }
 }
 
+/** What depends on the attempt. */
+export function finishAttemptHeaders(
+  headers: HeaderMap,
+  attempt: {
+    readonly host: RouterHost;
+    readonly action: ForwardAction;
+    readonly options: RouterOptions;
+    /** Of the endpoint. */
+    readonly hostname: string;
+    /** What is left of the time for all attempts; undefined: this one has what it was given. */
+    readonly leftMs: number | undefined;
+  },
+): void {
+  const { host, action, options, hostname, leftMs } = attempt;
+  if (action.rewriteHost?.kind === 'auto' && hostname !== '') {
+    setAuthority(headers, hostname, action, options);
+  }
+  if (leftMs !== undefined && headers.has('x-envoy-expected-rq-timeout-ms')) {
+    headers.set('x-envoy-expected-rq-timeout-ms', String(Math.max(1, Math.round(leftMs))));
+  }
+  if (host.chosenRoute?.route.virtualHost.includeAttemptCount === true) {
+    headers.set('x-envoy-attempt-count', String(host.info.attemptCount));
+  }
+}
+
 /** Keeps what stood there before in x-envoy-original-host, and in x-forwarded-host by option. */
-export function setAuthority(
+function setAuthority(
   headers: HeaderMap,
   authority: string,
   action: ForwardAction,
