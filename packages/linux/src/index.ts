@@ -4,6 +4,7 @@ export { acceptQueued, ignoreNewConnections } from './listener-handover.ts';
 export * from './network-namespace.ts';
 export * from './packet-capture.ts';
 export * from './seqpacket.ts';
+export { resetSocket } from './reset-socket.ts';
 export { decodeSocketAddress, encodeSocketAddress } from './socket-address.ts';
 export { SystemError } from './system-error.ts';
 export * from './tcp-socket.ts';

@@ -5,6 +5,7 @@ export const SOCK_NONBLOCK = 0o4000;
 export const SOCK_CLOEXEC = 0o2000000;
 
 export const SOL_SOCKET = 1;
+export const SO_LINGER = 13;
 export const SO_REUSEPORT = 15;
 export const SO_MARK = 36;
 
@@ -24,4 +25,11 @@ function setNumber(fd: number, level: number, option: number, value: number): nu
   const raw = Buffer.alloc(4);
   raw.writeInt32LE(value, 0);
   return libc().setsockopt(fd, level, option, raw, raw.length);
+}
+
+/** `close` sends RST and throws away what was not sent yet: SO_LINGER with a time of 0. */
+export function closeByReset(fd: number): void {
+  const linger = Buffer.alloc(8);
+  linger.writeInt32LE(1, 0); // struct linger { l_onoff, l_linger }
+  libc().setsockopt(fd, SOL_SOCKET, SO_LINGER, linger, linger.length);
 }

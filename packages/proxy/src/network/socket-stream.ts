@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { resetSocket } from '@weft/linux';
 import { CloseSignal } from '../engine/close-signal.ts';
 import type { ByteStream, ConnectionInfo } from '../engine/types.ts';
 
@@ -103,14 +104,7 @@ export class SocketStream implements AcceptedStream {
 
   reset(): void {
     this.abandoned = true;
-    const tcp = this.carrier ?? this.socket;
-    if (tcp.destroyed) return;
-    try {
-      tcp.resetAndDestroy();
-    } catch {
-      // Not a TCP handle (a TLS socket over an internal connection): its carrier is destroyed along with it.
-    }
-    this.socket.destroy();
+    resetSocket(this.socket, this.carrier);
   }
 
   pause(): void {

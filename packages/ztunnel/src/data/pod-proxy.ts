@@ -11,7 +11,7 @@ import {
   type RelayEnd,
   type TunnelResources,
 } from '@weft/hbone';
-import { originalDestination, setTcpOptions, socketDescriptor } from '@weft/linux';
+import { originalDestination, resetSocket, setTcpOptions, socketDescriptor } from '@weft/linux';
 import type { SpiffeId, WorkloadCertificate } from '@weft/spiffe';
 import { ipFamily, parseIp, type IpAddress, type SocketAddress } from '../state/ip-address.ts';
 import type { Connection, Connections } from './connection.ts';
@@ -189,7 +189,7 @@ export class PodProxy {
         return { downstream: socketEnd(socket), upstream };
       },
       // The client's connection is established already: a reset can't be taken for an empty answer.
-      refuse: () => void socket.resetAndDestroy(),
+      refuse: () => resetSocket(socket),
     });
   }
 
