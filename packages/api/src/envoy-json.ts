@@ -1,6 +1,7 @@
-import { readFileSync } from 'node:fs';
-import protobuf from 'protobufjs/light.js';
 import protojson from 'protobufjs/ext/protojson.js';
+import { lazyRoot } from './lazy-root.ts';
+
+const reflection = lazyRoot('envoy.json');
 
 /**
  * ProtoJSON of Envoy's messages: for bootstrap files, `config_dump`, the CLI and golden tests, not for the hot path.
@@ -39,15 +40,4 @@ export function isEnvoyType(typeName: string): boolean {
   } catch {
     return false;
   }
-}
-
-let root: protobuf.Root | undefined;
-
-function reflection(): protobuf.Root {
-  if (root !== undefined) return root;
-  const file = new URL('../generated/envoy.json', import.meta.url);
-  // Written by protobufjs itself.
-  root = protobuf.Root.fromJSON(JSON.parse(readFileSync(file, 'utf8')) as protobuf.INamespace);
-  root.resolveAll();
-  return root;
 }

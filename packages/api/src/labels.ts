@@ -27,6 +27,7 @@ export const Label = {
   gatewayDefaultsForClass: 'gateway.istio.io/defaults-for-class',
   serviceName: 'kubernetes.io/service-name',
   podTemplateHash: 'pod-template-hash',
+  autoAllocateIp: 'networking.istio.io/enable-autoallocate-ip',
   requireWaypoint: 'weft.dev/require-waypoint',
 } as const;
 
@@ -40,6 +41,10 @@ export const Annotation = {
   trafficDistribution: 'networking.istio.io/traffic-distribution',
   dryRun: 'istio.io/dry-run',
   canaryWeight: 'istio.io/use-waypoint-canary-weight',
+  /** On a WorkloadEntry that registered itself: the WorkloadGroup. */
+  autoRegistrationGroup: 'istio.io/autoRegistrationGroup',
+  connectStrategy: 'istio.io/connect-strategy',
+  waypointInboundBinding: 'ambient.istio.io/waypoint-inbound-binding',
   gatewayNameOverride: 'gateway.istio.io/name-override',
   gatewayServiceAccount: 'gateway.istio.io/service-account',
   gatewayServiceType: 'networking.istio.io/service-type',
@@ -49,8 +54,12 @@ export const Annotation = {
 /** Conditions that Weft writes on pods. */
 export const PodCondition = { captured: 'weft.dev/Captured' } as const;
 
-/** Types of conditions of Services. */
-export const ServiceCondition = { waypointBound: 'istio.io/WaypointBound' } as const;
+/** Types of conditions of Services, ServiceEntries and WorkloadEntries. */
+export const ServiceCondition = {
+  waypointBound: 'istio.io/WaypointBound',
+  waypointMissing: 'istio.io/WaypointMissing',
+  visibilityApplied: 'istio.io/VisibilityApplied',
+} as const;
 
 export const DataplaneMode = { ambient: 'ambient', none: 'none' } as const;
 export const Redirection = { enabled: 'enabled', pending: 'pending' } as const;

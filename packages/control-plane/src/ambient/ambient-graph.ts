@@ -2,25 +2,21 @@ import { Label } from '@weft/api';
 import { type Collection, type Graph, type Index, labelKeys, selectorKey, selects } from '@weft/collections';
 import type { PodFacts, ServiceFacts } from '../sources/facts.ts';
 import { MESH_KEY, type Sources } from '../sources/sources.ts';
-import { type ConvertedPolicy, convertAuthorizationPolicy } from './authorization-policies.ts';
-import { type Mesh, parseMeshConfig } from './mesh.ts';
+import type { ConvertedPolicy } from './authorization-policies.ts';
 import {
-  convertPeerAuthentication,
-  derivedPolicyNames,
-  oldest,
-  peerAuthenticationSelector,
-  staticStrictPolicy,
-} from './peer-authentications.ts';
-import {
-  type EncodedResource,
-  authorizationResource,
-  sameResource,
-  serviceResource,
-  workloadResource,
-} from './resources.ts';
-import { type RequireWaypointDefault, requireWaypointPolicyName } from './require-waypoint.ts';
+  type EntryServices,
+  type EntryWaypoints,
+  createEntryResources,
+  createEntryServices,
+  createEntryWaypoints,
+} from './entry-graph.ts';
+import { type Mesh, defaultMesh as meshOf, parseMeshConfig } from './mesh.ts';
+import { gatewayOf } from './networks.ts';
+import { attachedPolicies, createPolicyGraph } from './policy-graph.ts';
+import { type EncodedResource, named, sameResource, serviceResource, workloadResource } from './resources.ts';
+import type { RequireWaypointDefault } from './require-waypoint.ts';
 import type { ServiceEndpoint } from './service-endpoints.ts';
-import { waypointAddress, waypointFields } from './service-waypoint.ts';
+import { requirementsOf, waypointAddress, waypointFields } from './service-waypoint.ts';
 import { kubernetesService } from './services.ts';
 import { bindWaypoint } from './waypoint-binding.ts';
 import {
@@ -40,7 +36,7 @@ export interface AmbientOptions extends ClusterNames {
 }
 
 /** Everything that ztunnels are told, and what else is derived on the way. */
-export interface Ambient extends WaypointGraph {
+export interface Ambient extends WaypointGraph, EntryServices, EntryWaypoints {
   readonly mesh: Collection<Mesh>;
   readonly services: Collection<EncodedResource>;
   readonly workloads: Collection<EncodedResource>;
@@ -57,9 +53,6 @@ export interface Ambient extends WaypointGraph {
   readonly defaultMesh: Mesh;
 }
 
-/** In the scope of every namespace: the selectors of policies in the root namespace. */
-const EVERYWHERE = '*';
-
 export function nodeIdentityKey(nodeName: string, namespace: string, serviceAccount: string): string {
   return `${nodeName}/${namespace}/${serviceAccount}`;
 }
@@ -68,7 +61,7 @@ export function nodeIdentityKey(nodeName: string, namespace: string, serviceAcco
 export function createAmbientGraph(graph: Graph, sources: Sources, options: AmbientOptions): Ambient {
   const { clusterId, clusterDomain, systemNamespace } = options;
   const names: ClusterNames = { clusterId, clusterDomain };
-  const defaultMesh: Mesh = { ...options.defaults, network: '' };
+  const defaultMesh = meshOf(options.defaults);
 
   // An invalid configuration throws, and the last valid one stays in force.
   const meshSettings = graph.map('meshSettings', {
@@ -84,72 +77,22 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
     }),
   });
 
-  const policies = graph.map('policies', {
-    from: sources.authorizationPolicies,
-    uses: { mesh },
-    transform: (policy, fetch) =>
-      convertAuthorizationPolicy(policy, (fetch.mesh.get(MESH_KEY) ?? defaultMesh).rootNamespace),
+  const {
+    policies,
+    resources: policyResources,
+    attachment,
+  } = createPolicyGraph(graph, sources, {
+    mesh,
+    defaultMesh,
   });
-  // Apart from the rules, so that editing a rule doesn't touch the workloads that the policy selects.
-  const policySelectors = graph.map('policySelectors', {
-    from: policies,
-    transform: (policy, _fetch, key) => {
-      if (policy.kind !== 'enforced' || policy.selector === undefined) return undefined;
-      const [namespace = ''] = key.split('/');
-      return { key, selector: policy.selector, scope: policy.everywhere ? EVERYWHERE : namespace };
-    },
-  });
-  const policiesBySelector = policySelectors.index('selector', ({ scope, selector }) => [
-    selectorKey(scope, selector),
-  ]);
-
-  const { peerAuthentications } = sources;
-  const selectingPeerAuthentications = peerAuthentications.index('selector', (peer) => {
-    const selector = peerAuthenticationSelector(peer);
-    return selector === undefined ? [] : [selectorKey(peer.namespace, selector)];
-  });
-  const namespacePeerAuthentications = peerAuthentications.index('namespace', (peer) =>
-    peerAuthenticationSelector(peer) === undefined ? [peer.namespace] : [],
-  );
-
-  const peerPolicies = graph.flatMap('peerPolicies', {
-    from: peerAuthentications,
-    uses: { mesh, peers: namespacePeerAuthentications },
-    equal: sameResource,
-    transform: (workload, fetch) => {
-      const { rootNamespace } = fetch.mesh.get(MESH_KEY) ?? defaultMesh;
-      if (peerAuthenticationSelector(workload) === undefined || workload.namespace === rootNamespace)
-        return [];
-      const namespace = oldest(fetch.peers.lookup(workload.namespace));
-      const converted = convertPeerAuthentication({
-        workload,
-        namespace,
-        root: oldest(fetch.peers.lookup(rootNamespace)),
-      });
-      return converted === undefined ? [] : [named(authorizationResource(converted))];
-    },
-  });
-  const staticPolicies = graph.flatMap('staticPolicies', {
-    from: mesh,
-    uses: { peerAuthentications },
-    equal: sameResource,
-    transform: ({ rootNamespace }, fetch) =>
-      fetch.peerAuthentications.all().length === 0
-        ? []
-        : [named(authorizationResource(staticStrictPolicy(rootNamespace)))],
-  });
+  const entryServices = createEntryServices(graph, sources, { mesh, defaultMesh, clusterDomain });
+  const { entryServicesBySelector, gatewaysByNetwork } = entryServices;
   const waypointGraph = createWaypointGraph(graph, sources, {
     mesh,
     defaultMesh,
     requireByDefault: options.requireWaypoint ?? 'policy',
   });
   const { waypoints, serviceWaypoints } = waypointGraph;
-  const userPolicies = graph.map('userPolicies', {
-    from: policies,
-    equal: sameResource,
-    transform: (policy) =>
-      policy.kind === 'enforced' ? authorizationResource(policy.authorization) : undefined,
-  });
   const servicesBySelector = sources.services.index('selector', ({ namespace, selector }) =>
     isEmpty(selector) ? [] : [selectorKey(namespace, selector)],
   );
@@ -176,6 +119,7 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
     defaultMesh,
     servicesBySelector,
     slicesByPod,
+    gatewaysByNetwork,
   });
   const requirementPolicies = createRequirementPolicies(graph, sources, waypointGraph, {
     mesh,
@@ -183,13 +127,11 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
     clusterDomain,
     endpointsByService,
   });
-  const authorizations = graph.join(
-    'authorizations',
-    [userPolicies, peerPolicies, staticPolicies, requirementPolicies],
-    { equal: sameResource },
-  );
+  const authorizations = graph.join('authorizations', [...policyResources, requirementPolicies], {
+    equal: sameResource,
+  });
 
-  const services = graph.flatMap('serviceResources', {
+  const kubernetesServices = graph.flatMap('serviceResources', {
     from: sources.services,
     uses: { mesh, namespaces: sources.namespaces, serviceWaypoints },
     equal: sameResource,
@@ -210,9 +152,9 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
       nodes: sources.nodes,
       servicesBySelector,
       slicesByPod,
-      policiesBySelector,
-      selectingPeerAuthentications,
-      namespacePeerAuthentications,
+      entryServicesBySelector,
+      gatewaysByNetwork,
+      ...attachment,
       namespaces: sources.namespaces,
       waypoints,
       serviceWaypoints,
@@ -220,32 +162,16 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
     equal: sameResource,
     transform: (pod, fetch, key) => {
       const meshNow = fetch.mesh.get(MESH_KEY) ?? defaultMesh;
-      const { rootNamespace } = meshNow;
       const { namespace, labels } = pod;
       const ownKeys = labelKeys(namespace, labels);
-      const attached = [...ownKeys, ...labelKeys(EVERYWHERE, labels)]
-        .flatMap((at) => fetch.policiesBySelector.lookup(at))
-        .filter(({ selector }) => selects(selector, labels))
-        .map((policy) => policy.key);
-      const selectingPeers = ownKeys
-        .flatMap((at) => fetch.selectingPeerAuthentications.lookup(at))
-        .filter((peer) => selects(peerAuthenticationSelector(peer) ?? {}, labels));
-      const levels = {
-        // With a selector in the root namespace it has no meaning: not the mesh, and not a workload's own namespace.
-        workload: namespace === rootNamespace ? undefined : oldest(selectingPeers),
-        namespace: oldest(fetch.namespacePeerAuthentications.lookup(namespace)),
-        root: oldest(fetch.namespacePeerAuthentications.lookup(rootNamespace)),
-      };
       const services = ownKeys
         .flatMap((at) => fetch.servicesBySelector.lookup(at))
         .filter(({ selector }) => selects(selector, labels));
       const sliceServices = fetch.slicesByPod.lookup(key);
-      const requirements = [...services, ...sliceServices.map(({ service }) => service)]
-        .filter((service) => fetch.serviceWaypoints.get(`${service.namespace}/${service.name}`)?.required)
-        .map((service) => requireWaypointPolicyName(service.namespace, service.name));
       // A waypoint's own pods can't be behind one.
+      const gateway = labels[Label.gatewayName];
       const binding =
-        labels[Label.gatewayName] === undefined
+        gateway === undefined
           ? bindWaypoint(
               {
                 kind: 'workload',
@@ -263,11 +189,18 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
         services,
         sliceServices,
         policies: [
-          ...attached.sort(),
-          ...derivedPolicyNames(levels, rootNamespace),
-          ...[...new Set(requirements)].sort(),
+          ...attachedPolicies(pod, meshNow.rootNamespace, fetch),
+          ...requirementsOf([...services, ...sliceServices.map(({ service }) => service)], (at) =>
+            fetch.serviceWaypoints.get(at),
+          ),
         ],
+        entries: ownKeys
+          .flatMap((at) => fetch.entryServicesBySelector.lookup(at))
+          .filter(({ selector = {} }) => selects(selector, labels)),
         waypoint: binding?.kind === 'bound' ? waypointAddress(binding.waypoint, meshNow) : undefined,
+        networkGateway: gatewayOf(meshNow.network, fetch.gatewaysByNetwork),
+        applicationTunnel:
+          gateway === undefined ? undefined : fetch.waypoints.get(`${namespace}/${gateway}`)?.inboundBinding,
       });
       return workload === undefined ? [] : [named(workloadResource(workload))];
     },
@@ -275,18 +208,37 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
 
   const sliceWorkloadResources = graph.flatMap('sliceWorkloads', {
     from: sources.endpointSlices,
-    uses: { mesh, services: sources.services },
+    uses: { mesh, services: sources.services, gatewaysByNetwork },
     equal: sameResource,
     transform: (slice, fetch) => {
       if (slice.endpoints.every(({ podName }) => podName !== undefined)) return [];
       const service: ServiceFacts | undefined = fetch.services.get(`${slice.namespace}/${slice.serviceName}`);
       if (service === undefined) return [];
-      const context = { ...names, mesh: fetch.mesh.get(MESH_KEY) ?? defaultMesh };
+      const meshNow = fetch.mesh.get(MESH_KEY) ?? defaultMesh;
+      const networkGateway = gatewayOf(meshNow.network, fetch.gatewaysByNetwork);
+      const context = { ...names, mesh: meshNow, networkGateway };
       return sliceWorkloads(slice, service, context).map((workload) => named(workloadResource(workload)));
     },
   });
 
-  const workloads = graph.join('workloads', [podWorkloads, sliceWorkloadResources], { equal: sameResource });
+  const entryResources = createEntryResources(graph, sources, {
+    ...names,
+    ...entryServices,
+    mesh,
+    defaultMesh,
+    attachment,
+    waypoints,
+    serviceWaypoints,
+    servicesBySelector,
+  });
+  const services = graph.join('meshServices', [kubernetesServices, entryResources.services], {
+    equal: sameResource,
+  });
+  const workloads = graph.join(
+    'workloads',
+    [podWorkloads, sliceWorkloadResources, ...entryResources.workloads],
+    { equal: sameResource },
+  );
   const workloadsByAlias = workloads.index('alias', ({ aliases = [] }: EncodedResource) => [...aliases]);
   const addresses = graph.join('addresses', [workloads, services], { equal: sameResource });
   const podsByNodeIdentity = sources.pods.index('nodeIdentity', (pod) =>
@@ -301,14 +253,12 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
     authorizations,
     policies,
     ...waypointGraph,
+    ...entryServices,
+    ...createEntryWaypoints(graph, sources, { ...entryServices, waypoints }),
     endpointsByService,
     podsByNodeIdentity,
     defaultMesh,
   };
-}
-
-function named(resource: EncodedResource): readonly [string, EncodedResource] {
-  return [resource.name, resource];
 }
 
 function isEmpty(labels: Readonly<Record<string, string>>): boolean {

@@ -1,4 +1,5 @@
 import { parse } from 'yaml';
+import { type VisibilityRules, everybodySees, parseVisibilityRules } from './visibility.ts';
 
 /** What all derived resources depend on. */
 export interface Mesh {
@@ -7,11 +8,16 @@ export interface Mesh {
   readonly rootNamespace: string;
   /** The network of this cluster, by the label on the system namespace; empty when there is only one. */
   readonly network: string;
+  readonly serviceEntryVisibility: VisibilityRules;
+}
+
+export function defaultMesh(settings: Pick<Mesh, 'trustDomain' | 'rootNamespace'>): Mesh {
+  return { ...settings, network: '', serviceEntryVisibility: everybodySees };
 }
 
 /**
  * The settings of a MeshConfig that ambient needs.
- * @throws where the text isn't YAML or a setting isn't a string; the caller keeps what it had.
+ * @throws where the text isn't YAML or a setting is no good; the caller keeps what it had.
  */
 export function parseMeshConfig(text: string, defaults: Mesh): Mesh {
   const document: unknown = parse(text) ?? {};
@@ -24,5 +30,10 @@ export function parseMeshConfig(text: string, defaults: Mesh): Mesh {
     if (typeof value !== 'string') throw new Error(`mesh configuration: ${name} is not a string`);
     return value === '' ? defaults[name] : value;
   };
-  return { ...defaults, trustDomain: read('trustDomain'), rootNamespace: read('rootNamespace') };
+  return {
+    ...defaults,
+    trustDomain: read('trustDomain'),
+    rootNamespace: read('rootNamespace'),
+    serviceEntryVisibility: parseVisibilityRules(settings.get('serviceEntryVisibility')),
+  };
 }

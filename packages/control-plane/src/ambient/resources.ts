@@ -64,3 +64,8 @@ export function encoded(name: string, view: Uint8Array): EncodedResource {
   // `finish` returns a view of a block that protobufjs uses again.
   return { name, version, bytes: Buffer.from(view) };
 }
+
+/** As the output of a derivation: under its own name. */
+export function named(resource: EncodedResource): readonly [string, EncodedResource] {
+  return [resource.name, resource];
+}

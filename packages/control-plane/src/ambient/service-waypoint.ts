@@ -2,9 +2,15 @@ import { Label, Port, REQUIRE_WAYPOINT_EXTENSION } from '@weft/api';
 import { istio } from '@weft/api/workload';
 import type { NamespaceFacts, ServiceFacts } from '../sources/facts.ts';
 import { addressBytes } from './addresses.ts';
-import { type RequireWaypointDefault, requiresWaypoint, unresolvableWaypoint } from './require-waypoint.ts';
+import {
+  type RequireWaypointDefault,
+  requireWaypointPolicyName,
+  requiresWaypoint,
+  unresolvableWaypoint,
+} from './require-waypoint.ts';
 import { serviceHostname } from './services.ts';
 import {
+  type BindingSubject,
   type CanaryBinding,
   type WaypointBinding,
   type WaypointLookup,
@@ -31,14 +37,24 @@ export interface ServiceWaypointContext extends WaypointLookup {
   readonly requireByDefault: RequireWaypointDefault;
 }
 
-export function serviceWaypoint(service: ServiceFacts, context: ServiceWaypointContext): ServiceWaypoint {
+export function serviceWaypoint(
+  service: Pick<ServiceFacts, 'namespace' | 'labels' | 'canaryWeight'> & Pick<BindingSubject, 'isPrivate'>,
+  context: ServiceWaypointContext,
+): ServiceWaypoint {
   const { labels } = service;
   // A waypoint in front of a waypoint would never end.
   if (labels[Label.gatewayManaged] !== undefined) {
     return { binding: { kind: 'unasked' }, canary: { kind: 'unasked' }, required: false, ingress: false };
   }
   const namespaceLabels = context.namespace?.labels ?? {};
-  const subject = { kind: 'service', namespace: service.namespace, labels, namespaceLabels } as const;
+  const isPrivate = service.isPrivate === true ? { isPrivate: true } : {};
+  const subject = {
+    kind: 'service',
+    namespace: service.namespace,
+    labels,
+    namespaceLabels,
+    ...isPrivate,
+  } as const;
   const binding = bindWaypoint(subject, context);
   const weights = { own: service.canaryWeight, namespace: context.namespace?.canaryWeight };
   const canary: CanaryBinding =
@@ -52,6 +68,17 @@ export function serviceWaypoint(service: ServiceFacts, context: ServiceWaypointC
   });
   const ingress = labels[Label.ingressUseWaypoint] ?? namespaceLabels[Label.ingressUseWaypoint];
   return { binding, canary, required, ingress: ingress === 'true' };
+}
+
+/** The policies by which workloads refuse whoever comes around the waypoints of their Services; sorted. */
+export function requirementsOf(
+  services: readonly Pick<ServiceFacts, 'namespace' | 'name'>[],
+  waypointOf: (service: string) => ServiceWaypoint | undefined,
+): readonly string[] {
+  const names = services
+    .filter(({ namespace, name }) => waypointOf(`${namespace}/${name}`)?.required)
+    .map(({ namespace, name }) => requireWaypointPolicyName(namespace, name));
+  return [...new Set(names)].sort();
 }
 
 /** Every waypoint that takes connections to the Service. */

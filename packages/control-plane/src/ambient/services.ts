@@ -9,7 +9,7 @@ export interface ServiceContext {
   /** Fields that the Service owes to its waypoint. */
   readonly waypoint?: Pick<
     istio.workload.Service.$Properties,
-    'waypoint' | 'ingressUseWaypoint' | 'extensions'
+    'waypoint' | 'weightedWaypoints' | 'ingressUseWaypoint' | 'extensions'
   >;
   readonly network: string;
   readonly clusterDomain: string;
@@ -61,8 +61,16 @@ const distributions: Readonly<Record<string, LoadBalancingMessage | undefined>> 
 };
 
 /** The most specific wish wins; a value that nobody knows counts as none. */
-function loadBalancingOf(
-  service: ServiceFacts,
+export function loadBalancingOf(
+  service: Partial<
+    Pick<
+      ServiceFacts,
+      | 'trafficDistribution'
+      | 'trafficDistributionAnnotation'
+      | 'internalTrafficPolicy'
+      | 'publishNotReadyAddresses'
+    >
+  >,
   namespace: NamespaceFacts | undefined,
 ): LoadBalancingMessage | undefined {
   const wishes = [
@@ -74,9 +82,10 @@ function loadBalancingOf(
     service.internalTrafficPolicy === 'Local'
       ? { mode: Mode.STRICT, routingPreference: [Scope.NODE] }
       : (wishes.map((wish) => distributions[wish?.toLowerCase() ?? '']).find((d) => d !== undefined) ?? {});
-  const loadBalancing = service.publishNotReadyAddresses
-    ? { ...preference, healthPolicy: HealthPolicy.ALLOW_ALL }
-    : preference;
+  const loadBalancing =
+    service.publishNotReadyAddresses === true
+      ? { ...preference, healthPolicy: HealthPolicy.ALLOW_ALL }
+      : preference;
   return Object.keys(loadBalancing).length === 0 ? undefined : loadBalancing;
 }
 
@@ -105,7 +114,10 @@ const protocols: Readonly<Record<string, istio.workload.AppProtocol | undefined>
 };
 
 /** `appProtocol` if it says anything, else the port's name up to the first dash: `http-web`, `grpc-web-ui`. */
-export function appProtocol({ name, appProtocol }: ServicePortFacts): istio.workload.AppProtocol {
+export function appProtocol({
+  name,
+  appProtocol,
+}: Pick<ServicePortFacts, 'name' | 'appProtocol'>): istio.workload.AppProtocol {
   const declared = appProtocol?.toLowerCase().replace(/^kubernetes\.io\//, '');
   if (declared !== undefined && declared !== '') return protocols[declared] ?? AppProtocol.UNKNOWN;
   const lower = name.toLowerCase();

@@ -8,6 +8,7 @@ import type {
   Service,
   UntypedObject,
 } from '@weft/kubernetes';
+import { serviceEntryFacts, workloadEntryFacts } from '../sources/entries.ts';
 import { endpointSliceFacts, namespaceFacts, nodeFacts, podFacts, serviceFacts } from '../sources/facts.ts';
 import {
   backendTlsPolicyFacts,
@@ -23,6 +24,7 @@ import { createNetworkingGraph } from '../networking/networking-graph.ts';
 import { policyObject } from '../sources/policy-objects.ts';
 import { MESH_KEY, createSources } from '../sources/sources.ts';
 import { createGatewayGraph } from '../gateway/gateway-graph.ts';
+import { createConditionKinds } from '../status/condition-kinds.ts';
 import { createPolicyConditions } from '../status/policy-conditions.ts';
 import { type AmbientOptions, createAmbientGraph } from './ambient-graph.ts';
 import { decodeAuthorization, decodeService, decodeWorkload, yaml } from './test-objects.ts';
@@ -41,6 +43,7 @@ export function createMesh(options: Pick<AmbientOptions, 'requireWaypoint'> = {}
   });
   const networking = createNetworkingGraph(graph, sources, ambient, { clusterDomain: 'cluster.local' });
   const conditions = createPolicyConditions(graph, sources, ambient);
+  const conditionKinds = createConditionKinds(graph, sources, ambient, conditions);
   const gateways = createGatewayGraph(graph, sources, {
     ...ambient,
     template: {
@@ -75,8 +78,10 @@ export function createMesh(options: Pick<AmbientOptions, 'requireWaypoint'> = {}
         return sources.nodes.set(key, nodeFacts(object as Node));
       case 'Namespace':
         return sources.namespaces.set(key, namespaceFacts(object as Namespace));
-      case 'Service':
-        return sources.services.set(key, serviceFacts(object as Service) ?? fail(object));
+      case 'Service': {
+        const facts = serviceFacts(object as Service);
+        return facts === undefined ? sources.services.delete(key) : sources.services.set(key, facts);
+      }
       case 'EndpointSlice':
         return sources.endpointSlices.set(key, endpointSliceFacts(object as EndpointSlice) ?? fail(object));
       case 'AuthorizationPolicy':
@@ -85,6 +90,10 @@ export function createMesh(options: Pick<AmbientOptions, 'requireWaypoint'> = {}
         return sources.peerAuthentications.set(key, policyObject(object as UntypedObject));
       case 'RequestAuthentication':
         return sources.requestAuthentications.set(key, policyObject(object as UntypedObject));
+      case 'ServiceEntry':
+        return sources.serviceEntries.set(key, serviceEntryFacts(object));
+      case 'WorkloadEntry':
+        return sources.workloadEntries.set(key, workloadEntryFacts(object));
       case 'GatewayClass':
         return sources.gatewayClasses.set(key, gatewayClassFacts(object));
       case 'Gateway':
@@ -123,6 +132,17 @@ export function createMesh(options: Pick<AmbientOptions, 'requireWaypoint'> = {}
       graph.flush();
       return changed.splice(0).sort();
     },
+    /** What the leader would write, by kind and key. */
+    conditionsOfAll: (): (readonly [string, string[]])[] =>
+      conditionKinds.flatMap(({ type, wanted }) =>
+        [...wanted.entries()].map(
+          ([key, list]) =>
+            [
+              `${type.kind} ${key}`,
+              list.map((c) => `${c.type} ${c.status}/${c.reason}: ${c.message}`),
+            ] as const,
+        ),
+      ),
     service: (key: string) => decodeService(ambient.services.get(key)),
     authorization: (key: string) => {
       const resource = ambient.authorizations.get(key);

@@ -12,6 +12,7 @@ const ready: Waypoint = {
   address: { kind: 'hostname', hostname: 'wp.shop.svc.cluster.local' },
   attachment: { kind: 'same' },
   serviceAccount: 'wp',
+  inboundBinding: undefined,
 };
 const waypoints: Readonly<Record<string, Waypoint>> = {
   'shop/wp': ready,

@@ -13,7 +13,11 @@ export type WaypointBinding =
       readonly message: string;
     };
 
-export type BindingRefusal = 'WaypointIsNotReady' | 'AttachmentDenied' | 'UnsupportedTrafficType';
+export type BindingRefusal =
+  | 'WaypointIsNotReady'
+  | 'AttachmentDenied'
+  | 'UnsupportedTrafficType'
+  | 'CrossNamespaceWaypointForbidden';
 
 /** A second waypoint that takes a share of a Service's connections. */
 export type CanaryBinding =
@@ -37,6 +41,8 @@ export interface BindingSubject {
   readonly namespace: string;
   readonly labels: Labels;
   readonly namespaceLabels: Labels;
+  /** Nobody outside of the namespace may learn of it, not even a waypoint. */
+  readonly isPrivate?: boolean;
 }
 
 /** Gateways that look like waypoints, whatever their class: to tell a missing one from an unready one. */
@@ -110,6 +116,12 @@ function usable(
   lookup: WaypointLookup,
 ): Usable {
   const refused = (reason: BindingRefusal, message: string): Usable => ({ kind: 'refused', reason, message });
+  if (subject.isPrivate === true && namespace !== subject.namespace) {
+    return refused(
+      'CrossNamespaceWaypointForbidden',
+      `waypoint ${namespace}/${name} is in another namespace, and only namespace ${subject.namespace} may see this`,
+    );
+  }
   const waypoint = lookup.waypoint(`${namespace}/${name}`);
   if (waypoint === undefined) {
     return refused('WaypointIsNotReady', `waypoint ${namespace}/${name} does not exist`);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { waypointBound } from '../status/service-status-writer.ts';
+import { waypointBound } from '../status/waypoint-conditions.ts';
 import { createMesh } from './test-mesh.ts';
 
 const waypointClass =

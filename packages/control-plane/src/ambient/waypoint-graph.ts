@@ -1,10 +1,12 @@
 import { Label } from '@weft/api';
-import { type Collection, type Graph, type Index, labelKeys } from '@weft/collections';
+import { type Collection, type Graph, type Index, labelKeys, selects } from '@weft/collections';
 import type { PodFacts, ServiceFacts } from '../sources/facts.ts';
 import type { AnyRouteFacts, RouteFilter } from '../sources/gateway-objects.ts';
 import { isDryRun } from '../sources/policy-objects.ts';
 import { MESH_KEY, type Sources } from '../sources/sources.ts';
+import { workloadEntryWorkload } from './entry-workloads.ts';
 import type { Mesh } from './mesh.ts';
+import { type NetworkGateway, gatewayOf } from './networks.ts';
 import { attachmentKeys, attachmentKeysOf } from './policy-targets.ts';
 import { type RequireWaypointDefault, requireWaypointPolicy } from './require-waypoint.ts';
 import { type EncodedResource, authorizationResource, sameResource } from './resources.ts';
@@ -114,6 +116,7 @@ export interface ServiceEndpointOptions extends ClusterNames {
   readonly defaultMesh: Mesh;
   readonly servicesBySelector: Index<ServiceFacts>;
   readonly slicesByPod: Index<SliceService>;
+  readonly gatewaysByNetwork: Index<NetworkGateway>;
 }
 
 /** Workloads of proxied Services, by `namespace/hostname`. */
@@ -123,7 +126,8 @@ export function createServiceEndpoints(
   { proxiedServices }: WaypointGraph,
   options: ServiceEndpointOptions,
 ): Index<ServiceEndpoint> {
-  const { mesh, defaultMesh, servicesBySelector, slicesByPod, clusterId, clusterDomain } = options;
+  const { mesh, defaultMesh, servicesBySelector, slicesByPod, gatewaysByNetwork, clusterId, clusterDomain } =
+    options;
   const names = { clusterId, clusterDomain };
   const ofPods = graph.flatMap('podEndpoints', {
     from: sources.pods,
@@ -158,8 +162,31 @@ export function createServiceEndpoints(
       return sliceWorkloads(slice, service, context).flatMap(serviceEndpoints);
     },
   });
+  const ofWorkloadEntries = graph.flatMap('workloadEntryEndpoints', {
+    from: sources.workloadEntries,
+    uses: { mesh, servicesBySelector, proxiedServices, gatewaysByNetwork },
+    transform: (entry, fetch) => {
+      const services = labelKeys(entry.namespace, entry.labels)
+        .flatMap((at) => fetch.servicesBySelector.lookup(at))
+        .filter(
+          ({ selector, namespace, name }) =>
+            selects(selector, entry.labels) && fetch.proxiedServices.get(`${namespace}/${name}`) === true,
+        );
+      if (services.length === 0) return [];
+      const workload = workloadEntryWorkload(entry, {
+        ...names,
+        mesh: fetch.mesh.get(MESH_KEY) ?? defaultMesh,
+        policies: [],
+        waypoint: undefined,
+        networkGateway: (network) => gatewayOf(network, fetch.gatewaysByNetwork),
+        services,
+        entries: [],
+      });
+      return workload === undefined ? [] : serviceEndpoints(workload);
+    },
+  });
   return graph
-    .join('serviceEndpoints', [ofPods, ofSlices])
+    .join('serviceEndpoints', [ofPods, ofSlices, ofWorkloadEntries])
     .index('service', ({ service }: ServiceEndpoint) => [service]);
 }
 

@@ -1,4 +1,5 @@
 import { Annotation, GatewayController, HBONE_PROTOCOL, Label, Port } from '@weft/api';
+import { istio } from '@weft/api/workload';
 import type { Labels } from '@weft/collections';
 import { matchesLabelSelector, type LabelSelector } from '@weft/kubernetes';
 import type {
@@ -18,7 +19,11 @@ export interface Waypoint {
   readonly attachment: NamespacePolicy;
   /** Of a deployment that the mesh makes; a foreign one runs as whatever its pods run as. */
   readonly serviceAccount: string | undefined;
+  /** How its pods want to learn where a connection was going, other than from the tunnel. */
+  readonly inboundBinding: ApplicationTunnel | undefined;
 }
+
+type ApplicationTunnel = istio.workload.ApplicationTunnel.$Properties;
 
 export type WaypointAddress =
   | { readonly kind: 'hostname'; readonly hostname: string }
@@ -41,14 +46,28 @@ export function waypointOf(
 ): Waypoint | undefined {
   if (gatewayClass?.controllerName !== GatewayController.waypoint) return undefined;
   const { namespace, name, spec, status } = gateway;
+  const binding = inboundBinding(
+    gateway.annotations[Annotation.waypointInboundBinding] ??
+      gatewayClass.annotations[Annotation.waypointInboundBinding] ??
+      '',
+  );
   return {
     namespace,
     name,
     serves: trafficType(gateway.labels) ?? trafficType(gatewayClass.labels) ?? 'service',
     address: preferredAddress(status.addresses ?? []),
-    attachment: attachment(spec.listeners ?? []),
+    attachment: attachment(spec.listeners ?? [], binding),
     serviceAccount: isManaged(gateway) ? waypointServiceAccount(gateway) : undefined,
+    inboundBinding: binding,
   };
+}
+
+/** `PROXY/15088`, `PROXY` or `NONE`; anything else counts as nothing said. */
+function inboundBinding(text: string): ApplicationTunnel | undefined {
+  const [, protocol = '', port = '0'] = /^(PROXY|NONE)(?:\/(\d{1,5}))?$/.exec(text) ?? [];
+  const { Protocol } = istio.workload.ApplicationTunnel;
+  if (protocol === '' || Number(port) > 65_535) return undefined;
+  return protocol === 'NONE' ? { protocol: Protocol.NONE } : { protocol: Protocol.PROXY, port: Number(port) };
 }
 
 /** Whether the mesh makes the deployment: an address given by the user says that there is one already. */
@@ -90,8 +109,14 @@ function preferredAddress(addresses: readonly GatewayAddressValue[]): WaypointAd
   return ip === undefined ? undefined : { kind: 'ip', ip };
 }
 
-function attachment(listeners: readonly GatewayListener[]): NamespacePolicy {
-  const hbone = listeners.find(({ protocol, port }) => protocol === HBONE_PROTOCOL && port === Port.hbone);
+/** Of the listener that takes what comes in: the one that the binding names, else that of the tunnels. */
+function attachment(
+  listeners: readonly GatewayListener[],
+  binding: ApplicationTunnel | undefined,
+): NamespacePolicy {
+  const hbone =
+    listeners.find(({ port }) => port === binding?.port) ??
+    listeners.find(({ protocol, port }) => protocol === HBONE_PROTOCOL && port === Port.hbone);
   const { from = 'Same', selector } = hbone?.allowedRoutes?.namespaces ?? {};
   if (from === 'All') return { kind: 'all' };
   return from === 'Selector' && selector !== undefined ? { kind: 'selector', selector } : { kind: 'same' };

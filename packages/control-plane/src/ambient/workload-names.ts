@@ -1,4 +1,5 @@
 import { Label } from '@weft/api';
+import type { Labels } from '@weft/collections';
 import type { PodFacts } from '../sources/facts.ts';
 
 /** Names under which telemetry groups a pod. */
@@ -9,8 +10,10 @@ export interface WorkloadNames {
 }
 
 export function workloadNames(pod: PodFacts): WorkloadNames {
-  const { labels } = pod;
-  const workloadName = labels[Label.workloadName] || controllerName(pod) || pod.name;
+  return canonicalNames(pod.labels, pod.labels[Label.workloadName] || controllerName(pod) || pod.name);
+}
+
+export function canonicalNames(labels: Labels, workloadName: string): WorkloadNames {
   return {
     workloadName,
     canonicalName: labels[Label.canonicalName] || labels[Label.appName] || labels['app'] || workloadName,

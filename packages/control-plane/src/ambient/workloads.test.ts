@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { istio } from '@weft/api/workload';
 import type { EndpointSlice, Pod, Service } from '@weft/kubernetes';
 import { endpointSliceFacts, podFacts, serviceFacts, type ServiceFacts } from '../sources/facts.ts';
+import { defaultMesh } from './mesh.ts';
 import { yaml } from './test-objects.ts';
 import { type PodContext, podWorkload, sliceWorkloads } from './workloads.ts';
 
@@ -10,7 +11,7 @@ const { NetworkMode, TunnelProtocol, WorkloadStatus } = istio.workload;
 const context: PodContext = {
   clusterId: 'Kubernetes',
   clusterDomain: 'cluster.local',
-  mesh: { trustDomain: 'cluster.local', rootNamespace: 'istio-system', network: '' },
+  mesh: defaultMesh({ trustDomain: 'cluster.local', rootNamespace: 'istio-system' }),
   node: undefined,
   services: [],
   sliceServices: [],

@@ -1,8 +1,9 @@
 import { DEFAULT_TRUST_DOMAIN, Label } from '@weft/api';
 import { istio } from '@weft/api/workload';
-import { selects } from '@weft/collections';
+import { type Labels, selects } from '@weft/collections';
 import type { EndpointSliceFacts, NodeFacts, PodFacts, ServiceFacts } from '../sources/facts.ts';
 import { addressBytes } from './addresses.ts';
+import { type EntryService, entryServiceKey } from './entry-services.ts';
 import type { Mesh } from './mesh.ts';
 import { serviceHostname } from './services.ts';
 import { workloadNames } from './workload-names.ts';
@@ -23,10 +24,16 @@ export interface PodContext extends ClusterNames {
   readonly services: readonly ServiceFacts[];
   /** Selectorless Services that reach the pod through a slice which names it. */
   readonly sliceServices: readonly SliceService[];
+  /** Services of ServiceEntries that select the pod. */
+  readonly entries?: readonly EntryService[];
   /** `namespace/name` of the policies attached by selector, in the order in which they are to be listed. */
   readonly policies: readonly string[];
   /** Where traffic to the pod's own addresses is sent first. */
   readonly waypoint?: istio.workload.GatewayAddress.$Properties | undefined;
+  /** Where other networks enter the workload's own. */
+  readonly networkGateway?: istio.workload.GatewayAddress.$Properties | undefined;
+  /** How a waypoint wants to learn where a connection was going. */
+  readonly applicationTunnel?: istio.workload.ApplicationTunnel.$Properties | undefined;
 }
 
 export interface SliceService {
@@ -44,17 +51,14 @@ export function podWorkload(pod: PodFacts, context: PodContext): Workload | unde
   const addresses = pod.addresses.flatMap((ip) => addressBytes(ip) ?? []);
   if (addresses.length === 0) return undefined;
   const { clusterId, mesh, node } = context;
-  const nativeTunnel = (pod.labels[Label.tunnel] ?? '').split(',').includes('http');
   return {
     uid: podUid(clusterId, pod.namespace, pod.name),
     name: pod.name,
     namespace: pod.namespace,
     addresses,
     network: mesh.network,
-    tunnelProtocol: nativeTunnel || pod.redirected ? TunnelProtocol.HBONE : TunnelProtocol.NONE,
-    nativeTunnel,
-    // Left out where it is the default, as clients expect.
-    ...(mesh.trustDomain === DEFAULT_TRUST_DOMAIN ? {} : { trustDomain: mesh.trustDomain }),
+    ...tunnel(pod.labels, pod.redirected),
+    ...trustDomain(mesh),
     serviceAccount: pod.serviceAccount,
     node: pod.nodeName,
     ...workloadNames(pod),
@@ -65,12 +69,41 @@ export function podWorkload(pod: PodFacts, context: PodContext): Workload | unde
     status: pod.healthy ? WorkloadStatus.HEALTHY : WorkloadStatus.UNHEALTHY,
     clusterId,
     ...locality(node),
-    ...(context.waypoint === undefined ? {} : { waypoint: context.waypoint }),
+    ...gateways(context),
+    ...(context.applicationTunnel === undefined ? {} : { applicationTunnel: context.applicationTunnel }),
     networkMode: pod.hostNetwork ? NetworkMode.HOST_NETWORK : NetworkMode.STANDARD,
   };
 }
 
-function locality(node: NodeFacts | undefined): Pick<Workload, 'locality'> {
+/** The addresses of others that stand before a workload. */
+export function gateways({
+  waypoint,
+  networkGateway,
+}: Pick<PodContext, 'waypoint' | 'networkGateway'>): Pick<Workload, 'waypoint' | 'networkGateway'> {
+  return {
+    ...(waypoint === undefined ? {} : { waypoint }),
+    ...(networkGateway === undefined ? {} : { networkGateway }),
+  };
+}
+
+/** How a workload is reached. Who speaks HBONE without our help says so by a label. */
+export function tunnel(
+  labels: Labels,
+  isRedirected: boolean,
+): Pick<Workload, 'tunnelProtocol' | 'nativeTunnel'> {
+  const nativeTunnel = (labels[Label.tunnel] ?? '').split(',').includes('http');
+  return {
+    tunnelProtocol: nativeTunnel || isRedirected ? TunnelProtocol.HBONE : TunnelProtocol.NONE,
+    nativeTunnel,
+  };
+}
+
+/** Left out where it is the default, as clients expect. */
+export function trustDomain(mesh: Mesh): Pick<Workload, 'trustDomain'> {
+  return mesh.trustDomain === DEFAULT_TRUST_DOMAIN ? {} : { trustDomain: mesh.trustDomain };
+}
+
+export function locality(node: NodeFacts | undefined): Pick<Workload, 'locality'> {
   if (node === undefined || (node.region === '' && node.zone === '' && node.subzone === '')) return {};
   return { locality: { ...node } };
 }
@@ -87,6 +120,13 @@ function podServices(pod: PodFacts, context: PodContext): Record<string, PortLis
   }
   for (const { slice, service } of context.sliceServices) {
     found.push([serviceKey(service, context), slicePorts(service, slice)]);
+  }
+  for (const entry of context.entries ?? []) {
+    const ports = entry.ports.map(({ name, number, targetPort }) => {
+      const named = Object.hasOwn(pod.namedPorts, name) ? pod.namedPorts[name] : undefined;
+      return { servicePort: number, targetPort: named ?? (targetPort || number) };
+    });
+    found.push([entryServiceKey(entry), { ports }]);
   }
   return sortedRecord(found);
 }
@@ -106,12 +146,12 @@ function slicePorts(service: ServiceFacts, slice: EndpointSliceFacts): PortList 
   };
 }
 
-function serviceKey({ namespace, name }: ServiceFacts, { clusterDomain }: ClusterNames): string {
+export function serviceKey({ namespace, name }: ServiceFacts, { clusterDomain }: ClusterNames): string {
   return `${namespace}/${serviceHostname(name, namespace, clusterDomain)}`;
 }
 
 /** Sorted, so that equal content has equal bytes, and so one version, on every replica. */
-function sortedRecord(entries: readonly (readonly [string, PortList])[]): Record<string, PortList> {
+export function sortedRecord(entries: readonly (readonly [string, PortList])[]): Record<string, PortList> {
   return Object.fromEntries([...entries].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)));
 }
 
@@ -119,7 +159,7 @@ function sortedRecord(entries: readonly (readonly [string, PortList])[]): Record
 export function sliceWorkloads(
   slice: EndpointSliceFacts,
   service: ServiceFacts,
-  context: ClusterNames & { readonly mesh: Mesh },
+  context: ClusterNames & Pick<PodContext, 'mesh' | 'networkGateway'>,
 ): Workload[] {
   const { clusterId, mesh } = context;
   const ports = slicePorts(service, slice);
@@ -133,6 +173,7 @@ export function sliceWorkloads(
         namespace: slice.namespace,
         addresses: [address],
         network: mesh.network,
+        ...gateways({ networkGateway: context.networkGateway }),
         tunnelProtocol: TunnelProtocol.NONE,
         workloadName: slice.name,
         canonicalName: slice.name,

@@ -1,21 +1,17 @@
-import { readFileSync, writeFileSync } from 'node:fs';
-import path from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { envoyToJson } from '@weft/api/envoy-json';
 import { createMesh } from '../ambient/test-mesh.ts';
-import { goldenCases, goldenDirectory, goldenObjects } from '../testing/golden-cases.ts';
+import { networkingGolden } from '../testing/golden-cases.ts';
 import type { EncodedResource } from '../ambient/resources.ts';
 
 /**
- * What the waypoint shop/wp is told of each case, in ProtoJSON beside it.
- * `WEFT_UPDATE_GOLDEN=true` writes what is there now; the diff is then to be read like code.
+ * What the waypoint shop/wp is told of each case, in ProtoJSON beside it; `WEFT_UPDATE_GOLDEN=true` writes that anew.
  */
-const update = process.env['WEFT_UPDATE_GOLDEN'] === 'true';
 
 /** The parts that tell one case from another; what all waypoints share is in the case `shared`. */
 function resourcesOf(name: string): unknown {
   const mesh = createMesh();
-  mesh.apply(...goldenObjects(name));
+  mesh.apply(...networkingGolden.objects(name));
   expect(mesh.errors).toEqual([]);
   const { listeners, clusters, endpoints } = mesh.networking;
   const json = (type: string, resources: Iterable<EncodedResource>): unknown =>
@@ -31,10 +27,8 @@ function resourcesOf(name: string): unknown {
 }
 
 describe('translation to Envoy resources', () => {
-  it.each(goldenCases)('%s', (name) => {
+  it.each(networkingGolden.cases)('%s', (name) => {
     const actual = resourcesOf(name);
-    const file = path.join(goldenDirectory, `${name}.json`);
-    if (update) writeFileSync(file, `${JSON.stringify(actual, undefined, 2)}\n`);
-    expect(actual).toEqual(JSON.parse(readFileSync(file, 'utf8')));
+    expect(actual).toEqual(networkingGolden.expected(name, actual));
   });
 });

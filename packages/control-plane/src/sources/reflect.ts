@@ -8,6 +8,7 @@ import {
   resources,
 } from '@weft/kubernetes';
 import type { Counter, Logger } from '@weft/telemetry';
+import { serviceEntryFacts, workloadEntryFacts } from './entries.ts';
 import { endpointSliceFacts, namespaceFacts, nodeFacts, podFacts, serviceFacts } from './facts.ts';
 import {
   backendTlsPolicyFacts,
@@ -86,6 +87,8 @@ export async function reflectCluster(options: ReflectOptions): Promise<void> {
   reflect(resources.authorizationPolicies, sources.authorizationPolicies, policyObject);
   reflect(resources.peerAuthentications, sources.peerAuthentications, policyObject);
   reflect(resources.requestAuthentications, sources.requestAuthentications, policyObject);
+  reflect(resources.serviceEntries, sources.serviceEntries, serviceEntryFacts);
+  reflect(resources.workloadEntries, sources.workloadEntries, workloadEntryFacts);
   reflect(resources.gateways, sources.gateways, gatewayFacts);
   reflect(resources.gatewayClasses, sources.gatewayClasses, gatewayClassFacts);
   reflect(resources.httpRoutes, sources.httpRoutes, httpRouteFacts);

@@ -1,4 +1,5 @@
 import type { Graph, SourceCollection } from '@weft/collections';
+import type { ServiceEntryFacts, WorkloadEntryFacts } from './entries.ts';
 import type { EndpointSliceFacts, NamespaceFacts, NodeFacts, PodFacts, ServiceFacts } from './facts.ts';
 import type {
   BackendTlsPolicyFacts,
@@ -29,6 +30,8 @@ export interface Sources {
   readonly authorizationPolicies: SourceCollection<PolicyObject<AuthorizationPolicySpec>>;
   readonly peerAuthentications: SourceCollection<PolicyObject<PeerAuthenticationSpec>>;
   readonly requestAuthentications: SourceCollection<PolicyObject<RequestAuthenticationSpec>>;
+  readonly serviceEntries: SourceCollection<ServiceEntryFacts>;
+  readonly workloadEntries: SourceCollection<WorkloadEntryFacts>;
   readonly gateways: SourceCollection<GatewayFacts>;
   readonly gatewayClasses: SourceCollection<GatewayClassFacts>;
   readonly httpRoutes: SourceCollection<HttpRouteFacts>;
@@ -63,6 +66,8 @@ export function createSources(graph: Graph): Sources {
     authorizationPolicies: graph.source('authorizationPolicies'),
     peerAuthentications: graph.source('peerAuthentications'),
     requestAuthentications: graph.source('requestAuthentications'),
+    serviceEntries: graph.source('serviceEntries'),
+    workloadEntries: graph.source('workloadEntries'),
     gateways: graph.source('gateways'),
     gatewayClasses: graph.source('gatewayClasses'),
     httpRoutes: graph.source('httpRoutes'),

@@ -1,0 +1,252 @@
+import { Annotation } from '@weft/api';
+import { type Collection, type Graph, type Index, labelKeys, selectorKey, selects } from '@weft/collections';
+import type { ServiceFacts } from '../sources/facts.ts';
+import { MESH_KEY, type Sources } from '../sources/sources.ts';
+import {
+  type EntryService,
+  type VisibleEntry,
+  entryServiceKey,
+  entryServiceMessage,
+  entryServices,
+} from './entry-services.ts';
+import { serviceEntryWorkloads, workloadEntryWorkload } from './entry-workloads.ts';
+import type { Mesh } from './mesh.ts';
+import { type NetworkGateway, gatewayOf, networkGatewayWorkload, networkGateways } from './networks.ts';
+import { type AttachmentUses, attachedPolicies } from './policy-graph.ts';
+import { type EncodedResource, named, sameResource, serviceResource, workloadResource } from './resources.ts';
+import {
+  type ServiceWaypoint,
+  requirementsOf,
+  serviceWaypoint,
+  waypointAddress,
+} from './service-waypoint.ts';
+import { visibilityOf } from './visibility.ts';
+import { type WaypointBinding, bindWaypoint } from './waypoint-binding.ts';
+import type { Waypoint } from './waypoints.ts';
+import type { ClusterNames } from './workloads.ts';
+
+interface MeshOptions {
+  readonly mesh: Collection<Mesh>;
+  readonly defaultMesh: Mesh;
+}
+
+/** The services that ServiceEntries make, before anybody knows who serves them. */
+export interface EntryServices {
+  /** Entries that anybody may see, by `namespace/name`. */
+  readonly visibleEntries: Collection<VisibleEntry>;
+  /** By `namespace/hostname`. */
+  readonly entryServices: Collection<EntryService>;
+  readonly entryServicesBySelector: Index<EntryService>;
+  /** By `namespace/name` of the ServiceEntry. */
+  readonly entryServicesByEntry: Index<EntryService>;
+  /** Ways into networks, by network. */
+  readonly gatewaysByNetwork: Index<NetworkGateway>;
+  /** By resource name. */
+  readonly networkGateways: Collection<NetworkGateway>;
+}
+
+export function createEntryServices(
+  graph: Graph,
+  sources: Sources,
+  options: MeshOptions & { readonly clusterDomain: string },
+): EntryServices {
+  const { mesh, defaultMesh, clusterDomain } = options;
+  const visibleEntries = graph.map('visibleEntries', {
+    from: sources.serviceEntries,
+    uses: { mesh, namespaces: sources.namespaces },
+    transform: (entry, fetch): VisibleEntry | undefined => {
+      const { namespace, spec } = entry;
+      const { serviceEntryVisibility } = fetch.mesh.get(MESH_KEY) ?? defaultMesh;
+      const labels = fetch.namespaces.get(namespace)?.labels ?? {};
+      const visibility = visibilityOf({ namespace, exportTo: spec.exportTo }, labels, serviceEntryVisibility);
+      return visibility === 'NONE' ? undefined : { entry, visibility };
+    },
+  });
+  const entriesByHost = visibleEntries.index('host', ({ entry }) => new Set(entry.spec.hosts));
+  const services = graph.flatMap('entryServices', {
+    from: visibleEntries,
+    uses: { entriesByHost, services: sources.services },
+    transform: (visible, fetch) =>
+      entryServices(visible, {
+        kubernetesNamespace: (hostname) => {
+          const key = kubernetesServiceKey(hostname, clusterDomain);
+          return key === undefined ? undefined : fetch.services.get(key)?.namespace;
+        },
+        entries: (hostname) => fetch.entriesByHost.lookup(hostname),
+      }).map((service) => [entryServiceKey(service), service] as const),
+  });
+  const networkGatewayCollection = graph.flatMap('networkGateways', {
+    from: sources.gateways,
+    transform: (gateway) => networkGateways(gateway).map((one) => [one.uid, one] as const),
+  });
+  return {
+    visibleEntries,
+    entryServices: services,
+    entryServicesBySelector: services.index('selector', ({ namespace, selector }) =>
+      selector === undefined ? [] : [selectorKey(namespace, selector)],
+    ),
+    entryServicesByEntry: services.index('entry', ({ namespace, name }) => [`${namespace}/${name}`]),
+    networkGateways: networkGatewayCollection,
+    gatewaysByNetwork: networkGatewayCollection.index('network', ({ network }) => [network]),
+  };
+}
+
+/** `namespace/name` of the Kubernetes Service that a hostname of the cluster's domain stands for. */
+export function kubernetesServiceKey(hostname: string, clusterDomain: string): string | undefined {
+  const suffix = `.svc.${clusterDomain}`;
+  if (!hostname.endsWith(suffix)) return undefined;
+  const [name = '', namespace = '', ...rest] = hostname.slice(0, -suffix.length).split('.');
+  return name === '' || namespace === '' || rest.length > 0 ? undefined : `${namespace}/${name}`;
+}
+
+export interface EntryResourceOptions extends ClusterNames, MeshOptions, EntryServices {
+  readonly attachment: AttachmentUses;
+  readonly waypoints: Collection<Waypoint>;
+  readonly serviceWaypoints: Collection<ServiceWaypoint>;
+  readonly servicesBySelector: Index<ServiceFacts>;
+}
+
+/** Who serves what users wrote down. */
+export interface EntryWaypoints {
+  /** By `namespace/name` of the ServiceEntry. */
+  readonly entryWaypoints: Collection<ServiceWaypoint>;
+  /** By `namespace/name` of the WorkloadEntry. */
+  readonly workloadEntryBindings: Collection<WaypointBinding>;
+}
+
+export function createEntryWaypoints(
+  graph: Graph,
+  sources: Sources,
+  {
+    visibleEntries,
+    waypoints,
+  }: Pick<EntryServices, 'visibleEntries'> & { readonly waypoints: Collection<Waypoint> },
+): EntryWaypoints {
+  const uses = { namespaces: sources.namespaces, waypoints };
+  const entryWaypoints = graph.map('entryWaypoints', {
+    from: visibleEntries,
+    uses,
+    transform: ({ entry, visibility }, fetch) => {
+      const { namespace, labels, annotations } = entry;
+      const canaryWeight = annotations[Annotation.canaryWeight];
+      return serviceWaypoint(
+        { namespace, labels, canaryWeight, isPrivate: visibility === 'NAMESPACE' },
+        {
+          namespace: fetch.namespaces.get(namespace),
+          waypoint: (at) => fetch.waypoints.get(at),
+          isTargeted: false,
+          requireByDefault: 'never',
+        },
+      );
+    },
+  });
+  const workloadEntryBindings = graph.map('workloadEntryBindings', {
+    from: sources.workloadEntries,
+    uses,
+    transform: ({ namespace, labels }, fetch) =>
+      bindWaypoint(
+        {
+          kind: 'workload',
+          namespace,
+          labels,
+          namespaceLabels: fetch.namespaces.get(namespace)?.labels ?? {},
+        },
+        { waypoint: (at) => fetch.waypoints.get(at) },
+      ),
+  });
+  return { entryWaypoints, workloadEntryBindings };
+}
+
+/** What data planes are told of ServiceEntries, WorkloadEntries and the gateways of networks. */
+export interface EntryResources {
+  readonly services: Collection<EncodedResource>;
+  readonly workloads: readonly Collection<EncodedResource>[];
+}
+
+export function createEntryResources(
+  graph: Graph,
+  sources: Sources,
+  options: EntryResourceOptions,
+): EntryResources {
+  const { mesh, defaultMesh, attachment, waypoints, gatewaysByNetwork, clusterId, clusterDomain } = options;
+  const { namespaces } = sources;
+  const names: ClusterNames = { clusterId, clusterDomain };
+  const { entryServicesByEntry, entryServicesBySelector, servicesBySelector, visibleEntries } = options;
+
+  const services = graph.map('entryServiceResources', {
+    from: options.entryServices,
+    uses: { mesh, namespaces },
+    equal: sameResource,
+    transform: (service, fetch) => {
+      const { network } = fetch.mesh.get(MESH_KEY) ?? defaultMesh;
+      const namespace = fetch.namespaces.get(service.namespace);
+      return serviceResource(entryServiceMessage(service, { network, namespace }));
+    },
+  });
+  const common = { mesh, namespaces, waypoints, gatewaysByNetwork, ...attachment };
+  const workloadEntries = graph.flatMap('workloadEntryWorkloads', {
+    from: sources.workloadEntries,
+    uses: {
+      ...common,
+      serviceWaypoints: options.serviceWaypoints,
+      entryServicesBySelector,
+      servicesBySelector,
+    },
+    equal: sameResource,
+    transform: (entry, fetch) => {
+      const { namespace, labels } = entry;
+      const keys = labelKeys(namespace, labels);
+      const meshNow = fetch.mesh.get(MESH_KEY) ?? defaultMesh;
+      const namespaceLabels = fetch.namespaces.get(namespace)?.labels ?? {};
+      const binding = bindWaypoint(
+        { kind: 'workload', namespace, labels, namespaceLabels },
+        { waypoint: (at) => fetch.waypoints.get(at) },
+      );
+      const services = keys
+        .flatMap((at) => fetch.servicesBySelector.lookup(at))
+        .filter(({ selector }) => selects(selector, labels));
+      const workload = workloadEntryWorkload(entry, {
+        ...names,
+        mesh: meshNow,
+        policies: [
+          ...attachedPolicies(entry, meshNow.rootNamespace, fetch),
+          ...requirementsOf(services, (at) => fetch.serviceWaypoints.get(at)),
+        ],
+        waypoint: binding.kind === 'bound' ? waypointAddress(binding.waypoint, meshNow) : undefined,
+        networkGateway: (network) => gatewayOf(network, fetch.gatewaysByNetwork),
+        services,
+        entries: keys
+          .flatMap((at) => fetch.entryServicesBySelector.lookup(at))
+          .filter(({ selector = {} }) => selects(selector, labels)),
+      });
+      return workload === undefined ? [] : [named(workloadResource(workload))];
+    },
+  });
+  const serviceEntries = graph.flatMap('serviceEntryWorkloads', {
+    from: visibleEntries,
+    uses: { ...common, entryServicesByEntry },
+    equal: sameResource,
+    transform: ({ entry }, fetch, key) => {
+      const { namespace, labels } = entry;
+      const meshNow = fetch.mesh.get(MESH_KEY) ?? defaultMesh;
+      const namespaceLabels = fetch.namespaces.get(namespace)?.labels ?? {};
+      const binding = bindWaypoint(
+        { kind: 'workload', namespace, labels, namespaceLabels },
+        { waypoint: (at) => fetch.waypoints.get(at) },
+      );
+      return serviceEntryWorkloads(entry, fetch.entryServicesByEntry.lookup(key), {
+        ...names,
+        mesh: meshNow,
+        policies: attachedPolicies(entry, meshNow.rootNamespace, fetch),
+        waypoint: binding.kind === 'bound' ? waypointAddress(binding.waypoint, meshNow) : undefined,
+        networkGateway: (network) => gatewayOf(network, fetch.gatewaysByNetwork),
+      }).map((workload) => named(workloadResource(workload)));
+    },
+  });
+  const gateways = graph.map('networkGatewayWorkloads', {
+    from: options.networkGateways,
+    equal: sameResource,
+    transform: (gateway) => workloadResource(networkGatewayWorkload(gateway, clusterId)),
+  });
+  return { services, workloads: [workloadEntries, serviceEntries, gateways] };
+}
