@@ -17,7 +17,7 @@ import { denialMessage, type AccessRequest, type RbacAuthorizer } from './auth/r
 import type { User } from './auth/user.ts';
 import { HttpExchange, type HttpRequest, type HttpResponse } from './http-exchange.ts';
 import type { PathEndpoint } from './path-endpoint.ts';
-import { parseRequest, type RequestInfo, type ResourceRequest } from './request-info.ts';
+import { authorizedName, parseRequest, type RequestInfo, type ResourceRequest } from './request-info.ts';
 import type { Resource, ResourceCatalog } from './resource.ts';
 import type { ResourceEndpoint } from './rest/resource-endpoint.ts';
 import type { StreamEndpoint } from './streams/stream-endpoint.ts';
@@ -72,7 +72,7 @@ export class RequestHandler {
       const { info, user, url } = handler.admit(request, socket as TLSSocket); // only TLS servers use this
       if (info.kind !== 'resource') throw noSuchPath();
       // A GET upgrades a WebSocket, but it does what a POST does, so both are asked for.
-      handler.authorizeResource(user, { ...info, verb: 'create' });
+      handler.authorizeResource(user, { ...info, verb: 'create' }, url);
       const resource = handler.resourceOf(info);
       await handler.parts.streams.upgrade({ request, socket, head, url, info, resource });
     } catch (error) {
@@ -119,19 +119,19 @@ export class RequestHandler {
     if (info === undefined) throw badRequest('the path is not valid');
     const sender = this.parts.authenticator.authenticate(socket, request.headers);
     const user = impersonate(this.parts.authorizer, sender, request.headers);
-    if (info.kind === 'resource') this.authorizeResource(user, info);
+    if (info.kind === 'resource') this.authorizeResource(user, info, url);
     else this.authorizePath(user, { kind: 'path', verb: info.verb, path: info.path });
     return { info, user, url };
   }
 
-  private authorizeResource(user: User, info: ResourceRequest): void {
+  private authorizeResource(user: User, info: ResourceRequest, url: URL): void {
     const question: AccessRequest = {
       kind: 'resource',
       verb: info.verb,
       group: info.group,
       resource: info.subresource === undefined ? info.plural : `${info.plural}/${info.subresource}`,
       namespace: info.namespace,
-      name: info.name,
+      name: authorizedName(info, url),
     };
     const decision = this.parts.authorizer.authorize(user, question);
     if (decision.allowed) return;

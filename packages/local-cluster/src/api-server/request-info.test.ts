@@ -1,5 +1,5 @@
 import { expect, it } from '@jest/globals';
-import { parseRequest } from './request-info.ts';
+import { authorizedName, parseRequest } from './request-info.ts';
 
 const parse = (method: string, path: string) => parseRequest(method, new URL(path, 'https://k'));
 
@@ -28,4 +28,15 @@ it.each([
 
 it('refuses a path with a broken escape', () => {
   expect(parse('GET', '/api/v1/namespaces/%E0%A4%A')).toBeUndefined();
+});
+
+it.each([
+  ['/api/v1/namespaces/n/pods/p', 'p'],
+  ['/api/v1/namespaces/n/pods?fieldSelector=metadata.name%3Dp', 'p'],
+  ['/api/v1/namespaces/n/pods?watch=true&fieldSelector=spec.nodeName%3Dx,metadata.name%3Dp', 'p'],
+  ['/api/v1/namespaces/n/pods?fieldSelector=metadata.name%21%3Dp', undefined],
+  ['/api/v1/namespaces/n/pods', undefined],
+])('%s is allowed by a rule for the name %s', (path, name) => {
+  const info = parse('GET', path);
+  expect(info?.kind === 'resource' && authorizedName(info, new URL(path, 'https://k'))).toBe(name);
 });

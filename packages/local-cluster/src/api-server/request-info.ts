@@ -37,6 +37,17 @@ export function parseRequest(method: string, url: URL): RequestInfo | undefined 
   return path;
 }
 
+/**
+ * The name that authorisation looks at. A list or watch that selects one object by its name counts as a request for
+ * that object, so that a rule with `resourceNames` can allow it.
+ */
+export function authorizedName(info: ResourceRequest, url: URL): string | undefined {
+  if (info.name !== undefined) return info.name;
+  if (!['list', 'watch', 'deletecollection'].includes(info.verb)) return undefined;
+  const terms = (url.searchParams.get('fieldSelector') ?? '').split(',');
+  return terms.map((term) => /^metadata\.name==?([^=!]+)$/.exec(term)?.[1]).find((n) => n !== undefined);
+}
+
 function resourceRequest(
   method: string,
   url: URL,
