@@ -106,7 +106,7 @@ export class Connection implements ServerConnection {
       this.options.logger.warn('request for a type that is not served', { node: this.node.id, typeUrl });
       return;
     }
-    const subscription = new TypeSubscription(type, this.options.id);
+    const subscription = new TypeSubscription(type, this.options.id, this.node);
     this.subscriptions.set(typeUrl, subscription);
     this.demand(subscription, subscription.begin(request));
   }
@@ -211,7 +211,7 @@ export class Connection implements ServerConnection {
       const found = new Map<string, VersionedResource>();
       for (const name of demand.kind === 'names' ? demand.names : subscription.names) {
         const resources = this.resolve(type, name);
-        if (resources.length === 0) message.remove(name);
+        if (resources.length === 0 && !subscription.implicit.has(name)) message.remove(name);
         for (const resource of resources) found.set(resource.name, resource);
       }
       for (const resource of found.values()) {
@@ -236,7 +236,7 @@ export class Connection implements ServerConnection {
       const removed: string[] = [];
       for (const name of names) {
         const resource = source.get(name);
-        if (resource !== undefined && follows(subscription, resource)) upserts.push(resource);
+        if (resource !== undefined && follows(subscription, resource, source)) upserts.push(resource);
         else if (resource === undefined && (subscription.wildcard || subscription.names.has(name)))
           removed.push(name);
       }
@@ -314,10 +314,15 @@ function mergeDemands(waiting: Demand | undefined, added: Demand): Demand {
   return { kind: 'names', names: [...new Set([...waiting.names, ...added.names])] };
 }
 
-function follows(subscription: TypeSubscription, { name, aliases = [] }: VersionedResource): boolean {
+function follows(
+  subscription: TypeSubscription,
+  { name, aliases = [] }: VersionedResource,
+  source: ResourceSource,
+): boolean {
   if (subscription.wildcard || subscription.names.has(name)) return true;
-  // Asked for by an alias before it existed.
-  if (!aliases.some((alias) => subscription.names.has(alias))) return false;
+  // Asked for by an alias before it existed, or part of something that is followed.
+  const others = [...aliases, ...(source.groups?.(name) ?? [])];
+  if (!others.some((other) => subscription.names.has(other))) return false;
   subscription.names.add(name);
   return true;
 }

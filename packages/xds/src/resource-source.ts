@@ -18,6 +18,10 @@ export interface ResourceSource {
    * without, such as a service's workloads. Without this, the resource of exactly that name.
    */
   resolve?(name: string, node: Node): readonly VersionedResource[];
+  /** Names that every on-demand client like this one follows, though it doesn't ask for them. */
+  implicitNames?(node: Node): readonly string[];
+  /** Names beside its own and its aliases whose followers get a resource: of what it is a part of. */
+  groups?(name: string): readonly string[];
 }
 
 /** A type as a server offers it. */
@@ -31,6 +35,11 @@ export interface ServedType {
   readonly removals?: 'first' | 'last';
   /** Naming nothing means nothing, not everything. */
   readonly byNameOnly?: boolean;
+  /**
+   * A state-of-the-world response holds everything that is followed, also by name: what is missing in it is gone. So
+   * it is of listeners and clusters, and of no other type.
+   */
+  readonly inFull?: boolean;
   /**
    * The type whose resources these complete, name by name: they follow each of them, also when they are the same as
    * before. Envoy waits for the endpoints of a cluster that changed, and doesn't ask.

@@ -64,7 +64,7 @@ export class SotwConnection implements ServerConnection {
       this.options.logger.warn('request for a type that is not served', { node: this.node.id, typeUrl });
       return;
     }
-    const subscription = new TypeSubscription(type, this.options.id);
+    const subscription = new TypeSubscription(type, this.options.id, this.node);
     this.subscriptions.set(typeUrl, subscription);
     subscription.begin(asDelta(request, new Set()));
     this.checkNames(subscription);
@@ -89,11 +89,15 @@ export class SotwConnection implements ServerConnection {
 
   private wait(subscription: TypeSubscription, names: readonly string[], changedAt: number): void {
     if (names.length === 0) return;
-    if (subscription.wildcard) this.due.set(subscription, 'all');
-    else {
+    const { type, wildcard, names: followed } = subscription;
+    if (wildcard) this.due.set(subscription, 'all');
+    else if (type.inFull === true) {
+      if (!names.some((name) => followed.has(name))) return;
+      this.due.set(subscription, 'all');
+    } else {
       const waiting = this.due.get(subscription) ?? new Set<string>();
       if (waiting === 'all') return;
-      for (const name of names) if (subscription.names.has(name)) waiting.add(name);
+      for (const name of names) if (followed.has(name)) waiting.add(name);
       if (waiting.size === 0) return;
       this.due.set(subscription, waiting);
     }
@@ -188,7 +192,7 @@ export class SotwConnection implements ServerConnection {
     // A view of a pooled block: copied, as the call may keep it.
     const message = Buffer.from(
       DiscoveryResponse.encode({
-        versionInfo: versionOf(subscription.wildcard ? resources : [...type.source.list()]),
+        versionInfo: versionOf(what === 'all' ? resources : this.select(subscription, 'all')),
         resources: resources.map(({ bytes }) => ({ type_url: typeUrl, value: bytes })),
         typeUrl,
         nonce,

@@ -6,7 +6,7 @@ import { TypeSubscription } from './type-subscription.ts';
 const now = new Date(0);
 const request = (fields: DeltaRequestFields = {}): DeltaRequest => DeltaDiscoveryRequest.create(fields);
 function subscription(): TypeSubscription {
-  return new TypeSubscription({ source: new MemorySource('type.googleapis.com/test.Type') }, 'c1');
+  return new TypeSubscription({ source: new MemorySource('type.googleapis.com/test.Type') }, 'c1', {});
 }
 
 describe('the first request', () => {

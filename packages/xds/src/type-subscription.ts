@@ -1,4 +1,4 @@
-import { WILDCARD, type DeltaRequest } from './delta-message.ts';
+import { WILDCARD, type DeltaRequest, type Node } from './delta-message.ts';
 import type { ServedType } from './resource-source.ts';
 
 /** As `istioctl proxy-status` names them. */
@@ -29,6 +29,8 @@ export class TypeSubscription {
   /** Sequence number of the last change that the first answer was made after; infinite until there is one. */
   answeredUpTo = Number.POSITIVE_INFINITY;
   readonly names = new Set<string>();
+  /** Of these the ones that nobody asked for. */
+  readonly implicit: ReadonlySet<string>;
   private readonly nonceBase: string;
   private sent = 0;
   private acknowledged = 0;
@@ -37,8 +39,9 @@ export class TypeSubscription {
   private sentAt: Date | undefined;
   private acknowledgedAt: Date | undefined;
 
-  constructor(type: ServedType, connectionId: string) {
+  constructor(type: ServedType, connectionId: string, node: Node) {
     this.type = type;
+    this.implicit = new Set(type.source.implicitNames?.(node));
     this.typeUrl = type.source.typeUrl;
     this.nonceBase = `${connectionId}/${this.typeUrl.split('.').at(-1) ?? ''}/`;
   }
@@ -57,6 +60,7 @@ export class TypeSubscription {
       !refused &&
       (resourceNamesSubscribe.length === 0 || resourceNamesSubscribe.includes(WILDCARD));
     this.follow(resourceNamesSubscribe, resourceNamesUnsubscribe);
+    if (!this.wildcard) for (const name of this.implicit) this.names.add(name);
     return { kind: 'initial', knownVersions: initialResourceVersions };
   }
 

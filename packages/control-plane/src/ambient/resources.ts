@@ -34,7 +34,17 @@ function workloadAliases({
 
 export function serviceResource(service: istio.workload.Service.$Properties): EncodedResource {
   const name = `${service.namespace ?? ''}/${service.hostname ?? ''}`;
-  return encoded(name, istio.workload.Address.encode({ service }).finish());
+  const aliases = serviceAliases(service);
+  const resource = encoded(name, istio.workload.Address.encode({ service }).finish());
+  return aliases.length === 0 ? resource : { ...resource, aliases };
+}
+
+/** `network/ip`, or `network/ip/bits` of a range. */
+function serviceAliases({ addresses }: istio.workload.Service.$Properties): readonly string[] {
+  return (addresses ?? []).map(({ network, address, length }) => {
+    const alias = `${network ?? ''}/${formatAddress(address ?? new Uint8Array())}`;
+    return length === undefined || length === null ? alias : `${alias}/${length}`;
+  });
 }
 
 export function authorizationResource(authorization: istio.security.Authorization.$Shape): EncodedResource {

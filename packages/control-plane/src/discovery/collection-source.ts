@@ -1,33 +1,29 @@
-import type { Collection, Graph, Index } from '@weft/collections';
+import type { Collection, Graph } from '@weft/collections';
 import type { ResourceChange, ResourceSource, VersionedResource } from '@weft/xds';
 import type { EncodedResource } from '../ambient/resources.ts';
 
 export interface CollectionSourceOptions {
   /** What of a resource this type shows; undefined hides it. */
   readonly view?: (resource: EncodedResource) => VersionedResource | undefined;
-  /** Resources by the other names that they are asked for by. */
-  readonly byAlias?: Index<EncodedResource>;
 }
 
 /** Serves a collection over xDS: each tick of the graph is one change. */
 export class CollectionSource implements ResourceSource {
   readonly typeUrl: string;
+  protected readonly collection: Collection<EncodedResource>;
+  protected readonly view: (resource: EncodedResource) => VersionedResource | undefined;
   private readonly graph: Graph;
-  private readonly collection: Collection<EncodedResource>;
-  private readonly view: (resource: EncodedResource) => VersionedResource | undefined;
-  private readonly byAlias: Index<EncodedResource> | undefined;
 
   constructor(
     typeUrl: string,
     graph: Graph,
     collection: Collection<EncodedResource>,
-    { view = (resource) => resource, byAlias }: CollectionSourceOptions = {},
+    { view = (resource) => resource }: CollectionSourceOptions = {},
   ) {
     this.typeUrl = typeUrl;
     this.graph = graph;
     this.collection = collection;
     this.view = view;
-    this.byAlias = byAlias;
   }
 
   *list(): Iterable<VersionedResource> {
@@ -40,12 +36,6 @@ export class CollectionSource implements ResourceSource {
   get(name: string): VersionedResource | undefined {
     const resource = this.collection.get(name);
     return resource === undefined ? undefined : this.view(resource);
-  }
-
-  resolve(name: string): readonly VersionedResource[] {
-    const named = this.get(name);
-    if (named !== undefined) return [named];
-    return (this.byAlias?.lookup(name) ?? []).flatMap((resource) => this.view(resource) ?? []);
   }
 
   subscribe(listener: (change: ResourceChange) => void): () => void {

@@ -6,6 +6,8 @@ import { bareWorkload } from '../ambient/resources.ts';
 import type { Caller } from '../ca/token-authenticator.ts';
 import type { Networking } from '../networking/networking-graph.ts';
 import type { PodFacts } from '../sources/facts.ts';
+import { AddressDirectory } from './address-directory.ts';
+import { AddressSource } from './address-source.ts';
 import { CollectionSource } from './collection-source.ts';
 import { WaypointSource } from './waypoint-source.ts';
 
@@ -27,17 +29,17 @@ export class ServedTypes {
   constructor(options: ServedTypesOptions) {
     this.options = options;
     const { graph, ambient, networking } = options;
+    const directory = new AddressDirectory(graph, ambient.addresses);
     // In the order of a push: a policy comes before the workloads that list it, and goes after them.
     this.workloads = [
       {
         source: new CollectionSource(TypeUrl.authorization, graph, ambient.authorizations),
         removals: 'last',
       },
-      { source: new CollectionSource(TypeUrl.address, graph, ambient.addresses) },
+      { source: new AddressSource(TypeUrl.address, graph, ambient.addresses, directory) },
       {
-        source: new CollectionSource(TypeUrl.workload, graph, ambient.workloads, {
+        source: new AddressSource(TypeUrl.workload, graph, ambient.workloads, directory, {
           view: bareWorkload,
-          byAlias: ambient.workloadsByAlias,
         }),
       },
     ];
