@@ -132,6 +132,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       graph,
       sources,
       events: metrics.events,
+      replacedWatches: metrics.replacedWatches,
       logger: logger.scope('reflector'),
       signal,
     }).then(() => readiness.open('caches'));

@@ -10,6 +10,7 @@ export interface ControlPlaneMetrics {
   readonly refusals: Counter<'code'>;
   readonly convergenceSeconds: Histogram;
   readonly events: Counter<'type' | 'event'>;
+  readonly replacedWatches: Counter<'type'>;
   readonly computationErrors: Counter<'collection'>;
 }
 
@@ -60,6 +61,12 @@ export function createControlPlaneMetrics(
       name: 'pilot_k8s_reg_events',
       help: 'Changes received from the Kubernetes API',
       labelNames: ['type', 'event'],
+      registers,
+    }),
+    replacedWatches: new Counter({
+      name: 'weft_watches_replaced',
+      help: 'Watches of the Kubernetes API that were open but dead',
+      labelNames: ['type'],
       registers,
     }),
     computationErrors: new Counter({

@@ -115,6 +115,17 @@ export class KubernetesClient {
     }
   }
 
+  /** The version of a collection as it is now, at the price of one object. */
+  async version(type: ResourceType, o: Selection = {}): Promise<string> {
+    const page: KubernetesList<KubernetesObject> = await this.request({
+      method: 'GET',
+      path: resourcePath(type, { namespace: o.namespace }),
+      query: { labelSelector: o.labelSelector, fieldSelector: o.fieldSelector, limit: 1 },
+      signal: o.signal,
+    });
+    return page.metadata?.resourceVersion ?? '';
+  }
+
   /** Changes as they come. The iteration ends when the server ends the stream or the signal aborts. */
   async *watch<T extends KubernetesObject>(
     type: ResourceType<T>,

@@ -183,4 +183,94 @@ describe('Reflector', () => {
     await until(() => log.includes('synced'));
     expect(reflector?.get('demo/a')?.metadata).not.toHaveProperty('managedFields');
   });
+
+  it('replaces a watch that is open and dead, and counts it', async () => {
+    let stalls = 0;
+    start({ onStall: () => void stalls++ });
+    await until(() => log.includes('synced') && watching());
+    server.muted = true;
+    server.put(PODS, pod('a'));
+    server.muted = false;
+    await clock.advance(150_000);
+    await until(() => log.length > 1);
+    expect(log).toEqual(['synced', '+demo/a Pending']);
+    expect(stalls).toBe(1);
+  });
+
+  it('replaces a silent watch when nobody answers the probe', async () => {
+    let stalls = 0;
+    start({ onStall: () => void stalls++ });
+    await until(() => log.includes('synced') && watching());
+    server.intercept = ({ url }, response) => {
+      if (url.searchParams.get('limit') !== '1') return false;
+      response.writeHead(500).end('{}');
+      return true;
+    };
+    await clock.advance(150_000);
+    await until(() => stalls === 1);
+  });
+
+  it('leaves a watch alone that is silent because nothing happens', async () => {
+    let stalls = 0;
+    start({ onStall: () => void stalls++ });
+    await until(() => log.includes('synced') && watching());
+    const probes = (): number => server.requests.filter(({ url }) => url.searchParams.has('limit')).length;
+    for (let asked = 1; asked <= 2; asked++) {
+      await clock.advance(150_000);
+      await until(() => probes() === asked);
+    }
+    expect(stalls).toBe(0);
+    expect(server.requests.filter(({ url }) => url.searchParams.has('watch'))).toHaveLength(1);
+  });
+
+  it('loses nothing when its watch is lost and its version expires in the middle of a burst', async () => {
+    const names = Array.from({ length: 1_200 }, (_, i) => `p${i}`);
+    for (const name of names.slice(0, 1_000)) server.put(PODS, pod(name));
+    start();
+    await until(() => log.includes('synced') && watching());
+    const mirrored = new Map<string, string>();
+    for (const entry of log.splice(0)) mirror(mirrored, entry);
+    for (let i = 0; i < 300; i++) {
+      server.put(PODS, pod(`p${(i * 7) % 1_200}`, 'Running'));
+      if (i % 3 === 0) server.remove(PODS, `p${(i * 11) % 1_000}`, 'demo');
+      if (i % 60 === 30) server.cutWatches();
+      if (i % 100 === 50) server.compact();
+      if (i % 10 === 0) await until(() => true);
+    }
+    server.put(PODS, pod('last'));
+    await until(() => log.some((entry) => entry.startsWith('+demo/last')));
+    for (const entry of log) mirror(mirrored, entry);
+    const actual = (await client.list(resources.pods)).items.map((p) => [
+      `demo/${p.metadata.name}`,
+      p.status?.phase,
+    ]);
+    expect([...mirrored].sort()).toEqual(actual.sort());
+  });
+
+  it('takes a server that is slow with every page for what it is, and asks for each page once', async () => {
+    server.watchList = 'refused';
+    for (let i = 0; i < 1_100; i++) server.put(PODS, pod(`p${i}`));
+    const pages: string[] = [];
+    server.intercept = ({ url }, response) => {
+      if (!url.searchParams.has('limit') || url.searchParams.has('slow')) return false;
+      pages.push(url.searchParams.get('continue') ?? 'first');
+      // Answered when the clock has moved on, by the same handler.
+      void clock.sleep(20_000, abort.signal).then(async () => {
+        url.searchParams.set('slow', 'no more');
+        const answer = await fetch(`${server.connection.server}${url.pathname}${url.search}`);
+        response.writeHead(answer.status, { 'content-type': 'application/json' }).end(await answer.text());
+      });
+      return true;
+    };
+    start();
+    await until(() => log.includes('synced'));
+    expect(log).toHaveLength(1_101);
+    expect(pages).toEqual(['first', '500', '1000']);
+  });
 });
+
+function mirror(objects: Map<string, string>, entry: string): void {
+  const [key = '', phase = ''] = entry.slice(1).split(' ');
+  if (entry.startsWith('-')) objects.delete(key);
+  else if (entry.startsWith('+')) objects.set(key, phase);
+}

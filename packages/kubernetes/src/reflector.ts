@@ -3,6 +3,7 @@ import type { KubernetesClient } from './client.ts';
 import { KubernetesError, apiErrorStatus, isExpired, isNotFound } from './errors.ts';
 import type { KubernetesObject } from './objects.ts';
 import { objectKey, type ResourceType } from './resources.ts';
+import { WatchSilence } from './watch-silence.ts';
 
 export type Change<T> =
   | { readonly kind: 'upsert'; readonly key: string; readonly object: T }
@@ -10,7 +11,7 @@ export type Change<T> =
   | { readonly kind: 'delete'; readonly key: string; readonly object: T };
 
 export interface ReflectorOptions<T extends KubernetesObject> {
-  readonly client: Pick<KubernetesClient, 'list' | 'watch'>;
+  readonly client: Pick<KubernetesClient, 'list' | 'watch' | 'version'>;
   readonly type: ResourceType<T>;
   readonly namespace?: string | undefined;
   readonly labelSelector?: string | undefined;
@@ -29,6 +30,8 @@ export interface ReflectorOptions<T extends KubernetesObject> {
   readonly retain?: (object: T) => T;
   /** They are most of an object's bytes and no consumer reads them, so they are dropped unless asked for. */
   readonly keepManagedFields?: boolean;
+  /** A watch that was open and dead has been replaced. */
+  readonly onStall?: () => void;
   readonly logger?: Logger;
   readonly clock?: Clock;
   readonly random?: () => number;
@@ -162,6 +165,16 @@ export class Reflector<T extends KubernetesObject> {
       gaveUpOnWatchList = initial !== undefined;
       if (gaveUpOnWatchList) cut();
     });
+    const silence = new WatchSilence({
+      clock: this.clock,
+      probe: () => client.version(type, { namespace, labelSelector, fieldSelector, signal: stream.signal }),
+      seen: () => this.resourceVersion,
+      onStalled: () => {
+        this.logger.warn(`the watch of ${type.plural} is silent and behind, replacing it`);
+        this.options.onStall?.();
+        cut();
+      },
+    });
     try {
       const events = client.watch(type, {
         namespace,
@@ -173,6 +186,7 @@ export class Reflector<T extends KubernetesObject> {
       });
       for await (const event of events) {
         if (signal.aborted) return;
+        silence.heard();
         switch (event.type) {
           case 'ERROR':
             throw new KubernetesError(`watch of ${type.plural}`, event.status.code ?? 500, event.status);
@@ -199,6 +213,7 @@ export class Reflector<T extends KubernetesObject> {
       }
     } finally {
       if (gaveUpOnWatchList) this.watchListSupported = false;
+      silence.close();
       cancelPatience();
       cancelDeadline();
       signal.removeEventListener('abort', cut);

@@ -4,7 +4,7 @@ import type { Logger } from '@weft/telemetry';
 import { type GatewayFacts, type ParameterConfigMap, configMapFacts } from './gateway-objects.ts';
 
 export interface FollowParametersOptions {
-  readonly client: Pick<KubernetesClient, 'list' | 'watch'>;
+  readonly client: Pick<KubernetesClient, 'list' | 'watch' | 'version'>;
   readonly graph: Graph;
   readonly gateways: Collection<GatewayFacts>;
   readonly configMaps: Pick<SourceCollection<ParameterConfigMap>, 'set' | 'delete'>;

@@ -30,6 +30,7 @@ export interface ReflectOptions {
   readonly graph: Graph;
   readonly sources: Sources;
   readonly events: Pick<Counter<'type' | 'event'>, 'inc'>;
+  readonly replacedWatches: Pick<Counter<'type'>, 'inc'>;
   readonly logger: Logger;
   readonly signal: AbortSignal;
 }
@@ -39,7 +40,8 @@ export interface ReflectOptions {
  * state is computed: nobody may be told of a mesh that is half known. Rejects when the signal aborts before.
  */
 export async function reflectCluster(options: ReflectOptions): Promise<void> {
-  const { client, systemNamespace, revision, graph, sources, events, logger, signal } = options;
+  const { client, systemNamespace, revision, graph, sources, events, replacedWatches, logger, signal } =
+    options;
   const synced: Promise<void>[] = [];
 
   const reflect = <T extends KubernetesObject, F>(
@@ -61,6 +63,7 @@ export async function reflectCluster(options: ReflectOptions): Promise<void> {
         ...selection,
         signal,
         logger,
+        onStall: () => replacedWatches.inc({ type: type.kind }),
         // Ours may be installed after us.
         absentIsEmpty: true,
         retain: identityOnly,

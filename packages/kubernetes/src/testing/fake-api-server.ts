@@ -32,6 +32,8 @@ export class FakeApiServer {
   /** Answers instead of the fake's own handling; return false to fall through. */
   intercept: ((request: RecordedRequest, response: ServerResponse) => boolean) | undefined;
   readonly requests: RecordedRequest[] = [];
+  /** Watches stay open and say nothing more. */
+  muted = false;
   private readonly server: Server;
   private readonly objects = new Map<string, KubernetesObject>();
   private readonly watchers = new Set<Watcher>();
@@ -123,6 +125,7 @@ export class FakeApiServer {
 
   private emit(event: StoredEvent): void {
     this.events.push(event);
+    if (this.muted) return;
     for (const watcher of this.watchers) if (matches(watcher, event)) writeEvent(watcher.response, event);
   }
 
