@@ -55,13 +55,15 @@ export class CaptureAudit {
   private readonly options: CaptureAuditOptions;
   private readonly records = new Map<string, AuditRecord>();
   private running = false;
+  private again = false;
 
   constructor(options: CaptureAuditOptions) {
     this.options = options;
   }
 
-  /** Looks at every pod once, one after the other. A round that begins before the last has ended does nothing. */
+  /** Looks at every pod once, one after the other. Asked for while a round runs, there is another one after it. */
   async round(): Promise<void> {
+    this.again = this.running;
     if (this.running) return;
     this.running = true;
     try {
@@ -74,6 +76,7 @@ export class CaptureAudit {
     } finally {
       this.running = false;
     }
+    if (this.again) await this.round();
   }
 
   /** Pods whose last verdict is bad. */

@@ -24,6 +24,9 @@ import { listenForPlugins } from './plugin-server.ts';
 import { ownsAddress } from './pod-network-namespace.ts';
 import { ZdsServer } from './zds-server.ts';
 
+/** A pod that has just been enrolled is audited before the next round is due; so are those that come with it. */
+const AFTER_ENROLMENT_MS = 1_000;
+
 export interface CaptureRuntimeOptions {
   readonly config: AgentConfig;
   readonly client: KubernetesClient;
@@ -57,6 +60,7 @@ export async function startCapture(o: CaptureRuntimeOptions): Promise<CaptureRun
   const synced = { pods: deferred(), namespaces: deferred() };
   const allSynced = Promise.all([synced.pods.promise, synced.namespaces.promise]);
   const redirection = { ...settings, scopedLocking: config.scopedLocking };
+  let onEnrolled = (): void => undefined;
   const agent = new NodeAgent({
     policy: {
       selectors: config.selectors,
@@ -74,7 +78,10 @@ export async function startCapture(o: CaptureRuntimeOptions): Promise<CaptureRun
     logger,
     dnsCapture: config.dnsCapture,
     repairRules: config.repairRules,
-    onReconcile: (type) => metrics.reconcileEvents.inc({ type }),
+    onReconcile: (type) => {
+      metrics.reconcileEvents.inc({ type });
+      if (type === 'add') onEnrolled();
+    },
     onError: count,
   });
   mkdirSync(path.dirname(config.zdsSocket), { recursive: true });
@@ -175,6 +182,13 @@ export async function startCapture(o: CaptureRuntimeOptions): Promise<CaptureRun
     else if (level === 'debug') pluginLogger.debug(msg);
     else pluginLogger.info(msg);
   });
+  let early: NodeJS.Timeout | undefined;
+  onEnrolled = () => {
+    early ??= setTimeout(() => {
+      early = undefined;
+      void auditRound();
+    }, AFTER_ENROLMENT_MS);
+  };
   void auditRound();
   const timer = setInterval(() => void auditRound(), config.audit.periodMs);
 
@@ -182,6 +196,7 @@ export async function startCapture(o: CaptureRuntimeOptions): Promise<CaptureRun
     backend: settings.backend.kind === 'nftables' ? 'nftables' : settings.backend.variant,
     close: async (removed) => {
       clearInterval(timer);
+      clearTimeout(early);
       stop.abort();
       await Promise.all([plugin.close(), pluginLog.close()]);
       if (removed) {

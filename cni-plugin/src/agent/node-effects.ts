@@ -68,21 +68,24 @@ export function nodeEffects(o: NodeEffectsOptions): NodeEffects {
     },
     addToZtunnel: (pod) => o.zds().add(pod),
     removeFromZtunnel: (uid) => o.zds().remove(uid),
-    annotate: async ({ metadata, status }, value) => {
-      // The UID is a precondition: a pod of the same name that came since is another pod.
+    annotate: async ({ metadata }, value) => {
       const body = {
+        // The UID is a precondition: a pod of the same name that came since is another pod.
         metadata: { uid: metadata.uid, annotations: { [Annotation.redirection]: value ?? null } },
+        // What the audit said was of the state before. Only a strategic patch takes one entry out of a list.
+        status: { conditions: [{ type: PodCondition.captured, $patch: 'delete' }] },
       };
-      const audited = status?.conditions?.some(({ type }) => type === PodCondition.captured) === true;
-      const condition = { status: { conditions: [{ type: PodCondition.captured, $patch: 'delete' }] } };
-      // What the audit said was of the state before; only a strategic patch takes one entry out of the list.
-      const [patch, kind] = audited
-        ? ([{ ...body, ...condition }, 'strategic'] as const)
-        : ([body, 'merge'] as const);
       try {
-        await o.client.patch(resources.pods, metadata.name ?? '', metadata.namespace ?? '', patch, kind, {
-          subresource: 'status',
-        });
+        await o.client.patch(
+          resources.pods,
+          metadata.name ?? '',
+          metadata.namespace ?? '',
+          body,
+          'strategic',
+          {
+            subresource: 'status',
+          },
+        );
       } catch (error) {
         if (!isNotFound(error) && !isConflict(error)) throw error;
       }
