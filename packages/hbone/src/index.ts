@@ -11,6 +11,8 @@ export { ConnectRefusedError } from './transport/connect-response.ts';
 export type { InnerTunnelRequest } from './transport/inner-tunnel.ts';
 export * from './transport/pool.ts';
 export * from './transport/pool-limits.ts';
+export { Reactor, type ReactorHandler } from './transport/reactor/reactor.ts';
+export { connectSocket, ReactorSocket } from './transport/reactor/reactor-socket.ts';
 export * from './transport/relay.ts';
 export * from './transport/server.ts';
 export { TunnelResources, type TunnelSession } from './transport/session.ts';

@@ -1,11 +1,13 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { once } from 'node:events';
+import { setImmediate } from 'node:timers/promises';
 import type { SpiffeId, WorkloadCertificate } from '@weft/spiffe';
 import type { WeftError } from '@weft/telemetry';
 import type { ConnectRequest } from '../transport/connect-request.ts';
 import { HbonePool, type HbonePoolOptions, type TunnelRequest } from '../transport/pool.ts';
 import { HboneServer, type HboneServerOptions } from '../transport/server.ts';
 import { TestAuthority } from './certificates.ts';
+import { socketEngine } from './socket-engine.ts';
 
 export const CLIENT_ID = 'spiffe://cluster.local/ns/client/sa/client';
 export const SERVER_ID = 'spiffe://cluster.local/ns/server/sa/server';
@@ -39,12 +41,13 @@ export async function tunnelPair(
     onError: (error) => void serverErrors.push(error),
     ...o.server,
   });
-  const { listener, port } = await listen((socket) => server.accept(socket));
+  const engine = socketEngine();
+  const listener = await engine.listen((socket) => server.accept(socket));
   let dials = 0;
   const pool = new HbonePool({
     dial: async ({ address }) => {
       dials++;
-      return dialTcp(address.port, address.ip);
+      return engine.dial(address.port, address.ip);
     },
     certificateFor: () => Promise.resolve(clientCertificate),
     ...o.pool,
@@ -53,7 +56,7 @@ export async function tunnelPair(
     authority,
     pool,
     server,
-    port,
+    port: listener.port,
     serverErrors,
     clientCertificate,
     serverCertificate,
@@ -61,7 +64,7 @@ export async function tunnelPair(
     request: (overrides) => ({
       source: CLIENT_ID as SpiffeId, // a constant of this file, of the right form
       acceptable: [SERVER_ID],
-      address: { ip: '127.0.0.1', port },
+      address: { ip: '127.0.0.1', port: listener.port },
       sourceIp: '127.0.0.1',
       authority: '10.0.0.1:80',
       headers: {},
@@ -70,8 +73,9 @@ export async function tunnelPair(
     close: async () => {
       pool.close();
       server.destroy();
-      listener.close();
-      await once(listener, 'close');
+      await listener.close();
+      await setImmediate(); // what was destroyed tells so in the next turn
+      engine.close();
     },
   };
 }

@@ -219,8 +219,11 @@ describe('a session', () => {
     const closed = new Promise((resolve) => stream.attach({ ...idle, onClose: resolve }));
     await new Promise((resolve) => setTimeout(resolve, 150));
     expect(session.isClosed).toBe(false);
-    // The other side falls silent: its pings go unanswered while nothing is read.
-    for (const s of pair.server.sessions) (s as unknown as { socket: Socket }).socket.pause(); // reaches into the session for the fault
+    // The other side falls silent.
+    for (const s of pair.server.sessions) {
+      const { connection } = s as unknown as { connection: { receive(): void } }; // reaches into the session for the fault
+      connection.receive = () => undefined;
+    }
     expect(await closed).toMatchObject({ kind: 'lost', error: { code: 'WEFT1210' } });
   });
 

@@ -18,6 +18,7 @@ import {
 import { openInnerTunnel, type InnerTunnelRequest } from './inner-tunnel.ts';
 import { defaultHbonePoolLimits, type HbonePoolLimits } from './pool-limits.ts';
 import { defaultKeepalive, type KeepaliveOptions } from './keepalive.ts';
+import type { ReactorSocket } from './reactor/reactor-socket.ts';
 import { type SessionEvents, TunnelResources, TunnelSession } from './session.ts';
 import type { TlsSettings } from './tls.ts';
 import type { SessionStream } from './session-stream.ts';
@@ -50,7 +51,7 @@ export interface Tunnel {
 
 export interface HbonePoolOptions {
   /** Makes a connected TCP socket in the right namespace, with the right mark. */
-  readonly dial: (key: PoolKey, signal: AbortSignal) => Promise<Socket>;
+  readonly dial: (key: PoolKey, signal: AbortSignal) => Promise<Socket | ReactorSocket>;
   readonly certificateFor: (source: SpiffeId) => Promise<WorkloadCertificate>;
   readonly verifyPeer?: VerifyPeer;
   readonly tls?: TlsSettings;
@@ -264,10 +265,17 @@ export class HbonePool implements SessionEvents {
   }
 
   private async establish(key: PoolKey, signal: AbortSignal): Promise<TunnelSession> {
+    const dialled = this.options.dial(key, signal);
     const [certificate, socket] = await Promise.all([
       this.options.certificateFor(key.source),
-      this.options.dial(key, signal),
-    ]);
+      dialled,
+    ]).catch((error: unknown) => {
+      // A connection that nobody will use, if it was the certificate that failed.
+      dialled.then((unused) => unused.destroy()).catch(() => undefined);
+      throw error;
+    });
+    // Reset while the certificate was waited for: TLS would wait for it until the time-out.
+    if (socket.destroyed) throw new Error('reset by the peer before the TLS handshake');
     const server = { name: targetName(key), acceptable: key.acceptable, certificate };
     const verified = await this.tls.secure(socket, server, signal);
     const session = new TunnelSession({

@@ -5,6 +5,7 @@ type Handler = Parameters<RelayEnd['attach']>[0];
 
 /** One end, driven by the test, that writes down what is done to it. */
 class FakeEnd implements RelayEnd {
+  lends = false;
   readonly log: string[] = [];
   handler!: Handler;
   isFull = false;
@@ -13,6 +14,10 @@ class FakeEnd implements RelayEnd {
   }
   write(chunk: Buffer): boolean {
     this.log.push(`write ${chunk.toString()}`);
+    return !this.isFull;
+  }
+  writeLent(chunk: Buffer): boolean {
+    this.log.push(`writeLent ${chunk.toString()}`);
     return !this.isFull;
   }
   end(): void {

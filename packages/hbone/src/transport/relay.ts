@@ -1,5 +1,7 @@
 import type { Socket } from 'node:net';
+import { resetSocket } from '@weft/linux';
 import { ErrorCode } from '../http2/constants.ts';
+import { ReactorSocket } from './reactor/reactor-socket.ts';
 import { isCleanEnd, type TunnelStream } from './tunnel-stream.ts';
 
 /** Bytes moved so far, as seen from the downstream end: received from it, sent to it. */
@@ -14,7 +16,7 @@ type EndClose =
   | { readonly kind: 'gone' }
   | { readonly kind: 'failed'; readonly error: unknown };
 
-interface EndHandler {
+export interface EndHandler {
   onData(chunk: Buffer): void;
   onEnd(): void;
   onDrain(): void;
@@ -24,9 +26,13 @@ interface EndHandler {
 
 /** One end of a relay: an application's socket or a tunnel. */
 export interface RelayEnd {
+  /** What it gives to `onData` is gone after the call. */
+  readonly lends: boolean;
   attach(handler: EndHandler): void;
-  /** False: wait for `onDrain`. */
+  /** Takes the chunk, which must not change any more. False: wait for `onDrain`. */
   write(chunk: Buffer): boolean;
+  /** The same for a chunk that is only good during the call. */
+  writeLent(chunk: Buffer): boolean;
   end(): void;
   /** Delivers what was written, then closes both directions. */
   finish(): void;
@@ -65,11 +71,14 @@ export function relay(
       if (failure === undefined) resolve();
       else reject(failure.error);
     };
+    const isLentUp = downstream.lends;
+    const isLentDown = upstream.lends;
     signal.addEventListener('abort', cut, { once: true });
     downstream.attach({
       onData: (chunk) => {
         counts.received += chunk.length;
-        if (!upstream.write(chunk)) downstream.pause();
+        const isTaken = isLentUp ? upstream.writeLent(chunk) : upstream.write(chunk);
+        if (!isTaken) downstream.pause();
       },
       onEnd: () => upstream.end(),
       onDrain: () => upstream.resume(),
@@ -78,7 +87,8 @@ export function relay(
     upstream.attach({
       onData: (chunk) => {
         counts.sent += chunk.length;
-        if (!downstream.write(chunk)) upstream.pause();
+        const isTaken = isLentDown ? downstream.writeLent(chunk) : downstream.write(chunk);
+        if (!isTaken) upstream.pause();
       },
       onEnd: () => downstream.end(),
       onDrain: () => downstream.resume(),
@@ -89,8 +99,10 @@ export function relay(
 }
 
 /** A TCP socket with `allowHalfOpen`, paused or not yet read. */
-export function socketEnd(socket: Socket): RelayEnd {
+export function socketEnd(socket: Socket | ReactorSocket): RelayEnd {
+  if (socket instanceof ReactorSocket) return socket;
   return {
+    lends: false,
     attach: (handler) => {
       let error: unknown;
       socket.on('error', (e) => (error ??= e));
@@ -110,23 +122,21 @@ export function socketEnd(socket: Socket): RelayEnd {
     },
     // After its end or destruction a write would be an error event; what can't be delivered is dropped.
     write: (chunk) => !socket.writable || socket.write(chunk),
+    writeLent: (chunk) => !socket.writable || socket.write(Buffer.from(chunk)),
     end: () => void socket.end(),
     finish: () => socket.destroySoon(),
     pause: () => void socket.pause(),
     resume: () => void socket.resume(),
-    abort: () => {
-      if (socket.destroyed) return;
-      socket.resetAndDestroy();
-      // By itself that waits until everything written has left, for ever if the peer doesn't read.
-      socket.destroy();
-    },
+    abort: () => resetSocket(socket),
   };
 }
 
 export function tunnelEnd(stream: TunnelStream): RelayEnd {
   return {
+    lends: stream.lends,
     attach: (handler) => {
       stream.attach({
+        takesLoans: true,
         onData: (chunk) => handler.onData(chunk),
         onEnd: () => handler.onEnd(),
         onDrain: () => handler.onDrain(),
@@ -142,6 +152,7 @@ export function tunnelEnd(stream: TunnelStream): RelayEnd {
       });
     },
     write: (chunk) => stream.closed || stream.write(chunk),
+    writeLent: (chunk) => stream.closed || stream.writeLent(chunk),
     end: () => stream.end(),
     finish: () => stream.end(),
     pause: () => stream.pause(),

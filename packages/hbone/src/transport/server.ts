@@ -1,6 +1,6 @@
 import type { X509Certificate } from 'node:crypto';
 import type { Socket } from 'node:net';
-import { createServer, type Server, type TLSSocket } from 'node:tls';
+import { createServer, type Server } from 'node:tls';
 import { parseSpiffeId, type WorkloadCertificate } from '@weft/spiffe/verification';
 import { WeftError } from '@weft/telemetry/errors';
 import { parseAuthority } from '../headers/authority.ts';
@@ -9,6 +9,10 @@ import type { RequestHead } from '../http2/message-head.ts';
 import { type ConnectRequest, SessionConnectRequest } from './connect-request.ts';
 import { defaultKeepalive, type KeepaliveOptions } from './keepalive.ts';
 import { hasTrustDomain, certifiedNames } from './peer-certificate.ts';
+import { ReactorContexts } from './reactor/reactor-contexts.ts';
+import { ReactorSocket } from './reactor/reactor-socket.ts';
+import { type HandshakeResult, ReactorTls } from './reactor/reactor-tls.ts';
+import { canonicalAddress, nodeConnection } from './secure-connection.ts';
 import { type SessionEvents, TunnelResources, TunnelSession } from './session.ts';
 import { ALPN, tlsParameters, type TlsSettings } from './tls.ts';
 import type { SessionStream } from './session-stream.ts';
@@ -59,7 +63,8 @@ export class HboneServer implements SessionEvents {
   private readonly resources: TunnelResources;
   private readonly tlsServers = new WeakMap<WorkloadCertificate, Server>();
   /** By the four addresses, the only thing that a TCP socket and the TLS socket made of it share in public. */
-  private readonly handshakes = new Map<string, Socket>();
+  private readonly handshakes = new Map<string, { destroy(): void }>();
+  private readonly reactorContexts: ReactorContexts;
   private readonly sessionSet = new Set<TunnelSession>();
   private state: 'open' | 'draining' | 'closed' = 'open';
   private readonly drainWaiters: (() => void)[] = [];
@@ -69,6 +74,7 @@ export class HboneServer implements SessionEvents {
     this.limits = { ...defaultHboneServerLimits, ...options.limits };
     this.keepalive = options.keepalive ?? defaultKeepalive;
     this.resources = options.resources ?? new TunnelResources();
+    this.reactorContexts = new ReactorContexts(options.tls);
   }
 
   /** Open connections. */
@@ -76,11 +82,11 @@ export class HboneServer implements SessionEvents {
     return this.sessionSet;
   }
 
-  /** Takes over an accepted TCP connection. */
-  accept(socket: Socket): void {
+  /** Takes over an accepted TCP connection; TLS is the reactor's if the socket is. */
+  accept(socket: Socket | ReactorSocket): void {
     const from = addressesOf(socket);
     // A socket without an error listener would bring the process down.
-    socket.on('error', () => undefined);
+    if (!(socket instanceof ReactorSocket)) socket.on('error', () => undefined);
     if (this.state !== 'open') {
       socket.destroy();
       return;
@@ -99,15 +105,18 @@ export class HboneServer implements SessionEvents {
       this.report(new WeftError('WEFT1205', `no certificate to serve ${nameOf(from)} with in time`), from);
       socket.destroy();
     }, this.limits.handshakeTimeoutMs);
-    socket.once('close', () => {
+    const onGone = (): void => {
       clearTimeout(timer);
       this.handshakes.delete(key);
       this.checkDrained();
-    });
+    };
+    if (socket instanceof ReactorSocket) socket.onGone = onGone;
+    else socket.once('close', onGone);
     this.options.certificateFor().then(
       (certificate) => {
-        clearTimeout(timer); // The TLS server has its own.
+        clearTimeout(timer); // The handshake has its own.
         if (socket.destroyed || this.state === 'closed') socket.destroy();
+        else if (socket instanceof ReactorSocket) void this.secure(socket, certificate, from);
         else this.tlsServer(certificate).emit('connection', socket);
       },
       (cause: unknown) => {
@@ -146,7 +155,7 @@ export class HboneServer implements SessionEvents {
   /** Cuts everything. */
   destroy(): void {
     this.state = 'closed';
-    for (const socket of this.handshakes.values()) socket.destroy();
+    for (const handshake of this.handshakes.values()) handshake.destroy();
     for (const session of this.sessionSet) session.destroy();
   }
 
@@ -180,12 +189,17 @@ export class HboneServer implements SessionEvents {
     if (server !== undefined) return server;
     server = createServer({
       ...tlsParameters(certificate, this.options.tls),
-      ALPNProtocols: ALPN,
+      ALPNProtocols: [ALPN],
       requestCert: true,
       rejectUnauthorized: true,
       handshakeTimeout: this.limits.handshakeTimeoutMs,
     });
-    server.on('secureConnection', (socket) => this.onSecure(socket, certificate));
+    server.on('secureConnection', (socket) => {
+      socket.on('error', () => undefined);
+      const connection = nodeConnection(socket);
+      const peerCertificate = socket.getPeerX509Certificate();
+      this.onSecure({ connection, peerCertificate, hasProtocol: socket.alpnProtocol === ALPN }, certificate);
+    });
     server.on('tlsClientError', (cause, socket) => {
       const from = addressesOf(socket);
       socket.destroy();
@@ -195,21 +209,47 @@ export class HboneServer implements SessionEvents {
     return server;
   }
 
-  private onSecure(socket: TLSSocket, own: WorkloadCertificate): void {
-    const from = addressesOf(socket);
-    this.handshakes.delete(connectionKey(socket));
-    const certificate = socket.getPeerX509Certificate();
-    const refusal = this.checkPeer(certificate, socket.alpnProtocol, own, from);
-    if (certificate === undefined || refusal !== undefined || this.state === 'closed') {
-      socket.on('error', () => undefined);
-      socket.destroy();
+  /** The handshake of a reactor's socket. */
+  private async secure(
+    socket: ReactorSocket,
+    certificate: WorkloadCertificate,
+    from: ConnectionAddresses,
+  ): Promise<void> {
+    const key = connectionKey(socket);
+    let tls: ReactorTls | undefined;
+    let timer: NodeJS.Timeout | undefined;
+    try {
+      tls = new ReactorTls(socket, this.reactorContexts.of(certificate), 'server');
+      this.handshakes.set(key, tls);
+      const handshaking = tls;
+      timer = setTimeout(() => handshaking.destroy(), this.limits.handshakeTimeoutMs);
+      this.onSecure(await tls.handshake(), certificate);
+    } catch (cause) {
+      (tls ?? socket).destroy();
+      if (this.state === 'open') {
+        this.report(new WeftError('WEFT1201', `TLS handshake with ${nameOf(from)}`, { cause }), from);
+      }
+    } finally {
+      clearTimeout(timer);
+      this.handshakes.delete(key);
+      this.checkDrained();
+    }
+  }
+
+  private onSecure(secured: HandshakeResult, own: WorkloadCertificate): void {
+    const { connection, peerCertificate } = secured;
+    const from = addressesOf(connection);
+    this.handshakes.delete(connectionKey(connection));
+    const refusal = this.checkPeer(peerCertificate, secured.hasProtocol, own, from);
+    if (peerCertificate === undefined || refusal !== undefined || this.state === 'closed') {
+      connection.destroy();
       if (refusal !== undefined) this.report(refusal, from);
       return;
     }
     const session = new TunnelSession({
       role: 'server',
-      socket,
-      peerCertificate: certificate,
+      connection,
+      peerCertificate,
       limits: this.limits.http2,
       keepalive: this.keepalive,
       resources: this.resources,
@@ -222,7 +262,7 @@ export class HboneServer implements SessionEvents {
 
   private checkPeer(
     certificate: X509Certificate | undefined,
-    protocol: string | false | null,
+    hasProtocol: boolean,
     own: WorkloadCertificate,
     from: ConnectionAddresses,
   ): WeftError | undefined {
@@ -234,7 +274,7 @@ export class HboneServer implements SessionEvents {
         `${nameOf(from)} has [${names.join(', ')}], not trust domain ${trustDomain}`,
       );
     }
-    if (protocol !== 'h2') return new WeftError('WEFT1201', `${nameOf(from)} did not offer h2`);
+    if (!hasProtocol) return new WeftError('WEFT1201', `${nameOf(from)} did not offer h2`);
     return this.options.verifyPeer?.(certificate, own);
   }
 
@@ -249,12 +289,20 @@ export class HboneServer implements SessionEvents {
   }
 }
 
-function addressesOf(socket: Socket): ConnectionAddresses {
-  return { remoteAddress: socket.remoteAddress ?? '', remotePort: socket.remotePort ?? 0 };
+interface Addressed {
+  readonly remoteAddress?: string | undefined;
+  readonly remotePort?: number | undefined;
+  readonly localAddress?: string | undefined;
+  readonly localPort?: number | undefined;
 }
 
-function connectionKey(socket: Socket): string {
-  return `${socket.remoteAddress} ${socket.remotePort} ${socket.localAddress} ${socket.localPort}`;
+function addressesOf({ remoteAddress = '', remotePort = 0 }: Addressed): ConnectionAddresses {
+  return { remoteAddress, remotePort };
+}
+
+function connectionKey({ remoteAddress, remotePort, localAddress, localPort }: Addressed): string {
+  const [remote, local] = [canonicalAddress(remoteAddress), canonicalAddress(localAddress)];
+  return `${remote} ${remotePort} ${local} ${localPort}`;
 }
 
 function nameOf({ remoteAddress, remotePort }: ConnectionAddresses): string {

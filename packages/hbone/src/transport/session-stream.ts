@@ -26,6 +26,10 @@ export interface ResponseListener {
 
 /** What a stream needs from its session. */
 export interface StreamHost {
+  /** Bytes that it brings are gone after the call. */
+  readonly lendsBytes: boolean;
+  /** Frames what windows and the batch of this turn allow. */
+  sendNow(stream: SessionStream): void;
   /** The stream has something to send. */
   schedule(stream: SessionStream): void;
   sendEnd(stream: SessionStream): void;
@@ -76,6 +80,10 @@ export class SessionStream implements TunnelStream, StreamEvents, DataSource {
     return this.close !== undefined;
   }
 
+  get lends(): boolean {
+    return this.host.lendsBytes;
+  }
+
   get closeReason(): StreamClose | undefined {
     return this.close;
   }
@@ -94,9 +102,21 @@ export class SessionStream implements TunnelStream, StreamEvents, DataSource {
       this.size += chunk.length;
       this.host.schedule(this);
     }
-    if (this.size < STREAM_SEND_HIGH_WATER_BYTES) return true;
-    this.needDrain = true;
-    return false;
+    return this.hasRoom();
+  }
+
+  writeLent(chunk: Buffer): boolean {
+    if (this.ended || this.close !== undefined) return false;
+    if (chunk.length === 0) return true;
+    this.outgoing.push(chunk);
+    this.size += chunk.length;
+    if (this.outgoing.length === 1 && !this.scheduled) this.host.sendNow(this);
+    if (this.size === 0 || this.outgoing.length === 0) return true;
+    const rest = chunk.subarray(this.outgoing.length === 1 ? this.outgoingOffset : 0);
+    this.outgoing[this.outgoing.length - 1] = Buffer.from(rest);
+    if (this.outgoing.length === 1) this.outgoingOffset = 0;
+    this.host.schedule(this);
+    return this.hasRoom();
   }
 
   end(): void {
@@ -155,6 +175,12 @@ export class SessionStream implements TunnelStream, StreamEvents, DataSource {
     else if (done > 0) this.outgoing.splice(0, done);
   }
 
+  private hasRoom(): boolean {
+    if (this.size < STREAM_SEND_HIGH_WATER_BYTES) return true;
+    this.needDrain = true;
+    return false;
+  }
+
   /** The session framed some of it, or its end. */
   sent(): void {
     this.checkEnded();
@@ -180,7 +206,9 @@ export class SessionStream implements TunnelStream, StreamEvents, DataSource {
     }
     this.bytesReceived += piece.length;
     this.delivering = true;
-    this.handler?.onData(piece);
+    const { handler } = this;
+    const isOwn = !this.host.lendsBytes || handler?.takesLoans === true;
+    handler?.onData(isOwn ? piece : Buffer.from(piece));
     this.delivering = false;
     this.host.delivered(this, piece.length);
     if (this.incoming.length > 0 || this.peerEnded || this.close !== undefined) this.deliver();
@@ -242,7 +270,7 @@ export class SessionStream implements TunnelStream, StreamEvents, DataSource {
   private hold(piece: Buffer): void {
     if (piece.length >= COALESCE_BELOW_BYTES) {
       this.sealBlock();
-      this.incoming.push(piece);
+      this.incoming.push(this.host.lendsBytes ? Buffer.from(piece) : piece);
       return;
     }
     if (this.blockUsed < 0 || this.blockUsed + piece.length > COALESCE_BLOCK_BYTES) {

@@ -1,5 +1,4 @@
 import type { X509Certificate } from 'node:crypto';
-import type { TLSSocket } from 'node:tls';
 import type { SpiffeId } from '@weft/spiffe';
 import { WeftError } from '@weft/telemetry/errors';
 import { type ConnectionEvents, Http2Connection, type Http2Role } from '../http2/connection.ts';
@@ -13,6 +12,7 @@ import { ReceiveBudget } from '../http2/receive-budget.ts';
 import type { Http2Stream, StreamEvents } from '../http2/stream.ts';
 import { Keepalive, type KeepaliveOptions } from './keepalive.ts';
 import { uriNames, workloadIdentity } from './peer-certificate.ts';
+import type { SecureConnection } from './secure-connection.ts';
 import { SessionStream, type StreamHost } from './session-stream.ts';
 
 /** What all tunnels of a process share: memory for batches, and the bound on undelivered bytes. */
@@ -28,7 +28,7 @@ export class TunnelResources {
 
 export interface SessionOptions {
   readonly role: Http2Role;
-  readonly socket: TLSSocket;
+  readonly connection: SecureConnection;
   /** How errors name the peer: its address, unless told. */
   readonly peerName?: string;
   /** Verified. Node can tell a client's socket for it only once: the second time there is none. */
@@ -56,7 +56,7 @@ const LINGER_MS = 1_000;
 /** How long the peer may take to close after the last stream ended. */
 const GRACEFUL_LINGER_MS = 5_000;
 
-/** One HTTP/2 connection on a TLS socket: moves bytes between the socket, the codec and the streams. */
+/** One HTTP/2 connection over TLS: moves bytes between the transport, the codec and the streams. */
 export class TunnelSession implements ConnectionEvents, StreamHost {
   readonly peerCertificate: X509Certificate;
   readonly peerIdentity: SpiffeId | undefined;
@@ -65,8 +65,9 @@ export class TunnelSession implements ConnectionEvents, StreamHost {
   readonly localAddress: string;
   readonly localPort: number;
   readonly openedAt = Date.now();
+  readonly lendsBytes: boolean;
   private readonly peerName: string;
-  private readonly socket: TLSSocket;
+  private readonly transport: SecureConnection;
   private readonly connection: Http2Connection;
   private readonly events: SessionEvents;
   private readonly keepalive: Keepalive;
@@ -76,17 +77,19 @@ export class TunnelSession implements ConnectionEvents, StreamHost {
   private finishing = false;
   private closed = false;
   private error: WeftError | undefined;
+  private linger: NodeJS.Timeout | undefined;
 
   constructor(o: SessionOptions) {
-    const { socket } = o;
-    this.socket = socket;
+    const { connection: transport } = o;
+    this.transport = transport;
     this.events = o.events;
     this.peerCertificate = o.peerCertificate;
     this.peerIdentity = workloadIdentity(uriNames(o.peerCertificate));
-    this.remoteAddress = canonicalAddress(socket.remoteAddress);
-    this.remotePort = socket.remotePort ?? 0;
-    this.localAddress = canonicalAddress(socket.localAddress);
-    this.localPort = socket.localPort ?? 0;
+    this.remoteAddress = transport.remoteAddress;
+    this.remotePort = transport.remotePort;
+    this.localAddress = transport.localAddress;
+    this.localPort = transport.localPort;
+    this.lendsBytes = transport.lendsBytes;
     this.peerName = o.peerName ?? `${this.remoteAddress}:${this.remotePort}`;
     this.connection = new Http2Connection({
       role: o.role,
@@ -105,15 +108,14 @@ export class TunnelSession implements ConnectionEvents, StreamHost {
         this.destroy(new WeftError('WEFT1210', `${this.peerName} ${reason}`));
       },
     });
-    socket.setNoDelay(true);
-    socket.on('data', this.onBytes);
-    socket.on('end', () => this.finish('graceful'));
-    socket.on('error', (cause) => {
-      this.error ??= new WeftError('WEFT1207', `connection to ${this.peerName}`, {
-        cause,
-      });
+    transport.start({
+      onBytes: this.onBytes,
+      onEnd: () => this.finish('graceful'),
+      onError: (cause) => {
+        this.error ??= new WeftError('WEFT1207', `connection to ${this.peerName}`, { cause });
+      },
+      onClose: () => this.onTransportClosed(),
     });
-    socket.on('close', () => this.onSocketClosed());
     this.flushSoon();
   }
 
@@ -177,7 +179,7 @@ export class TunnelSession implements ConnectionEvents, StreamHost {
   destroy(error?: WeftError): void {
     if (this.closed) return;
     if (this.finishing) {
-      this.socket.destroy();
+      this.transport.destroy();
       return;
     }
     this.error ??= error;
@@ -189,6 +191,15 @@ export class TunnelSession implements ConnectionEvents, StreamHost {
     if (stream.scheduled) return;
     stream.scheduled = true;
     this.ready.push(stream);
+    this.flushSoon();
+  }
+
+  sendNow(stream: SessionStream): void {
+    const { connection } = this;
+    if (stream.codec === undefined || this.finishing) return;
+    while (stream.size > 0 && connection.output.pendingBytes < BATCH_BYTES - SHARED_QUANTUM_BYTES) {
+      if (connection.sendFrom(stream.codec, stream) === 0) break;
+    }
     this.flushSoon();
   }
 
@@ -255,7 +266,7 @@ export class TunnelSession implements ConnectionEvents, StreamHost {
   private flushSoon(): void {
     if (this.flushScheduled || this.closed) return;
     this.flushScheduled = true;
-    setImmediate(this.flush);
+    this.transport.soon(this.flush);
   }
 
   private readonly onBytes = (chunk: Buffer): void => {
@@ -282,21 +293,26 @@ export class TunnelSession implements ConnectionEvents, StreamHost {
   }
 
   /**
-   * One write is in flight at a time: more would pile up in the stream's buffer, and Node joins piled-up buffers of a
-   * TLS socket by copying.
+   * One write is in flight at a time: more would pile up in the transport, and Node joins piled-up buffers of a TLS
+   * socket by copying.
    */
   private pump(): void {
     if (this.writing !== undefined || this.closed) return;
-    try {
-      this.frameReadyStreams();
-    } catch (cause) {
-      this.contain(cause);
-      return;
+    for (;;) {
+      try {
+        this.frameReadyStreams();
+      } catch (cause) {
+        this.contain(cause);
+        return;
+      }
+      const batch = this.connection.output.take();
+      if (batch === undefined) return;
+      if (!this.transport.write(batch.bytes, this.written)) {
+        this.writing = batch;
+        return;
+      }
+      this.connection.output.release(batch);
     }
-    const batch = this.connection.output.take();
-    if (batch === undefined) return;
-    this.writing = batch;
-    this.socket.write(batch.bytes, this.written);
   }
 
   private readonly written = (): void => {
@@ -339,19 +355,20 @@ export class TunnelSession implements ConnectionEvents, StreamHost {
     const { output } = this.connection;
     for (let batch = output.take(); batch !== undefined; batch = output.take()) {
       const sent = batch;
-      this.socket.write(sent.bytes, () => output.release(sent));
+      const release = (): void => output.release(sent);
+      if (this.transport.write(sent.bytes, release)) release();
     }
-    if (how === 'graceful') this.socket.end();
-    else this.socket.destroySoon();
+    if (how === 'graceful') this.transport.end();
+    else this.transport.destroySoon();
     const lingerMs = how === 'graceful' ? GRACEFUL_LINGER_MS : LINGER_MS;
-    const linger = setTimeout(() => this.socket.destroy(), lingerMs);
-    linger.unref();
-    this.socket.once('close', () => clearTimeout(linger));
+    this.linger = setTimeout(() => this.transport.destroy(), lingerMs);
+    this.linger.unref();
     this.closeStreams();
     this.events.onChange(this);
   }
 
-  private onSocketClosed(): void {
+  private onTransportClosed(): void {
+    clearTimeout(this.linger);
     if (this.closed) return;
     this.closed = true;
     this.finishing = true;
@@ -365,10 +382,4 @@ export class TunnelSession implements ConnectionEvents, StreamHost {
     const lost = this.error ?? new WeftError('WEFT1207', `${this.peerName} closed the connection`);
     this.connection.close(lost);
   }
-}
-
-/** `::ffff:1.2.3.4` is how a dual-stack socket spells 1.2.3.4. */
-function canonicalAddress(address: string | undefined): string {
-  if (address === undefined) return '';
-  return address.startsWith('::ffff:') && address.includes('.') ? address.slice('::ffff:'.length) : address;
 }

@@ -8,7 +8,7 @@ const TLS12_SUITES =
   'ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256';
 const CLASSIC_GROUPS = 'X25519:P-256:P-384';
 const POST_QUANTUM_GROUP = 'X25519MLKEM768';
-export const ALPN = ['h2'];
+export const ALPN = 'h2';
 
 export interface TlsSettings {
   /** TLS 1.2 is taken, too. */
@@ -17,20 +17,40 @@ export interface TlsSettings {
   readonly postQuantumOnly?: boolean;
 }
 
-/** TLS parameters of both sides: 1.3 only unless told, and no tickets, so that every connection proves its certificate. */
+/** What both sides agree on: 1.3 only unless told. */
+export interface TlsProfile {
+  readonly minVersion: 'TLSv1.2' | 'TLSv1.3';
+  /** Of TLS 1.3. */
+  readonly suites: string;
+  /** Of TLS 1.2. */
+  readonly ciphers: string;
+  readonly groups: string;
+}
+
+export function tlsProfile({ tls12 = false, postQuantumOnly = false }: TlsSettings = {}): TlsProfile {
+  return {
+    // TLS 1.2 knows no such key exchange.
+    minVersion: tls12 && !postQuantumOnly ? 'TLSv1.2' : 'TLSv1.3',
+    suites: SUITES,
+    ciphers: TLS12_SUITES,
+    groups: postQuantumOnly ? POST_QUANTUM_GROUP : keyExchangeGroups(),
+  };
+}
+
+/** The same for node:tls. No tickets, so that every connection proves its certificate. */
 export function tlsParameters(
   certificate: WorkloadCertificate,
-  { tls12 = false, postQuantumOnly = false }: TlsSettings = {},
+  settings: TlsSettings = {},
 ): SecureContextOptions {
+  const { minVersion, suites, ciphers, groups } = tlsProfile(settings);
   return {
     key: certificate.keyPem,
     cert: certificate.chainPem,
     ca: certificate.rootsPem,
-    // TLS 1.2 knows no such key exchange.
-    minVersion: tls12 && !postQuantumOnly ? 'TLSv1.2' : 'TLSv1.3',
+    minVersion,
     maxVersion: 'TLSv1.3',
-    ciphers: tls12 ? `${SUITES}:${TLS12_SUITES}` : SUITES,
-    ecdhCurve: postQuantumOnly ? POST_QUANTUM_GROUP : keyExchangeGroups(),
+    ciphers: settings.tls12 === true ? `${suites}:${ciphers}` : suites,
+    ecdhCurve: groups,
     secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
   };
 }

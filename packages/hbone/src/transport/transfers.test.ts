@@ -2,7 +2,9 @@ import { afterEach, expect, it } from '@jest/globals';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import type { Server, Socket } from 'node:net';
+import { socketEngine } from '../testing/socket-engine.ts';
 import { dialTcp, listen, tunnelPair, type TunnelPair } from '../testing/tunnel-pair.ts';
+import { ReactorSocket } from './reactor/reactor-socket.ts';
 import { relay, socketEnd, tunnelEnd } from './relay.ts';
 import type { TunnelStream } from './tunnel-stream.ts';
 
@@ -23,20 +25,21 @@ afterEach(async () => {
 async function path(application: (socket: Socket) => void): Promise<Path> {
   const upstream = await listen(application);
   const ends: string[] = [];
-  const join = (socket: Socket, stream: TunnelStream): void => {
+  const engine = socketEngine();
+  const join = (socket: Socket | ReactorSocket, stream: TunnelStream): void => {
     relay(socketEnd(socket), tunnelEnd(stream), { received: 0, sent: 0 }, new AbortController().signal).then(
       () => ends.push('ended'),
       (error: unknown) => ends.push(String(error)),
     );
   };
   const pair = await tunnelPair((request) => {
-    dialTcp(upstream.port).then(
+    engine.dial(upstream.port).then(
       (socket) => join(socket, request.accept()),
       () => request.reject(503),
     );
   });
-  const entry = await listen((socket) => {
-    socket.on('error', () => undefined);
+  const entry = await engine.listen((socket) => {
+    if (!(socket instanceof ReactorSocket)) socket.on('error', () => undefined);
     pair.pool.connect(pair.request()).then(
       ({ stream }) => join(socket, stream),
       () => socket.destroy(),
@@ -48,10 +51,10 @@ async function path(application: (socket: Socket) => void): Promise<Path> {
     ends,
     close: async () => {
       await pair.close();
-      for (const { listener } of [entry, upstream]) {
-        listener.close();
-        await closed(listener);
-      }
+      await entry.close();
+      upstream.listener.close();
+      await closed(upstream.listener);
+      engine.close();
     },
   };
   open.push(made);

@@ -11,7 +11,9 @@ export type StreamClose =
 
 /** The user of a tunnel. No method may throw. */
 export interface TunnelStreamHandler {
-  /** The chunk is the handler's from now on. To slow the peer down, call `pause()`. */
+  /** `onData` is content with a chunk that is gone after the call, if the stream `lends`. */
+  readonly takesLoans?: boolean;
+  /** The chunk is the handler's from now on, unless it takes loans. To slow the peer down, call `pause()`. */
   onData(chunk: Buffer): void;
   /** The peer finished its direction. */
   onEnd(): void;
@@ -28,6 +30,8 @@ export interface TunnelStreamHandler {
 export interface TunnelStream {
   readonly id: number;
   readonly closed: boolean;
+  /** What it gives to a handler that takes loans is gone after the call. */
+  readonly lends: boolean;
   /** Payload bytes that the peer sent and this side's handler got. */
   readonly bytesReceived: number;
   /** Payload bytes that left for the peer. */
@@ -36,6 +40,8 @@ export interface TunnelStream {
   attach(handler: TunnelStreamHandler): void;
   /** Takes the chunk, which must not be changed any more. False: wait for `onDrain`. */
   write(chunk: Buffer): boolean;
+  /** The same for a chunk that is only good during the call. */
+  writeLent(chunk: Buffer): boolean;
   /** Finishes this direction after what was written. */
   end(): void;
   pause(): void;
