@@ -135,7 +135,7 @@ describe('a field of the HTTP connection manager has its effect', () => {
     const { headers, body } = buildLocalReply(reply, info, {
       grpc: false,
       head: false,
-      mutate: undefined,
+      route: undefined,
       map: localReply,
     });
     expect([headers.get('content-type'), body.toString()]).toEqual(['text/html', '<b>no</b>']);

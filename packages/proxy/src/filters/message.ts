@@ -1,5 +1,5 @@
 import type { google, envoy } from '@weft/api/envoy';
-import type { CompileContext, MetadataStruct, MetadataValue } from '../engine/types.ts';
+import type { CompileContext, Metadata, MetadataStruct, MetadataValue } from '../engine/types.ts';
 import { InvalidValue, invalid } from '../matching/index.ts';
 
 /** Decodes a filter's message and compiles it; what is wrong in it becomes the error of the context's resource. */
@@ -70,4 +70,12 @@ export function mergeMetadata(
   fields: MetadataStruct,
 ): void {
   metadata.set(namespace, { ...metadata.get(namespace), ...fields });
+}
+
+/** `filter_metadata`, by namespace. */
+export function compileMetadata(
+  metadata: envoy.config.core.v3.Metadata.$Properties | null | undefined,
+): Metadata {
+  const entries = Object.entries(metadata?.filterMetadata ?? {});
+  return new Map(entries.map(([namespace, struct]) => [namespace, structToPlain(struct)]));
 }

@@ -36,6 +36,7 @@ export class ClusterStats {
   readonly rqRxReset: StatCounter;
   readonly rqTxReset: StatCounter;
   readonly rqRetryOverflow: StatCounter;
+  readonly rqDropOverload: StatCounter;
   readonly membershipTotal: StatGauge;
   readonly membershipHealthy: StatGauge;
   readonly membershipDegraded: StatGauge;
@@ -80,6 +81,7 @@ export class ClusterStats {
     this.rqRxReset = scope.counter('upstream_rq_rx_reset');
     this.rqTxReset = scope.counter('upstream_rq_tx_reset');
     this.rqRetryOverflow = scope.counter('upstream_rq_retry_overflow');
+    this.rqDropOverload = scope.counter('upstream_rq_drop_overload');
     this.membershipTotal = scope.gauge('membership_total');
     this.membershipHealthy = scope.gauge('membership_healthy');
     this.membershipDegraded = scope.gauge('membership_degraded');

@@ -95,8 +95,8 @@ export function buildLocalReply(
   o: {
     readonly grpc: boolean;
     readonly head: boolean;
-    /** Whose header changes apply, before the mapper's. */
-    readonly mutate?: Pick<ChosenRoute, 'mutate'> | undefined;
+    /** Whose header changes may apply, before the mapper's. */
+    readonly route: ChosenRoute | undefined;
     readonly map: LocalReplyMapper;
   },
 ): { readonly headers: HeaderMap; readonly body: Buffer } {
@@ -108,7 +108,7 @@ export function buildLocalReply(
   };
   for (const [name, value] of reply.headers ?? []) mapped.headers.append(name, value);
   mapped.headers.status = reply.status;
-  o.mutate?.mutate('response', mapped.headers, info);
+  if (routeMutates(reply, o.route)) o.route?.mutate('response', mapped.headers, info);
   o.map(mapped, info);
   const { headers } = mapped;
   if (o.grpc) {
@@ -126,6 +126,12 @@ export function buildLocalReply(
     if (!headers.has('content-type')) headers.set('content-type', mapped.contentType);
   }
   return { headers, body: o.head ? Buffer.alloc(0) : body };
+}
+
+/** A route that answers by itself changes no other answer. */
+function routeMutates(reply: LocalReply, route: ChosenRoute | undefined): boolean {
+  if (reply.unrouted === true) return false;
+  return reply.details === 'direct_response' || route?.route.action.kind === 'forward';
 }
 
 /** gRPC's percent-encoding of grpc-message. */

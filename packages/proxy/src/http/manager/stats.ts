@@ -1,4 +1,4 @@
-import type { StatCounter, StatGauge, StatHistogram, StatsScope } from '../../engine/types.ts';
+import type { LocalReply, StatCounter, StatGauge, StatHistogram, StatsScope } from '../../engine/types.ts';
 
 /** `http.<stat_prefix>.` */
 export class ManagerStats {
@@ -10,18 +10,18 @@ export class ManagerStats {
   readonly idleTimeouts: StatCounter;
   readonly drainClosed: StatCounter;
   readonly maxDurationReached: StatCounter;
-  readonly requests: StatCounter;
-  readonly activeRequests: StatGauge;
-  readonly completed: StatCounter;
+  private readonly requests: StatCounter;
+  private readonly activeRequests: StatGauge;
+  private readonly completed: StatCounter;
   readonly timeouts: StatCounter;
   readonly headerTimeouts: StatCounter;
   readonly streamIdleTimeouts: StatCounter;
   readonly maxStreamDurations: StatCounter;
   readonly receivedResets: StatCounter;
   readonly tooLarge: StatCounter;
-  readonly noRoute: StatCounter;
-  readonly noCluster: StatCounter;
-  readonly directResponses: StatCounter;
+  private readonly noRoute: StatCounter;
+  private readonly noCluster: StatCounter;
+  private readonly directResponses: StatCounter;
   private readonly time: StatHistogram;
   private readonly classes: readonly StatCounter[];
 
@@ -50,7 +50,19 @@ export class ManagerStats {
     this.classes = [1, 2, 3, 4, 5].map((n) => scope.counter(`downstream_rq_${n}xx`));
   }
 
-  response(status: number, ms: number): void {
+  localReply({ flag, details }: LocalReply): void {
+    if (flag === 'NR') this.noRoute.add();
+    if (flag === 'NC') this.noCluster.add();
+    if (details === 'direct_response') this.directResponses.add();
+  }
+
+  requestBegun(): void {
+    this.requests.add();
+    this.activeRequests.add();
+  }
+
+  requestOver(status: number, ms: number): void {
+    this.activeRequests.sub();
     this.completed.add();
     this.classes[Math.floor(status / 100) - 1]?.add();
     this.time.record(ms);

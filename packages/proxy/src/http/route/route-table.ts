@@ -1,7 +1,9 @@
 import { envoy } from '@weft/api/envoy';
 import { ConfigError, type CompileContext, type HeaderMap, type StreamInfo } from '../../engine/types.ts';
 import { at, InvalidValue } from '../../matching/index.ts';
-import { compileMetadata, compileMirror, compileRoute } from './compile-route.ts';
+import { compileMirror } from './compile-forward.ts';
+import { compileMetadata } from '../../filters/message.ts';
+import { compileRoute } from './compile-route.ts';
 import { compileFilterConfigs } from './filter-configs.ts';
 import { compileHeaderMutations } from './header-mutations.ts';
 import { compileRetryPolicy } from './retry-policy.ts';

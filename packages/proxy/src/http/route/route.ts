@@ -163,3 +163,11 @@ export class ChosenRoute implements RouteInfo {
     for (const level of levels) level?.apply(headers, info);
   }
 }
+
+/** What the table says for routes that say nothing. */
+export interface RouteDefaults {
+  readonly virtualHost: VirtualHostScope;
+  readonly retry: RetryPolicy | undefined;
+  readonly mirrors: readonly MirrorPolicy[];
+  readonly maxDirectResponseBytes: number;
+}

@@ -43,14 +43,13 @@ export class Attempt {
 
   /** @param terminate the CONNECT ends here: what is opened is a connection, not a stream. */
   open(cluster: Cluster, context: UpstreamContext, terminate: boolean, handlers: AttemptHandlers): void {
-    const { onFailure } = handlers;
     const pending = terminate
       ? cluster.connect(this.endpoint, context, {
           onConnected: (connection, upstream) => {
             const tunnel = new TcpTunnel(connection);
             tunnel.attach(handlers.onReady(tunnel, upstream));
           },
-          onFailure,
+          onFailure: (failure) => handlers.onFailure(failure),
         })
       : cluster.openStream(this.endpoint, context, handlers);
     this.cancelOpening = () => pending.cancel();

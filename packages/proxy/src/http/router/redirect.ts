@@ -1,4 +1,4 @@
-import type { HeaderMap } from '../../engine/types.ts';
+import type { HeaderMap, LocalReply } from '../../engine/types.ts';
 import { rewriteTarget } from '../route/path-rewrite.ts';
 import type { RedirectAction } from '../route/route.ts';
 
@@ -38,8 +38,8 @@ function queryOf(target: string): string {
 }
 
 /** For `require_tls`: the same address with https. */
-export function httpsLocation(headers: HeaderMap): string {
-  return redirectLocation(headers, {
+export function redirectToTls(headers: HeaderMap): LocalReply {
+  const location = redirectLocation(headers, {
     status: 301,
     scheme: 'https',
     host: undefined,
@@ -48,4 +48,5 @@ export function httpsLocation(headers: HeaderMap): string {
     rewritePath: undefined,
     stripQuery: false,
   });
+  return { status: 301, details: 'direct_response', headers: [['location', location]] };
 }

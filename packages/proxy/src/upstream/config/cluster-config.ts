@@ -1,10 +1,10 @@
 import { envoy } from '@weft/api/envoy';
 import type { CompileContext, Metadata, MetadataStruct } from '../../engine/types.ts';
-import { compileMessage, durationMs, structToPlain } from '../../filters/message.ts';
+import { compileMessage, compileMetadata, durationMs, structToPlain } from '../../filters/message.ts';
 import { at, invalid } from '../../matching/index.ts';
 import type { CircuitBreakerThresholds, RoutingPriority } from '../circuit-breaker.ts';
 import type { OutlierDetectionConfig } from '../outlier-config.ts';
-import { compileEndpoints, compileMetadata, type Endpoints } from './endpoints.ts';
+import { compileEndpoints, type Endpoints } from './endpoints.ts';
 import { compileHttpOptions, type HttpConfig } from './http-options.ts';
 import { compileOutlierDetection, compileThresholds } from './limits.ts';
 import { compileLoadBalancing, type LoadBalancingConfig } from './load-balancing.ts';

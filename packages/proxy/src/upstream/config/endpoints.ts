@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import type { envoy } from '@weft/api/envoy';
-import type { Metadata, SocketAddress } from '../../engine/types.ts';
-import { structToPlain } from '../../filters/message.ts';
+import type { SocketAddress } from '../../engine/types.ts';
+import { compileMetadata } from '../../filters/message.ts';
 import { at, invalid } from '../../matching/index.ts';
 import type { EndpointSpec, HealthStatus, Locality } from '../host.ts';
 import { DEFAULT_OVERPROVISIONING_PERCENT } from '../priority-load.ts';
@@ -117,13 +117,6 @@ export function compileAddress(address: Address | null | undefined, form: Addres
     default:
       return invalid('is required');
   }
-}
-
-export function compileMetadata(
-  metadata: envoy.config.core.v3.Metadata.$Properties | null | undefined,
-): Metadata {
-  const entries = Object.entries(metadata?.filterMetadata ?? {});
-  return new Map(entries.map(([namespace, struct]) => [namespace, structToPlain(struct)]));
 }
 
 function healthOf(status: number): HealthStatus {
