@@ -1,6 +1,8 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import { HOST_PROBE_SNAT_IPV4, HOST_PROBE_SNAT_IPV6, Path, SYSTEM_NAMESPACE } from '@weft/api';
 import { Environment, WeftError, isLogLevel, type LogFormat, type LogLevel } from '@weft/telemetry';
+import type { ConfigInstallerOptions } from '../install/config-installer.ts';
+import { DEFAULT_OWN_FILE } from '../install/config-plan.ts';
 import type { BackendWishes } from '../rules/backend.ts';
 import type { ProbeSources } from '../rules/rule.ts';
 import { parseSelectors, type EnablementSelector } from './enrolment.ts';
@@ -23,7 +25,7 @@ export interface AgentConfig {
   readonly runDir: string;
   readonly cniBinDir: string;
   readonly cniConfDir: string;
-  readonly cniConfName: string | undefined;
+  readonly cniConfig: Omit<ConfigInstallerOptions, 'confDir' | 'plugin' | 'logger'>;
   /** Where the node's root is mounted; the plugin names paths of the node. */
   readonly hostRoot: string;
   readonly procDir: string;
@@ -64,7 +66,7 @@ export function loadConfig(environment: Environment): AgentConfig {
     runDir: Path.cniRunDir,
     cniBinDir: '/host/opt/cni/bin',
     cniConfDir: environment.string('MOUNTED_CNI_NET_DIR', '/host/etc/cni/net.d'),
-    cniConfName: environment.optional('CNI_CONF_NAME') || undefined,
+    cniConfig: cniConfig(environment),
     hostRoot: '/host',
     procDir: '/host/proc',
     netnsDir: '/host/var/run/netns',
@@ -91,6 +93,24 @@ export function loadConfig(environment: Environment): AgentConfig {
     },
     monitoringPort: environment.integer('MONITORING_PORT', 15014, { min: 1, max: 65535 }),
     healthPort: environment.integer('HEALTH_PORT', 8000, { min: 1, max: 65535 }),
+  };
+}
+
+function cniConfig(environment: Environment): AgentConfig['cniConfig'] {
+  // Istio's chart says `…_CONF_…`, its agent reads `…_CONFIG_…`.
+  const ownFileName =
+    environment.optional('ISTIO_OWNED_CNI_CONFIG_FILENAME') ||
+    environment.optional('ISTIO_OWNED_CNI_CONF_FILENAME') ||
+    DEFAULT_OWN_FILE;
+  if (!/^[^/]+\.conflist$/.test(ownFileName))
+    throw new WeftError('WEFT1001', `ISTIO_OWNED_CNI_CONFIG_FILENAME=${ownFileName}: expected NAME.conflist`);
+  const isAuto = (environment.optional('ISTIO_OWNED_CNI_CONFIG') ?? '') === '';
+  return {
+    chained: environment.boolean('CHAINED_CNI_PLUGIN', true),
+    confName: environment.optional('CNI_CONF_NAME') || undefined,
+    ownFile: isAuto ? 'auto' : environment.boolean('ISTIO_OWNED_CNI_CONFIG', false) ? 'always' : 'never',
+    ownFileName,
+    groupRead: environment.boolean('CNI_CONF_GROUP_READ', false),
   };
 }
 

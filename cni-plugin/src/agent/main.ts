@@ -1,4 +1,3 @@
-import { watch } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CniName, Component } from '@weft/api';
@@ -20,18 +19,23 @@ import {
   describeError,
   metricsContentType,
   stdoutSink,
-  systemClock,
   untilShutdown,
   type Logger,
 } from '@weft/telemetry';
-import { Installer } from '../install/installer.ts';
+import { ConfigInstaller } from '../install/config-installer.ts';
+import { Installation, type InstallationOptions } from '../install/installation.ts';
 import { KubeconfigFile } from '../install/kubeconfig-file.ts';
+import {
+  installProgram,
+  librariesOfThisProcess,
+  nodeHasShell,
+  removeProgram,
+  type PluginProgram,
+} from '../install/program.ts';
 import { startCapture } from './capture-runtime.ts';
 import { loadConfig, type AgentConfig } from './config.ts';
 import { createAgentMetrics } from './metrics.ts';
 import { isRemoved, type OwnDaemonSet } from './removal.ts';
-
-const CONFIG_CHECK_MS = 5_000;
 
 const config = loadConfig(new Environment(process.env));
 const sink = stdoutSink();
@@ -76,34 +80,16 @@ async function run(config: AgentConfig, logger: Logger): Promise<void> {
   });
   const capture = await startCapture({ config, client, readiness, metrics, logger });
 
-  const installer = installerOf(config, logger);
-  const kubeconfig = new KubeconfigFile({
-    path: path.join(config.runDir, 'istio-cni-kubeconfig'),
-    server: client.connection.server,
-    serviceAccountDir: SERVICE_ACCOUNT_DIR,
+  installProgram(config.cniBinDir, pluginProgram(), { hasShell: nodeHasShell(config.procDir) });
+  const installation = installationOf(config, client, logger.scope('install'), (state) => {
+    if (state === 'written') metrics.installs.inc({ result: 'SUCCESS' });
+    if (state === 'failed') metrics.installs.inc({ result: 'FAILURE' });
+    const isInstalled = state === 'written' || state === 'unchanged';
+    metrics.installReady.set(isInstalled ? 1 : 0);
+    if (isInstalled) readiness.open('install');
+    else readiness.close('install');
   });
-  const keepInstalled = (): void => {
-    try {
-      kubeconfig.refresh();
-      const result = installer.ensureConfig(systemClock.now());
-      if (result === 'written') metrics.installs.inc({ result: 'SUCCESS' });
-      metrics.installReady.set(result === 'waiting' ? 0 : 1);
-      if (result === 'waiting') readiness.close('install');
-      else readiness.open('install');
-    } catch (error) {
-      metrics.installs.inc({ result: 'FAILURE' });
-      metrics.installReady.set(0);
-      readiness.close('install');
-      logger.error('CNI configuration not written', { error: describeError(error) });
-    }
-  };
-  installer.installProgram();
-  keepInstalled();
-  // Without the watcher, the timer still notices everything.
-  const watcher = watch(config.cniConfDir, keepInstalled).on('error', (error) =>
-    logger.warn('the CNI configuration is not watched any more', { error: describeError(error) }),
-  );
-  const timer = setInterval(keepInstalled, CONFIG_CHECK_MS);
+  installation.start();
 
   const health = new AdminServer({
     '/healthz': () => ({ body: 'ok\n' }),
@@ -127,32 +113,55 @@ async function run(config: AgentConfig, logger: Logger): Promise<void> {
     config.removeOnExit ||
     (await isRemoved(client, config.podNamespace, config.nodeName, () => ownDaemonSet));
   logger.info('node agent ends', { signal, removed });
-  clearInterval(timer);
-  watcher.close();
+  installation.close();
   stop.abort();
-  if (removed) installer.remove();
+  if (removed) {
+    installation.remove();
+    removeProgram(config.cniBinDir);
+  }
   await capture.close(removed);
   await Promise.all([health.close(), monitoring.close()]);
 }
 
-function installerOf(config: AgentConfig, logger: Logger): Installer {
-  return new Installer({
-    binDir: config.cniBinDir,
-    confDir: config.cniConfDir,
-    confName: config.cniConfName,
-    plugin: {
-      type: CniName.plugin,
-      name: CniName.plugin,
-      plugin_log_level: config.logLevel,
-      cni_agent_run_dir: config.runDir,
-      ambient_enabled: true,
-      enablement_selectors: config.selectors,
-      exclude_namespaces: config.excludedNamespaces,
-      pod_namespace: config.podNamespace,
-      native_nftables: config.netfilter.nativeNftables,
-    },
+function pluginProgram(): PluginProgram {
+  return {
     bundleFile: fileURLToPath(new URL('../bundle/plugin.cjs', import.meta.url)),
+    executableFile: fileURLToPath(new URL('../bundle/istio-cni', import.meta.url)),
     nodeFile: process.execPath,
-    logger: logger.scope('install'),
+    libraryFiles: librariesOfThisProcess(),
+  };
+}
+
+function installationOf(
+  config: AgentConfig,
+  client: KubernetesClient,
+  logger: Logger,
+  onState: InstallationOptions['onState'],
+): Installation {
+  return new Installation({
+    confDir: config.cniConfDir,
+    config: new ConfigInstaller({
+      ...config.cniConfig,
+      confDir: config.cniConfDir,
+      plugin: {
+        type: CniName.plugin,
+        name: CniName.plugin,
+        plugin_log_level: config.logLevel,
+        cni_agent_run_dir: config.runDir,
+        ambient_enabled: true,
+        enablement_selectors: config.selectors,
+        exclude_namespaces: config.excludedNamespaces,
+        pod_namespace: config.podNamespace,
+        native_nftables: config.netfilter.nativeNftables,
+      },
+      logger,
+    }),
+    kubeconfig: new KubeconfigFile({
+      path: path.join(config.runDir, 'istio-cni-kubeconfig'),
+      server: client.connection.server,
+      serviceAccountDir: SERVICE_ACCOUNT_DIR,
+    }),
+    logger,
+    onState,
   });
 }

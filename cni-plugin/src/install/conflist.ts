@@ -50,12 +50,17 @@ export function withPlugin(list: NetworkConfigList, plugin: PluginConfig): Netwo
 }
 
 export function withoutPlugin(list: NetworkConfigList): NetworkConfigList {
-  return { ...list, plugins: list.plugins.filter(({ type }) => type !== CniName.plugin) };
+  return { ...list, plugins: list.plugins.filter((entry) => !isOurs(entry)) };
 }
 
-export function hasPlugin(list: NetworkConfigList, plugin: PluginConfig): boolean {
-  return (
-    JSON.stringify(list.plugins.at(-1)) === JSON.stringify(plugin) &&
-    withoutPlugin(list).plugins.length === list.plugins.length - 1
-  );
+export function holdsPlugin(list: NetworkConfigList): boolean {
+  return list.plugins.some(isOurs);
+}
+
+function isOurs({ type }: PluginConfig): boolean {
+  return type === CniName.plugin;
+}
+
+export function serialize(config: NetworkConfigList | PluginConfig): string {
+  return `${JSON.stringify(config, null, 2)}\n`;
 }

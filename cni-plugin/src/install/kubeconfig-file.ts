@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { writeAtomically } from './atomic-write.ts';
 
 /** Credentials of the agent's service account, as the plugin on the node reads them. JSON is YAML. */
@@ -45,5 +45,10 @@ export class KubeconfigFile {
     if (content === this.written) return;
     writeAtomically(this.path, content, 0o600);
     this.written = content;
+  }
+
+  remove(): void {
+    rmSync(this.path, { force: true });
+    this.written = '';
   }
 }

@@ -52,4 +52,14 @@ export const cniErrors = {
     title: 'A labelled pod is not captured',
     next: 'The condition weft.dev/Captured of the pod names the check that failed; the agent repairs it by itself.',
   },
+  WEFT1711: {
+    layer: 'cni',
+    title: 'A CNI configuration of our own would not be the one that the runtime takes',
+    next: 'Give it a name that sorts before the primary one (istioOwnedCNIConfigFileName), or let the agent chain itself.',
+  },
+  WEFT1712: {
+    layer: 'cni',
+    title: 'The container runtime broke the protocol of NRI, or is not there',
+    next: 'Enable NRI in the configuration of the container runtime, and mount /var/run/nri of the node into the agent.',
+  },
 } as const satisfies ErrorCodeTable;
