@@ -13,6 +13,11 @@ import {
 } from './testing/raw-frames.ts';
 
 let setup: HostileSetup;
+
+async function noRequests(): Promise<boolean> {
+  return (await setup.active()).requests === 0;
+}
+
 beforeAll(async () => {
   setup = await HostileSetup.start();
 });
@@ -25,7 +30,7 @@ afterEach(async () => {
     expect(path).not.toMatch(/^\/(?:admin|jwt)/);
   }
   // Others are served, and nothing of the attack is left.
-  await until(() => setup.active.connections === 0 && setup.active.requests === 0);
+  await until(() => setup.isIdle());
   setup.seen.length = 0;
   expect(await setup.statuses('GET /fine HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')).toEqual([200]);
   expect(setup.seen.splice(0).map((request) => request.path)).toContain('/fine');
@@ -329,7 +334,7 @@ describe('an HTTP/2 client that gives no credit', () => {
     client.write(Buffer.concat([start([SettingId.initialWindowSize, size]), requests]));
     await until(() => setup.seen.length === 10);
     // stream_idle_timeout.
-    await until(() => setup.active.requests === 0);
+    await until(noRequests);
     expect(client.bytes).toBeLessThan(10_000);
   });
 
@@ -340,7 +345,7 @@ describe('an HTTP/2 client that gives no credit', () => {
     );
     const shrink = setInterval(() => client.write(settings([SettingId.initialWindowSize, 0])), 300);
     try {
-      await until(() => setup.seen.length === 1 && setup.active.requests === 0);
+      await until(async () => setup.seen.length === 1 && (await noRequests()));
     } finally {
       clearInterval(shrink);
     }
@@ -356,7 +361,7 @@ describe('an HTTP/2 client that gives no credit', () => {
         Buffer.concat([start(most), frame(FrameType.windowUpdate, 0, 0, uint32(0x7fff_0000)), requests]),
       );
     }
-    await until(() => setup.seen.length === 100 && setup.active.requests === 0);
+    await until(async () => setup.seen.length === 100 && (await noRequests()));
     setup.disconnect();
   });
 
@@ -368,11 +373,10 @@ describe('an HTTP/2 client that gives no credit', () => {
     await until(
       () => client.closed || parseFrames(client.receivedBytes).some((f) => f.kind === FrameType.rstStream),
     );
-    expect(setup.active.requests).toBeLessThanOrEqual(1_024);
+    expect((await setup.active()).requests).toBeLessThanOrEqual(1_024);
     setup.disconnect();
     // A thousand upstream connections come and go.
-    await until(() => setup.active.requests === 0);
-    await setup.servesAgain();
+    await until(noRequests);
   });
 
   it('and stops within its preface is cut off', async () => {

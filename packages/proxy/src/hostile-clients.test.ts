@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { HostileSetup, pause, until } from './testing/hostile-setup.ts';
 
 let setup: HostileSetup;
+
 beforeAll(async () => {
   setup = await HostileSetup.start();
 });
@@ -40,7 +41,7 @@ afterEach(async () => {
   // Others are served, and nothing of the attack is left.
   expect(await setup.statuses(get('/fine', 'Connection: close'))).toEqual([200]);
   expect(setup.seen.splice(0).map((request) => request.path)).toEqual(['/fine']);
-  await until(() => setup.active.connections === 0 && setup.active.requests === 0);
+  await until(() => setup.isIdle());
 });
 
 const paths = (): string[] => setup.seen.map((request) => request.path);
@@ -322,7 +323,7 @@ describe('a client that takes its time', () => {
       client.write(get('/large').repeat(4));
     }
     // stream_idle_timeout ends the answers, the lingering close ends the connections.
-    await until(() => setup.active.connections === 0);
+    await until(() => setup.isIdle());
   }, 20_000);
 
   it('may pipeline what it likes: it waits its turn', async () => {

@@ -1,7 +1,9 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { connect, type AddressInfo, type Socket } from 'node:net';
-import { parseBootstrap } from '../config/bootstrap.ts';
-import { Proxy } from '../proxy.ts';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { engineCommand, freePorts, ProxyChild } from './proxy-child.ts';
 import { listener, routeTable, staticCluster } from './resources.ts';
 
 const type = (name: string): string => `type.googleapis.com/envoy.extensions.filters.${name}`;
@@ -21,7 +23,11 @@ export interface SeenRequest {
 }
 
 /** GET is allowed but below /admin, everything else is denied; /jwt wants a token whose keys can't be had. */
-function bootstrap(upstreamPort: number): object {
+function bootstrap(ports: {
+  readonly upstream: number;
+  readonly listen: number;
+  readonly admin: number;
+}): object {
   const manager = {
     '@type': type('network.http_connection_manager.v3.HttpConnectionManager'),
     stat_prefix: 'hostile',
@@ -74,27 +80,31 @@ function bootstrap(upstreamPort: number): object {
   };
   const chain = { filters: [{ name: 'http', typed_config: manager }] };
   return {
+    admin: { address: { socket_address: { address: '127.0.0.1', port_value: ports.admin } } },
     static_resources: {
-      clusters: [staticCluster('app', upstreamPort), staticCluster('jwks', CLOSED_PORT)],
-      listeners: [listener('http', [chain])],
+      clusters: [staticCluster('app', ports.upstream), staticCluster('jwks', CLOSED_PORT)],
+      listeners: [
+        listener('http', [chain], {
+          address: { socket_address: { address: '127.0.0.1', port_value: ports.listen } },
+        }),
+      ],
     },
   };
 }
 
-/** A proxy with that policy, and an upstream that writes down what reaches it. */
+/** A proxy with that policy, in a process of its own, and an upstream that writes down what reaches it. */
 export class HostileSetup {
   readonly seen: SeenRequest[] = [];
-  readonly proxy: Proxy;
   readonly port: number;
+  private readonly proxy: ProxyChild;
   private readonly clients = new Set<Socket>();
   private readonly stopUpstream: () => void;
 
-  private constructor(proxy: Proxy, seen: SeenRequest[], stopUpstream: () => void) {
+  private constructor(proxy: ProxyChild, port: number, seen: SeenRequest[], stopUpstream: () => void) {
     this.proxy = proxy;
+    this.port = port;
     this.seen = seen;
     this.stopUpstream = stopUpstream;
-    const [address = ''] = proxy.listeners.status()[0]?.addresses ?? [];
-    this.port = Number(address.slice(address.lastIndexOf(':') + 1));
   }
 
   static async start(): Promise<HostileSetup> {
@@ -116,17 +126,24 @@ export class HostileSetup {
       upstream.listen(0, '127.0.0.1', resolve);
     });
     const { port } = upstream.address() as AddressInfo; // a TCP server's address is always this
-    const proxy = new Proxy({ bootstrap: parseBootstrap(bootstrap(port)) });
-    await proxy.start();
-    return new HostileSetup(proxy, seen, () => {
-      upstream.closeAllConnections();
-      upstream.close();
-    });
+    const [listen = 0, admin = 0] = await freePorts(2);
+    const directory = mkdtempSync(join(tmpdir(), 'weft-hostile-'));
+    try {
+      const file = join(directory, 'bootstrap.json');
+      writeFileSync(file, JSON.stringify(bootstrap({ upstream: port, listen, admin })));
+      const proxy = await ProxyChild.start(engineCommand(file, admin));
+      return new HostileSetup(proxy, listen, seen, () => {
+        upstream.closeAllConnections();
+        upstream.close();
+      });
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
   }
 
   async stop(): Promise<void> {
     this.disconnect();
-    await this.proxy.close();
+    await this.proxy.stop();
     this.stopUpstream();
   }
 
@@ -136,11 +153,15 @@ export class HostileSetup {
   }
 
   /** How many connections and requests of clients the proxy believes to have. */
-  get active(): { connections: number; requests: number } {
-    return {
-      connections: this.proxy.stats.gauge('http.hostile.downstream_cx_active').value,
-      requests: this.proxy.stats.gauge('http.hostile.downstream_rq_active').value,
-    };
+  async active(): Promise<{ readonly connections: number; readonly requests: number }> {
+    const page = (await this.proxy.ask('/stats?filter=http.hostile.downstream')) ?? '';
+    const gauge = (name: string): number => Number(new RegExp(`_${name}_active: (\\d+)`).exec(page)?.[1]);
+    return { connections: gauge('cx'), requests: gauge('rq') };
+  }
+
+  async isIdle(): Promise<boolean> {
+    const { connections, requests } = await this.active();
+    return connections === 0 && requests === 0;
   }
 
   open(): RawClient {
@@ -156,19 +177,6 @@ export class HostileSetup {
     await client.answered();
     client.socket.destroy();
     return client.received;
-  }
-
-  /**
-   * Until others are served again. The process is client, proxy and upstream in one: while it works off a thousand
-   * connections, a request may take longer than the idle time that this configuration allows.
-   */
-  async servesAgain(): Promise<void> {
-    const deadline = Date.now() + GIVE_UP_MS;
-    for (;;) {
-      const [status] = await this.statuses('GET /fine HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
-      if (status === 200) return;
-      if (status !== 504 || Date.now() > deadline) throw new Error(`others get ${status}`);
-    }
   }
 
   async statuses(bytes: string | Buffer): Promise<number[]> {
@@ -231,9 +239,9 @@ export async function pause(ms: number): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-export async function until(condition: () => boolean): Promise<void> {
+export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
   const deadline = Date.now() + GIVE_UP_MS;
-  while (!condition()) {
+  while (!(await condition())) {
     if (Date.now() > deadline) throw new Error(`gave up waiting: ${condition.toString()}`);
     await pause(5);
   }

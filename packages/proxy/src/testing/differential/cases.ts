@@ -1,4 +1,4 @@
-import type { Fields, TestRequest } from './client.ts';
+import type { Fields, TestRequest } from './exchange.ts';
 import type { ListenerName } from './config.ts';
 import type { ReplyScript } from './upstreams.ts';
 

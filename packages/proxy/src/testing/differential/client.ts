@@ -1,40 +1,9 @@
-import { connect as connectHttp2, constants, type IncomingHttpHeaders } from 'node:http2';
 import { connect } from 'node:net';
+import { TIMEOUT_MS, type Exchange, type Fields, type TestRequest, type TestResponse } from './exchange.ts';
+import { overHttp2 } from './http2.ts';
 
-const TIMEOUT_MS = 5_000;
 /** How long to listen on for further responses on a connection that was given raw bytes. */
 const SILENCE_MS = 120;
-
-export type Fields = readonly (readonly [string, string])[];
-
-export interface TestRequest {
-  readonly protocol: 'http1' | 'http2';
-  readonly method: string;
-  readonly host: string;
-  readonly path: string;
-  readonly headers: Fields;
-  readonly body?: string;
-  /** The body in chunks of these sizes, the rest in one; HTTP/1 then has no content-length. */
-  readonly chunked?: boolean;
-  readonly trailers?: Fields;
-  /** HTTP/1 bytes in place of all that; `$ID` becomes the header lines that name case and peer. */
-  readonly raw?: string;
-}
-
-export interface TestResponse {
-  readonly interim: readonly number[];
-  readonly status: number;
-  readonly headers: Fields;
-  readonly body: string;
-  readonly trailers: Fields;
-  /** The body ended before its framing said so, or the stream was reset. */
-  readonly cut: boolean;
-}
-
-export interface Exchange {
-  readonly responses: readonly TestResponse[];
-  readonly end: 'complete' | 'closed' | 'timeout';
-}
 
 /** All values of each name, as Node takes repeated fields. */
 export function grouped(fields: Fields): Record<string, string[]> {
@@ -162,60 +131,9 @@ function takeChunks(text: string): ReturnType<typeof takeBody> {
   }
 }
 
-/** What Node passes to listeners of a stream's headers; the last, in which nothing is joined, is missing in its types. */
-type Http2Event = readonly [fields: IncomingHttpHeaders, flags: number, raw?: readonly string[]];
-
 /** Names and values one after the other, as Node keeps them. */
 export function rawPairs(raw: readonly string[] = []): Fields {
   const out: [string, string][] = [];
   for (let i = 0; i + 1 < raw.length; i += 2) out.push([(raw[i] ?? '').toLowerCase(), raw[i + 1] ?? '']);
   return out;
-}
-
-async function overHttp2(port: number, request: TestRequest, identity: Fields): Promise<Exchange> {
-  return new Promise((resolve) => {
-    const session = connectHttp2(`http://127.0.0.1:${port}`);
-    const interim: number[] = [];
-    let head: { readonly status: number; readonly headers: Fields } | undefined;
-    let body = '';
-    let trailers: Fields = [];
-    const finish = (end: Exchange['end'], cut = false): void => {
-      clearTimeout(timer);
-      // Not `destroy`: Node 20 may abort on a session that is thrown away with frames under way.
-      if (end === 'timeout') stream.close(constants.NGHTTP2_CANCEL);
-      session.close();
-      resolve({
-        responses: head === undefined ? [] : [{ interim, ...head, body, trailers, cut }],
-        end,
-      });
-    };
-    const timer = setTimeout(() => finish('timeout'), TIMEOUT_MS);
-    session.on('error', () => undefined);
-    session.once('close', () => finish('closed', true));
-    const stream = session.request(
-      {
-        ':method': request.method,
-        ':path': request.path,
-        ':authority': request.host,
-        ':scheme': 'http',
-        ...grouped([...identity, ...request.headers]),
-      },
-      { endStream: request.body === undefined, waitForTrailers: request.trailers !== undefined },
-    );
-    stream.on('headers', (fields) => interim.push(Number(fields[':status'])));
-    stream.on('response', (...[fields, , raw]: Http2Event) => {
-      const headers = rawPairs(raw).filter(([name]) => name !== ':status');
-      head = { status: Number(fields[':status']), headers };
-    });
-    stream.on('data', (chunk: Buffer) => {
-      body += chunk.toString('latin1');
-    });
-    stream.on('trailers', (...[, , raw]: Http2Event) => {
-      trailers = rawPairs(raw);
-    });
-    stream.on('wantTrailers', () => stream.sendTrailers(Object.fromEntries(request.trailers ?? [])));
-    stream.on('error', () => undefined);
-    stream.once('close', () => finish('complete', stream.rstCode !== constants.NGHTTP2_NO_ERROR));
-    if (request.body !== undefined) stream.end(Buffer.from(request.body, 'latin1'));
-  });
 }

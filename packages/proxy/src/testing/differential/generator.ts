@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { request, type Case } from './cases.ts';
-import type { Fields } from './client.ts';
+import type { Fields } from './exchange.ts';
 
 /** Parts that mean something to the configuration, so that combinations of them do too. */
 const segments = [

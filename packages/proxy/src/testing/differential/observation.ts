@@ -1,5 +1,5 @@
 import { networkInterfaces } from 'node:os';
-import type { Exchange, Fields, TestResponse } from './client.ts';
+import type { Exchange, Fields, TestResponse } from './exchange.ts';
 import type { Received } from './upstreams.ts';
 
 /** What is compared of an exchange: everything but what differs between two runs of the same proxy. */

@@ -1,18 +1,8 @@
-import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
-import { get } from 'node:http';
-import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
+import { engineCommand, freePorts, ProxyChild } from '../proxy-child.ts';
 import { bootstrap, listenerNames, type ListenerName, type UpstreamPorts } from './config.ts';
-
-const READY_TIMEOUT_MS = 20_000;
-const POLL_MS = 50;
-/** The end of what a process wrote, for the message when it doesn't start. */
-const OUTPUT_KEPT = 4_000;
-const engine = fileURLToPath(new URL('../../main.js', import.meta.url));
 
 export const peers = ['weft', 'envoy'] as const;
 export type Peer = (typeof peers)[number];
@@ -22,9 +12,9 @@ export class ProxyProcess {
   readonly peer: Peer;
   readonly accessLog: string;
   readonly ports: Readonly<Record<ListenerName, number>>;
-  private readonly child: ChildProcess;
+  private readonly child: ProxyChild;
 
-  private constructor(peer: Peer, child: ChildProcess, ports: Record<ListenerName, number>, log: string) {
+  private constructor(peer: Peer, child: ProxyChild, ports: Record<ListenerName, number>, log: string) {
     this.peer = peer;
     this.child = child;
     this.ports = ports;
@@ -52,61 +42,23 @@ export class ProxyProcess {
         defaultStringType: 'QUOTE_DOUBLE',
       }),
     );
-    const [command, args] =
+    const command =
       peer === 'weft'
-        ? ([process.execPath, [engine, '--bootstrap', file, '--log-level', 'warn']] as const)
-        : ([
-            o.envoy,
-            ['--concurrency', '1', '--disable-hot-restart', '--log-level', 'warn', '-c', file].concat(
-              '--file-flush-interval-msec',
-              '50',
-            ),
-          ] as const);
-    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-    let output = '';
-    const keep = (chunk: Buffer): void => {
-      output = (output + chunk.toString()).slice(-OUTPUT_KEPT);
-    };
-    child.stdout.on('data', keep);
-    child.stderr.on('data', keep);
-    const running = new ProxyProcess(peer, child, ports, accessLog);
-    const deadline = Date.now() + READY_TIMEOUT_MS;
-    while (!(await isReady(admin))) {
-      if (child.exitCode !== null || Date.now() > deadline) {
-        await running.stop();
-        throw new Error(`${peer} does not serve its configuration:\n${output}`);
-      }
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-    }
-    return running;
+        ? engineCommand(file, admin)
+        : { command: o.envoy, args: envoyArgs(file), adminPort: admin };
+    return new ProxyProcess(peer, await ProxyChild.start(command), ports, accessLog);
   }
 
   get alive(): boolean {
-    return this.child.exitCode === null && this.child.signalCode === null;
+    return this.child.alive;
   }
 
   async stop(): Promise<void> {
-    if (!this.alive) return;
-    const gone = once(this.child, 'exit');
-    this.child.kill('SIGKILL');
-    await gone;
+    await this.child.stop();
   }
 }
 
-async function isReady(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    get({ host: '127.0.0.1', port, path: '/ready', agent: false }, (response) => {
-      response.resume();
-      resolve(response.statusCode === 200);
-    }).on('error', () => resolve(false));
-  });
-}
-
-/** Ports that nobody listens on now. */
-export async function freePorts(count: number): Promise<readonly number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
-  await Promise.all(servers.map((server) => once(server, 'listening')));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port); // a TCP server's address is always this
-  await Promise.all(servers.map((server) => once(server.close(), 'close')));
-  return ports;
+function envoyArgs(file: string): readonly string[] {
+  const options = ['--concurrency', '1', '--disable-hot-restart', '--log-level', 'warn', '-c', file];
+  return [...options, '--file-flush-interval-msec', '50'];
 }

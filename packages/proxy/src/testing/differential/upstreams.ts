@@ -1,10 +1,12 @@
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { createServer as createHttp2Server, type Http2Server } from 'node:http2';
-import { Socket, type AddressInfo } from 'node:net';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo, Server, Socket } from 'node:net';
 import { grouped, rawPairs } from './client.ts';
+import type { Fields } from './exchange.ts';
 import type { UpstreamPorts } from './config.ts';
-import { freePorts } from './proxy-process.ts';
+import { HeaderMap } from '../../engine/types.ts';
+import { createHttp2Server, type Http2Message } from './http2.ts';
+import { freePorts } from '../proxy-child.ts';
 
 /** What a case asks the upstream to do, as JSON in the request header `x-reply`. */
 export interface ReplyScript {
@@ -12,9 +14,9 @@ export interface ReplyScript {
   /** How many attempts of the case get this reply; later ones get a plain 200. All by default. */
   readonly times?: number;
   readonly delayMs?: number;
-  readonly headers?: readonly (readonly [string, string])[];
+  readonly headers?: Fields;
   readonly body?: string;
-  readonly trailers?: readonly (readonly [string, string])[];
+  readonly trailers?: Fields;
   /** Bytes for the connection in place of a response; then it is closed. HTTP/1 only. */
   readonly raw?: string;
 }
@@ -25,50 +27,37 @@ export interface Received {
   readonly protocol: string;
   readonly method: string;
   readonly path: string;
-  readonly headers: readonly (readonly [string, string])[];
+  readonly headers: Fields;
   readonly body: string;
-  readonly trailers: readonly (readonly [string, string])[];
+  readonly trailers: Fields;
   readonly attempt: number;
 }
 
 /** Echo servers on loopback: `a`, `b` (HTTP/1.1), `h2`; `dead` refuses connections. */
 export class Upstreams {
   readonly ports: UpstreamPorts;
-  private readonly servers: readonly (Server | Http2Server)[];
+  private readonly servers: readonly Server[];
   private readonly sockets: Set<Socket>;
 
-  private constructor(
-    ports: UpstreamPorts,
-    servers: readonly (Server | Http2Server)[],
-    sockets: Set<Socket>,
-  ) {
+  private constructor(ports: UpstreamPorts, servers: readonly Server[], sockets: Set<Socket>) {
     this.ports = ports;
     this.servers = servers;
     this.sockets = sockets;
   }
 
   static async start(): Promise<Upstreams> {
-    const attempts = new Map<string, number>();
+    const attempts: Attempts = new Map();
     const sockets = new Set<Socket>();
     const http1 = (name: string): Server => {
-      const server = createServer((request, response) => void answer(name, attempts, request, response));
+      const server = createServer((request, response) => void overHttp1(name, attempts, request, response));
       server.keepAliveTimeout = 60_000;
       return server;
     };
-    const servers = [
+    const servers: readonly Server[] = [
       http1('a'),
       http1('b'),
-      // The compatibility API has the same methods for what is used here.
-      createHttp2Server(
-        (request, response) =>
-          void answer(
-            'h2',
-            attempts,
-            request as unknown as IncomingMessage,
-            response as unknown as ServerResponse,
-          ),
-      ),
-    ] as const;
+      createHttp2Server((request) => overHttp2('h2', attempts, request)),
+    ];
     const ports: number[] = [];
     for (const server of servers) {
       server.on('connection', (socket: Socket) => {
@@ -90,9 +79,11 @@ export class Upstreams {
   }
 }
 
-async function answer(
+type Attempts = Map<string, number>;
+
+async function overHttp1(
   upstream: string,
-  attempts: Map<string, number>,
+  attempts: Attempts,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
@@ -102,10 +93,7 @@ async function answer(
   } catch {
     return; // The proxy gave the request up.
   }
-  const key = `${String(request.headers['x-peer'])} ${String(request.headers['x-case'])}`;
-  const attempt = (attempts.get(key) ?? 0) + 1;
-  attempts.set(key, attempt);
-  const received: Received = {
+  const reply = await replyTo(attempts, {
     upstream,
     protocol: request.httpVersion,
     method: request.method ?? '',
@@ -113,24 +101,63 @@ async function answer(
     headers: rawPairs(request.rawHeaders),
     body: Buffer.concat(chunks).toString('latin1'),
     trailers: rawPairs(request.rawTrailers),
-    attempt,
-  };
-  const script = JSON.parse(String(request.headers['x-reply'] ?? '{}')) as ReplyScript; // the cases' own
-  const reply = attempt > (script.times ?? Number.POSITIVE_INFINITY) ? {} : script;
-  if (reply.delayMs !== undefined) await new Promise((resolve) => setTimeout(resolve, reply.delayMs));
+  });
   if (reply.raw !== undefined) {
     request.socket.end(reply.raw, 'latin1', () => request.socket.destroy());
     return;
   }
-  response.statusCode = reply.status ?? 200;
-  response.setHeader('x-upstream', upstream);
-  for (const [name, values] of Object.entries(grouped(reply.headers ?? [])))
+  response.statusCode = reply.status;
+  for (const [name, values] of Object.entries(grouped(reply.headers)))
     response.setHeader(name, values.length === 1 ? (values[0] ?? '') : values);
   if (reply.trailers !== undefined) {
-    response.write(reply.body ?? JSON.stringify(received));
+    response.write(reply.body);
     response.addTrailers(Object.fromEntries(reply.trailers));
     response.end();
     return;
   }
-  response.end(reply.body ?? JSON.stringify(received));
+  response.end(reply.body);
+}
+
+async function overHttp2(
+  upstream: string,
+  attempts: Attempts,
+  { headers, body, trailers }: Http2Message,
+): Promise<Http2Message> {
+  const { method = '', path = '', scheme = '', authority = '' } = headers;
+  const reply = await replyTo(attempts, {
+    upstream,
+    protocol: '2.0',
+    method,
+    path,
+    headers: [[':scheme', scheme], [':authority', authority], ...headers],
+    body,
+    trailers,
+  });
+  const head = HeaderMap.response(reply.status);
+  for (const [name, value] of reply.headers) head.append(name, value);
+  return { headers: head, body: reply.body, trailers: reply.trailers ?? [] };
+}
+
+/** What the request's script asks for; without one, what was received. */
+async function replyTo(
+  attempts: Attempts,
+  request: Omit<Received, 'attempt'>,
+): Promise<
+  Required<Pick<ReplyScript, 'status' | 'headers' | 'body'>> & Pick<ReplyScript, 'trailers' | 'raw'>
+> {
+  const field = (wanted: string): string | undefined =>
+    request.headers.find(([name]) => name === wanted)?.[1];
+  const key = `${field('x-peer')} ${field('x-case')}`;
+  const attempt = (attempts.get(key) ?? 0) + 1;
+  attempts.set(key, attempt);
+  const script = JSON.parse(field('x-reply') ?? '{}') as ReplyScript; // the cases' own
+  const reply = attempt > (script.times ?? Number.POSITIVE_INFINITY) ? {} : script;
+  if (reply.delayMs !== undefined) await new Promise((resolve) => setTimeout(resolve, reply.delayMs));
+  const received: Received = { ...request, attempt };
+  return {
+    ...reply,
+    status: reply.status ?? 200,
+    headers: [['x-upstream', request.upstream], ...(reply.headers ?? [])],
+    body: reply.body ?? JSON.stringify(received),
+  };
 }
