@@ -10,6 +10,7 @@ import {
   oneOf,
   required,
   string,
+  type Rule,
 } from './model.ts';
 
 export const apiGroup = string({
@@ -148,7 +149,9 @@ export const targetRef = object({
   group: apiGroup,
   kind: required(apiKind),
   name: required(string({ minLength: 1, maxLength: 253 })),
-  namespace: string(),
+  namespace: string({
+    rules: [{ rule: 'self.size() == 0', message: 'targets in other namespaces are not supported' }],
+  }),
 });
 
 export const destination = object({
@@ -242,7 +245,7 @@ export const zoneAwareLbSetting = object({
   minClusterSize: integer({ minimum: 1, maximum: 4294967295, nullable: true }),
 });
 
-export const workloadEndpoint = object({
+const endpointFields = {
   address: string({ maxLength: 256 }),
   labels: map(string(), { maxProperties: 256 }),
   locality: string({ maxLength: 2048 }),
@@ -250,7 +253,32 @@ export const workloadEndpoint = object({
   ports: map(integer(), { maxProperties: 128 }),
   serviceAccount: string({ maxLength: 253 }),
   weight: integer({ minimum: 0, maximum: 4294967295 }),
+};
+
+/** A template of endpoints, each of which has an address of its own. */
+export const workloadEndpointTemplate = object(endpointFields);
+
+export const workloadEndpoint = object(endpointFields, {
+  rules: [
+    {
+      rule: 'has(self.address) || has(self.network)',
+      message: 'address is required unless network says where',
+    },
+  ],
 });
+
+/** A port that somebody can listen on. */
+export const portNumber = integer({
+  minimum: 0,
+  maximum: 4294967295,
+  rules: [{ rule: '0 < self && self <= 65535', message: 'must be a port from 1 to 65535' }],
+});
+
+/** A policy is for workloads by their labels or for targets by their names. */
+export const oneSelection: Rule = {
+  rule: '(has(self.selector) ? 1 : 0) + (has(self.targetRef) ? 1 : 0) + (has(self.targetRefs) ? 1 : 0) <= 1',
+  message: 'only one of selector, targetRef and targetRefs can be set',
+};
 
 export const clientTls = object({
   caCertificates: string(),

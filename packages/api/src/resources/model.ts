@@ -27,6 +27,12 @@ type ObjectOf<F extends Fields> = {
 interface Common {
   readonly default?: unknown;
   readonly nullable?: true;
+  /** What a schema can't say, in CEL over `self`. The API server refuses rules that could become expensive. */
+  readonly rules?: readonly Rule[];
+}
+export interface Rule {
+  readonly rule: string;
+  readonly message: string;
 }
 export interface StringOptions extends Common {
   readonly minLength?: number;
@@ -62,6 +68,7 @@ const keyword: Readonly<Record<string, string>> = {
   listMapKeys: 'x-kubernetes-list-map-keys',
   mapType: 'x-kubernetes-map-type',
   preserveUnknownFields: 'x-kubernetes-preserve-unknown-fields',
+  rules: 'x-kubernetes-validations',
 };
 
 function constraints(options: object): OpenApiSchema {

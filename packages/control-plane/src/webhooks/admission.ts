@@ -7,6 +7,7 @@ import {
   policyObject,
 } from '../sources/policy-objects.ts';
 import { gatewayFacts, grpcRouteFacts, httpRouteFacts } from '../sources/gateway-objects.ts';
+import { serviceEntryFacts, workloadEntryFacts } from '../sources/entries.ts';
 import type { Verdict } from './field-errors.ts';
 import { type KnownAccounts, unknownAccountWarnings } from './unknown-accounts.ts';
 import { validateAuthorizationPolicy } from './validate-authorization-policy.ts';
@@ -14,6 +15,7 @@ import { validateGateway } from './validate-gateway.ts';
 import { validatePeerAuthentication } from './validate-peer-authentication.ts';
 import { validateRequestAuthentication } from './validate-request-authentication.ts';
 import { validateRoute } from './validate-route.ts';
+import { validateServiceEntry, validateWorkloadEntry } from './validate-service-entry.ts';
 
 /** admission.k8s.io/v1, the fields we read. */
 export interface AdmissionRequest {
@@ -93,6 +95,10 @@ function verdict(
       return validatePeerAuthentication(policyObject<PeerAuthenticationSpec>(object), rootNamespace);
     case 'RequestAuthentication':
       return validateRequestAuthentication(policyObject<RequestAuthenticationSpec>(object), rootNamespace);
+    case 'ServiceEntry':
+      return validateServiceEntry(serviceEntryFacts(object));
+    case 'WorkloadEntry':
+      return validateWorkloadEntry(workloadEntryFacts(object));
     case 'Gateway':
       return validateGateway(gatewayFacts(object));
     case 'HTTPRoute':

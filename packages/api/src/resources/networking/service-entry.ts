@@ -1,14 +1,5 @@
-import {
-  defineResource,
-  integer,
-  list,
-  object,
-  oneOf,
-  required,
-  string,
-  type CustomResource,
-} from '../model.ts';
-import { istioStatus, workloadEndpoint, workloadSelector } from '../istio-parts.ts';
+import { defineResource, list, object, oneOf, required, string, type CustomResource } from '../model.ts';
+import { istioStatus, portNumber, workloadEndpoint, workloadSelector } from '../istio-parts.ts';
 
 export const serviceEntry = defineResource({
   group: 'networking.istio.io',
@@ -26,25 +17,62 @@ export const serviceEntry = defineResource({
     { name: 'Age', jsonPath: '.metadata.creationTimestamp', type: 'date' },
   ],
   schema: object({
-    spec: object({
-      addresses: list(string({ maxLength: 64 }), { maxItems: 256 }),
-      endpoints: list(workloadEndpoint, { maxItems: 4096 }),
-      exportTo: list(string()),
-      hosts: required(list(string(), { minItems: 1, maxItems: 256 })),
-      location: oneOf(['MESH_EXTERNAL', 'MESH_INTERNAL']),
-      ports: list(
-        object({
-          name: required(string({ maxLength: 256 })),
-          number: required(integer({ minimum: 0, maximum: 4294967295 })),
-          protocol: string({ maxLength: 256 }),
-          targetPort: integer({ minimum: 0, maximum: 4294967295 }),
-        }),
-        { maxItems: 256, listType: 'map', listMapKeys: ['name'] },
-      ),
-      resolution: oneOf(['NONE', 'STATIC', 'DNS', 'DNS_ROUND_ROBIN', 'DYNAMIC_DNS']),
-      subjectAltNames: list(string()),
-      workloadSelector: workloadSelector,
-    }),
+    spec: object(
+      {
+        addresses: list(string({ maxLength: 64 }), { maxItems: 256 }),
+        endpoints: list(workloadEndpoint, { maxItems: 4096 }),
+        exportTo: list(string()),
+        hosts: required(
+          list(string({ rules: [{ rule: "self != '*'", message: 'a host must not be every host' }] }), {
+            minItems: 1,
+            maxItems: 256,
+          }),
+        ),
+        location: oneOf(['MESH_EXTERNAL', 'MESH_INTERNAL']),
+        ports: list(
+          object({
+            name: required(string({ maxLength: 256 })),
+            number: required(portNumber),
+            protocol: string({ maxLength: 256 }),
+            targetPort: portNumber,
+          }),
+          {
+            maxItems: 256,
+            listType: 'map',
+            listMapKeys: ['name'],
+            rules: [
+              {
+                rule: 'self.all(port, self.exists_one(other, other.number == port.number))',
+                message: 'port numbers must differ',
+              },
+            ],
+          },
+        ),
+        resolution: oneOf(['NONE', 'STATIC', 'DNS', 'DNS_ROUND_ROBIN', 'DYNAMIC_DNS']),
+        subjectAltNames: list(string()),
+        workloadSelector: workloadSelector,
+      },
+      {
+        rules: [
+          {
+            rule: '!(has(self.workloadSelector) && has(self.endpoints))',
+            message: 'only one of workloadSelector and endpoints can be set',
+          },
+          {
+            rule: `(has(self.resolution) ? self.resolution : 'NONE') != 'NONE' || !has(self.endpoints)`,
+            message: 'endpoints need a resolution other than NONE',
+          },
+          {
+            rule: `(has(self.resolution) ? self.resolution : 'NONE') != 'DNS_ROUND_ROBIN' || !has(self.endpoints) || size(self.endpoints) <= 1`,
+            message: 'DNS_ROUND_ROBIN takes one endpoint at most',
+          },
+          {
+            rule: `(has(self.resolution) ? self.resolution : 'NONE') in ['NONE', 'STATIC'] || !has(self.addresses) || !self.addresses.exists(address, address.contains('/'))`,
+            message: 'ranges of addresses need resolution NONE or STATIC',
+          },
+        ],
+      },
+    ),
     status: istioStatus,
   }),
 });

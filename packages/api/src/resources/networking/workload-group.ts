@@ -8,7 +8,7 @@ import {
   string,
   type CustomResource,
 } from '../model.ts';
-import { istioStatus, workloadEndpoint } from '../istio-parts.ts';
+import { istioStatus, workloadEndpointTemplate } from '../istio-parts.ts';
 
 export const workloadGroup = defineResource({
   group: 'networking.istio.io',
@@ -59,7 +59,7 @@ export const workloadGroup = defineResource({
         },
         { atMostOneOf: ['httpGet', 'tcpSocket', 'exec', 'grpc'] },
       ),
-      template: required(workloadEndpoint),
+      template: required(workloadEndpointTemplate),
     }),
     status: istioStatus,
   }),

@@ -15,18 +15,36 @@ export const peerAuthentication = defineResource({
     { name: 'Age', jsonPath: '.metadata.creationTimestamp', type: 'date' },
   ],
   schema: object({
-    spec: object({
-      mtls: object({
-        mode: oneOf(['UNSET', 'DISABLE', 'PERMISSIVE', 'STRICT']),
-      }),
-      portLevelMtls: map(
-        object({
+    spec: object(
+      {
+        mtls: object({
           mode: oneOf(['UNSET', 'DISABLE', 'PERMISSIVE', 'STRICT']),
         }),
-        { minProperties: 1 },
-      ),
-      selector: selector,
-    }),
+        portLevelMtls: map(
+          object({
+            mode: oneOf(['UNSET', 'DISABLE', 'PERMISSIVE', 'STRICT']),
+          }),
+          {
+            minProperties: 1,
+            rules: [
+              {
+                rule: 'self.all(port, 0 < int(port) && int(port) <= 65535)',
+                message: 'must be a port from 1 to 65535',
+              },
+            ],
+          },
+        ),
+        selector: selector,
+      },
+      {
+        rules: [
+          {
+            rule: '!has(self.portLevelMtls) || (has(self.selector) && has(self.selector.matchLabels) && size(self.selector.matchLabels) > 0)',
+            message: 'portLevelMtls needs a selector with labels: ports belong to particular workloads',
+          },
+        ],
+      },
+    ),
     status: istioStatus,
   }),
 });

@@ -8,7 +8,7 @@ import {
   string,
   type CustomResource,
 } from '../model.ts';
-import { istioStatus, selector, targetRef, targetRefs } from '../istio-parts.ts';
+import { istioStatus, oneSelection, selector, targetRef, targetRefs } from '../istio-parts.ts';
 
 export const requestAuthentication = defineResource({
   group: 'security.istio.io',
@@ -21,40 +21,53 @@ export const requestAuthentication = defineResource({
   statusSubresource: true,
   columns: [],
   schema: object({
-    spec: object({
-      jwtRules: list(
-        object({
-          audiences: list(string({ minLength: 1 })),
-          forwardOriginalToken: boolean(),
-          fromCookies: list(string({ minLength: 1 })),
-          fromHeaders: list(
-            object({
-              name: required(string({ minLength: 1 })),
-              prefix: string(),
-            }),
+    spec: object(
+      {
+        jwtRules: list(
+          object(
+            {
+              audiences: list(string({ minLength: 1 })),
+              forwardOriginalToken: boolean(),
+              fromCookies: list(string({ minLength: 1 })),
+              fromHeaders: list(
+                object({
+                  name: required(string({ minLength: 1 })),
+                  prefix: string(),
+                }),
+              ),
+              fromParams: list(string({ minLength: 1 })),
+              issuer: string({ minLength: 1 }),
+              jwks: string(),
+              jwks_uri: string({ minLength: 1, maxLength: 2048 }),
+              jwksUri: string({ minLength: 1, maxLength: 2048 }),
+              outputClaimToHeaders: list(
+                object({
+                  claim: required(string({ minLength: 1 })),
+                  header: required(string({ minLength: 1, pattern: '^[-_A-Za-z0-9]+$' })),
+                }),
+              ),
+              outputPayloadToHeader: string(),
+              presence: oneOf(['OPTIONAL', 'REQUIRED']),
+              spaceDelimitedClaims: list(string({ minLength: 1 }), { maxItems: 64 }),
+              timeout: string(),
+            },
+            {
+              rules: [
+                {
+                  rule: '(has(self.jwks) ? 1 : 0) + (has(self.jwksUri) ? 1 : 0) + (has(self.jwks_uri) ? 1 : 0) <= 1',
+                  message: 'only one of jwks and jwksUri can be set',
+                },
+              ],
+            },
           ),
-          fromParams: list(string({ minLength: 1 })),
-          issuer: string({ minLength: 1 }),
-          jwks: string(),
-          jwks_uri: string({ minLength: 1, maxLength: 2048 }),
-          jwksUri: string({ minLength: 1, maxLength: 2048 }),
-          outputClaimToHeaders: list(
-            object({
-              claim: required(string({ minLength: 1 })),
-              header: required(string({ minLength: 1, pattern: '^[-_A-Za-z0-9]+$' })),
-            }),
-          ),
-          outputPayloadToHeader: string(),
-          presence: oneOf(['OPTIONAL', 'REQUIRED']),
-          spaceDelimitedClaims: list(string({ minLength: 1 }), { maxItems: 64 }),
-          timeout: string(),
-        }),
-        { maxItems: 4096 },
-      ),
-      selector: selector,
-      targetRef: targetRef,
-      targetRefs: targetRefs,
-    }),
+          { maxItems: 4096 },
+        ),
+        selector: selector,
+        targetRef: targetRef,
+        targetRefs: targetRefs,
+      },
+      { rules: [oneSelection] },
+    ),
     status: istioStatus,
   }),
 });
