@@ -3,7 +3,7 @@ export * from './connection.ts';
 export * from './debounce.ts';
 export * from './delta-client.ts';
 export { Demand, MAX_DEMANDED_NAMES } from './demand.ts';
-export { nodeMetadata, type Node } from './delta-message.ts';
+export { nodeMetadata, readDeltaResponse, type Node } from './delta-message.ts';
 export * from './delta-server.ts';
 export type { PushedResource, ResourceConsumer, ResourcePush } from './push-subscription.ts';
 export * from './reconnect.ts';

@@ -40,8 +40,6 @@ export interface Ambient extends WaypointGraph, EntryServices, EntryWaypoints {
   readonly mesh: Collection<Mesh>;
   readonly services: Collection<EncodedResource>;
   readonly workloads: Collection<EncodedResource>;
-  /** By `network/ip`. */
-  readonly workloadsByAlias: Index<EncodedResource>;
   /** Workloads and services, by resource name. */
   readonly addresses: Collection<EncodedResource>;
   readonly authorizations: Collection<EncodedResource>;
@@ -239,7 +237,6 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
     [podWorkloads, sliceWorkloadResources, ...entryResources.workloads],
     { equal: sameResource },
   );
-  const workloadsByAlias = workloads.index('alias', ({ aliases = [] }: EncodedResource) => [...aliases]);
   const addresses = graph.join('addresses', [workloads, services], { equal: sameResource });
   const podsByNodeIdentity = sources.pods.index('nodeIdentity', (pod) =>
     pod.nodeName === '' ? [] : [nodeIdentityKey(pod.nodeName, pod.namespace, pod.serviceAccount)],
@@ -248,7 +245,6 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
     mesh,
     services,
     workloads,
-    workloadsByAlias,
     addresses,
     authorizations,
     policies,
