@@ -40,13 +40,14 @@ export function dial({ namespaceFd, target, bindSource, settings, signal }: Dial
       ...(settings.userTimeoutMs === undefined ? {} : { userTimeoutMs: settings.userTimeoutMs }),
     });
     const socket = new Socket({ fd, allowHalfOpen: true });
+    // It may fail before whoever gets it listens, while a certificate is waited for; they learn of it by its close.
+    socket.on('error', () => undefined);
     const settle = (error?: unknown): void => {
       clearTimeout(timer);
       signal.removeEventListener('abort', onAbort);
       socket.off('error', settle);
       socket.off('connect', onConnect);
       if (error === undefined) return resolve(socket);
-      socket.on('error', () => undefined);
       socket.destroy();
       reject(signal.aborted ? signal.reason : dialError(error));
     };
