@@ -4414,6 +4414,84 @@ export namespace envoy {
                 }
 
                 /**
+                 * Properties of a QueryParameter.
+                 * @deprecated Use envoy.config.core.v3.QueryParameter.$Properties instead.
+                 */
+                interface IQueryParameter extends envoy.config.core.v3.QueryParameter.$Properties {
+                }
+
+                /** Represents a QueryParameter. */
+                class QueryParameter {
+
+                    /**
+                     * Constructs a new QueryParameter.
+                     * @param [properties] Properties to set
+                     */
+                    constructor(properties?: envoy.config.core.v3.QueryParameter.$Properties);
+
+                    /** Unknown fields preserved while decoding when enabled */
+                    $unknowns?: Uint8Array[];
+
+                    /** QueryParameter key. */
+                    key: string;
+
+                    /** QueryParameter value. */
+                    value: string;
+
+                    /**
+                     * Creates a new QueryParameter instance using the specified properties.
+                     * @param [properties] Properties to set
+                     * @returns QueryParameter instance
+                     */
+                    static create(properties: envoy.config.core.v3.QueryParameter.$Shape): envoy.config.core.v3.QueryParameter & envoy.config.core.v3.QueryParameter.$Shape;
+                    static create(properties?: envoy.config.core.v3.QueryParameter.$Properties): envoy.config.core.v3.QueryParameter;
+
+                    /**
+                     * Encodes the specified QueryParameter message. Does not implicitly {@link envoy.config.core.v3.QueryParameter.verify|verify} messages.
+                     * @param message QueryParameter message or plain object to encode
+                     * @param [writer] Writer to encode to
+                     * @returns Writer
+                     */
+                    static encode(message: envoy.config.core.v3.QueryParameter.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+                    /**
+                     * Decodes a QueryParameter message from the specified reader or buffer.
+                     * @param reader Reader or buffer to decode from
+                     * @param [length] Message length if known beforehand
+                     * @returns {envoy.config.core.v3.QueryParameter & envoy.config.core.v3.QueryParameter.$Shape} QueryParameter
+                     * @throws {Error} If the payload is not a reader or valid buffer
+                     * @throws {$protobuf.util.ProtocolError} If required fields are missing
+                     */
+                    static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): envoy.config.core.v3.QueryParameter & envoy.config.core.v3.QueryParameter.$Shape;
+
+                    /**
+                     * Gets the type url for QueryParameter
+                     * @param [prefix] Custom type url prefix, defaults to `"type.googleapis.com"`
+                     * @returns The type url
+                     */
+                    static getTypeUrl(prefix?: string): string;
+                }
+
+                namespace QueryParameter {
+
+                    /** Properties of a QueryParameter. */
+                    interface $Properties {
+
+                        /** QueryParameter key */
+                        key?: (string|null);
+
+                        /** QueryParameter value */
+                        value?: (string|null);
+
+                        /** Unknown fields preserved while decoding when enabled */
+                        $unknowns?: Uint8Array[];
+                    }
+
+                    /** Shape of a QueryParameter. */
+                    type $Shape = envoy.config.core.v3.QueryParameter.$Properties;
+                }
+
+                /**
                  * Properties of a HeaderValue.
                  * @deprecated Use envoy.config.core.v3.HeaderValue.$Properties instead.
                  */
@@ -4601,6 +4679,78 @@ export namespace envoy {
                         /** OVERWRITE_IF_EXISTS value */
                         OVERWRITE_IF_EXISTS = 3
                     }
+                }
+
+                /**
+                 * Properties of a HeaderMap.
+                 * @deprecated Use envoy.config.core.v3.HeaderMap.$Properties instead.
+                 */
+                interface IHeaderMap extends envoy.config.core.v3.HeaderMap.$Properties {
+                }
+
+                /** Represents a HeaderMap. */
+                class HeaderMap {
+
+                    /**
+                     * Constructs a new HeaderMap.
+                     * @param [properties] Properties to set
+                     */
+                    constructor(properties?: envoy.config.core.v3.HeaderMap.$Properties);
+
+                    /** Unknown fields preserved while decoding when enabled */
+                    $unknowns?: Uint8Array[];
+
+                    /** HeaderMap headers. */
+                    headers: envoy.config.core.v3.HeaderValue.$Properties[];
+
+                    /**
+                     * Creates a new HeaderMap instance using the specified properties.
+                     * @param [properties] Properties to set
+                     * @returns HeaderMap instance
+                     */
+                    static create(properties: envoy.config.core.v3.HeaderMap.$Shape): envoy.config.core.v3.HeaderMap & envoy.config.core.v3.HeaderMap.$Shape;
+                    static create(properties?: envoy.config.core.v3.HeaderMap.$Properties): envoy.config.core.v3.HeaderMap;
+
+                    /**
+                     * Encodes the specified HeaderMap message. Does not implicitly {@link envoy.config.core.v3.HeaderMap.verify|verify} messages.
+                     * @param message HeaderMap message or plain object to encode
+                     * @param [writer] Writer to encode to
+                     * @returns Writer
+                     */
+                    static encode(message: envoy.config.core.v3.HeaderMap.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+                    /**
+                     * Decodes a HeaderMap message from the specified reader or buffer.
+                     * @param reader Reader or buffer to decode from
+                     * @param [length] Message length if known beforehand
+                     * @returns {envoy.config.core.v3.HeaderMap & envoy.config.core.v3.HeaderMap.$Shape} HeaderMap
+                     * @throws {Error} If the payload is not a reader or valid buffer
+                     * @throws {$protobuf.util.ProtocolError} If required fields are missing
+                     */
+                    static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): envoy.config.core.v3.HeaderMap & envoy.config.core.v3.HeaderMap.$Shape;
+
+                    /**
+                     * Gets the type url for HeaderMap
+                     * @param [prefix] Custom type url prefix, defaults to `"type.googleapis.com"`
+                     * @returns The type url
+                     */
+                    static getTypeUrl(prefix?: string): string;
+                }
+
+                namespace HeaderMap {
+
+                    /** Properties of a HeaderMap. */
+                    interface $Properties {
+
+                        /** HeaderMap headers */
+                        headers?: (envoy.config.core.v3.HeaderValue.$Properties[]|null);
+
+                        /** Unknown fields preserved while decoding when enabled */
+                        $unknowns?: Uint8Array[];
+                    }
+
+                    /** Shape of a HeaderMap. */
+                    type $Shape = envoy.config.core.v3.HeaderMap.$Properties;
                 }
 
                 /**
@@ -33835,6 +33985,90 @@ export namespace envoy {
             }
         }
 
+        /** Namespace clusters. */
+        namespace clusters {
+
+            /** Namespace aggregate. */
+            namespace aggregate {
+
+                /** Namespace v3. */
+                namespace v3 {
+
+                    /**
+                     * Properties of a ClusterConfig.
+                     * @deprecated Use envoy.extensions.clusters.aggregate.v3.ClusterConfig.$Properties instead.
+                     */
+                    interface IClusterConfig extends envoy.extensions.clusters.aggregate.v3.ClusterConfig.$Properties {
+                    }
+
+                    /** Represents a ClusterConfig. */
+                    class ClusterConfig {
+
+                        /**
+                         * Constructs a new ClusterConfig.
+                         * @param [properties] Properties to set
+                         */
+                        constructor(properties?: envoy.extensions.clusters.aggregate.v3.ClusterConfig.$Properties);
+
+                        /** Unknown fields preserved while decoding when enabled */
+                        $unknowns?: Uint8Array[];
+
+                        /** ClusterConfig clusters. */
+                        clusters: string[];
+
+                        /**
+                         * Creates a new ClusterConfig instance using the specified properties.
+                         * @param [properties] Properties to set
+                         * @returns ClusterConfig instance
+                         */
+                        static create(properties: envoy.extensions.clusters.aggregate.v3.ClusterConfig.$Shape): envoy.extensions.clusters.aggregate.v3.ClusterConfig & envoy.extensions.clusters.aggregate.v3.ClusterConfig.$Shape;
+                        static create(properties?: envoy.extensions.clusters.aggregate.v3.ClusterConfig.$Properties): envoy.extensions.clusters.aggregate.v3.ClusterConfig;
+
+                        /**
+                         * Encodes the specified ClusterConfig message. Does not implicitly {@link envoy.extensions.clusters.aggregate.v3.ClusterConfig.verify|verify} messages.
+                         * @param message ClusterConfig message or plain object to encode
+                         * @param [writer] Writer to encode to
+                         * @returns Writer
+                         */
+                        static encode(message: envoy.extensions.clusters.aggregate.v3.ClusterConfig.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+                        /**
+                         * Decodes a ClusterConfig message from the specified reader or buffer.
+                         * @param reader Reader or buffer to decode from
+                         * @param [length] Message length if known beforehand
+                         * @returns {envoy.extensions.clusters.aggregate.v3.ClusterConfig & envoy.extensions.clusters.aggregate.v3.ClusterConfig.$Shape} ClusterConfig
+                         * @throws {Error} If the payload is not a reader or valid buffer
+                         * @throws {$protobuf.util.ProtocolError} If required fields are missing
+                         */
+                        static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): envoy.extensions.clusters.aggregate.v3.ClusterConfig & envoy.extensions.clusters.aggregate.v3.ClusterConfig.$Shape;
+
+                        /**
+                         * Gets the type url for ClusterConfig
+                         * @param [prefix] Custom type url prefix, defaults to `"type.googleapis.com"`
+                         * @returns The type url
+                         */
+                        static getTypeUrl(prefix?: string): string;
+                    }
+
+                    namespace ClusterConfig {
+
+                        /** Properties of a ClusterConfig. */
+                        interface $Properties {
+
+                            /** ClusterConfig clusters */
+                            clusters?: (string[]|null);
+
+                            /** Unknown fields preserved while decoding when enabled */
+                            $unknowns?: Uint8Array[];
+                        }
+
+                        /** Shape of a ClusterConfig. */
+                        type $Shape = envoy.extensions.clusters.aggregate.v3.ClusterConfig.$Properties;
+                    }
+                }
+            }
+        }
+
         /** Namespace common. */
         namespace common {
 
@@ -50685,6 +50919,905 @@ export namespace envoy {
             }
         }
     }
+
+    /** Namespace service. */
+    namespace service {
+
+        /** Namespace auth. */
+        namespace auth {
+
+            /** Namespace v3. */
+            namespace v3 {
+
+                /**
+                 * Properties of a CheckRequest.
+                 * @deprecated Use envoy.service.auth.v3.CheckRequest.$Properties instead.
+                 */
+                interface ICheckRequest extends envoy.service.auth.v3.CheckRequest.$Properties {
+                }
+
+                /** Represents a CheckRequest. */
+                class CheckRequest {
+
+                    /**
+                     * Constructs a new CheckRequest.
+                     * @param [properties] Properties to set
+                     */
+                    constructor(properties?: envoy.service.auth.v3.CheckRequest.$Properties);
+
+                    /** Unknown fields preserved while decoding when enabled */
+                    $unknowns?: Uint8Array[];
+
+                    /** CheckRequest attributes. */
+                    attributes?: (envoy.service.auth.v3.AttributeContext.$Properties|null);
+
+                    /**
+                     * Creates a new CheckRequest instance using the specified properties.
+                     * @param [properties] Properties to set
+                     * @returns CheckRequest instance
+                     */
+                    static create(properties: envoy.service.auth.v3.CheckRequest.$Shape): envoy.service.auth.v3.CheckRequest & envoy.service.auth.v3.CheckRequest.$Shape;
+                    static create(properties?: envoy.service.auth.v3.CheckRequest.$Properties): envoy.service.auth.v3.CheckRequest;
+
+                    /**
+                     * Encodes the specified CheckRequest message. Does not implicitly {@link envoy.service.auth.v3.CheckRequest.verify|verify} messages.
+                     * @param message CheckRequest message or plain object to encode
+                     * @param [writer] Writer to encode to
+                     * @returns Writer
+                     */
+                    static encode(message: envoy.service.auth.v3.CheckRequest.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+                    /**
+                     * Decodes a CheckRequest message from the specified reader or buffer.
+                     * @param reader Reader or buffer to decode from
+                     * @param [length] Message length if known beforehand
+                     * @returns {envoy.service.auth.v3.CheckRequest & envoy.service.auth.v3.CheckRequest.$Shape} CheckRequest
+                     * @throws {Error} If the payload is not a reader or valid buffer
+                     * @throws {$protobuf.util.ProtocolError} If required fields are missing
+                     */
+                    static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): envoy.service.auth.v3.CheckRequest & envoy.service.auth.v3.CheckRequest.$Shape;
+
+                    /**
+                     * Gets the type url for CheckRequest
+                     * @param [prefix] Custom type url prefix, defaults to `"type.googleapis.com"`
+                     * @returns The type url
+                     */
+                    static getTypeUrl(prefix?: string): string;
+                }
+
+                namespace CheckRequest {
+
+                    /** Properties of a CheckRequest. */
+                    interface $Properties {
+
+                        /** CheckRequest attributes */
+                        attributes?: (envoy.service.auth.v3.AttributeContext.$Properties|null);
+
+                        /** Unknown fields preserved while decoding when enabled */
+                        $unknowns?: Uint8Array[];
+                    }
+
+                    /** Shape of a CheckRequest. */
+                    type $Shape = {
+                      attributes?: envoy.service.auth.v3.AttributeContext.$Shape|null;
+                      $unknowns?: Uint8Array[];
+                    };
+                }
+
+                /**
+                 * Properties of a DeniedHttpResponse.
+                 * @deprecated Use envoy.service.auth.v3.DeniedHttpResponse.$Properties instead.
+                 */
+                interface IDeniedHttpResponse extends envoy.service.auth.v3.DeniedHttpResponse.$Properties {
+                }
+
+                /** Represents a DeniedHttpResponse. */
+                class DeniedHttpResponse {
+
+                    /**
+                     * Constructs a new DeniedHttpResponse.
+                     * @param [properties] Properties to set
+                     */
+                    constructor(properties?: envoy.service.auth.v3.DeniedHttpResponse.$Properties);
+
+                    /** Unknown fields preserved while decoding when enabled */
+                    $unknowns?: Uint8Array[];
+
+                    /** DeniedHttpResponse status. */
+                    status?: (envoy.type.v3.HttpStatus.$Properties|null);
+
+                    /** DeniedHttpResponse headers. */
+                    headers: envoy.config.core.v3.HeaderValueOption.$Properties[];
+
+                    /** DeniedHttpResponse body. */
+                    body: string;
+
+                    /**
+                     * Creates a new DeniedHttpResponse instance using the specified properties.
+                     * @param [properties] Properties to set
+                     * @returns DeniedHttpResponse instance
+                     */
+                    static create(properties: envoy.service.auth.v3.DeniedHttpResponse.$Shape): envoy.service.auth.v3.DeniedHttpResponse & envoy.service.auth.v3.DeniedHttpResponse.$Shape;
+                    static create(properties?: envoy.service.auth.v3.DeniedHttpResponse.$Properties): envoy.service.auth.v3.DeniedHttpResponse;
+
+                    /**
+                     * Encodes the specified DeniedHttpResponse message. Does not implicitly {@link envoy.service.auth.v3.DeniedHttpResponse.verify|verify} messages.
+                     * @param message DeniedHttpResponse message or plain object to encode
+                     * @param [writer] Writer to encode to
+                     * @returns Writer
+                     */
+                    static encode(message: envoy.service.auth.v3.DeniedHttpResponse.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+                    /**
+                     * Decodes a DeniedHttpResponse message from the specified reader or buffer.
+                     * @param reader Reader or buffer to decode from
+                     * @param [length] Message length if known beforehand
+                     * @returns {envoy.service.auth.v3.DeniedHttpResponse & envoy.service.auth.v3.DeniedHttpResponse.$Shape} DeniedHttpResponse
+                     * @throws {Error} If the payload is not a reader or valid buffer
+                     * @throws {$protobuf.util.ProtocolError} If required fields are missing
+                     */
+                    static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): envoy.service.auth.v3.DeniedHttpResponse & envoy.service.auth.v3.DeniedHttpResponse.$Shape;
+
+                    /**
+                     * Gets the type url for DeniedHttpResponse
+                     * @param [prefix] Custom type url prefix, defaults to `"type.googleapis.com"`
+                     * @returns The type url
+                     */
+                    static getTypeUrl(prefix?: string): string;
+                }
+
+                namespace DeniedHttpResponse {
+
+                    /** Properties of a DeniedHttpResponse. */
+                    interface $Properties {
+
+                        /** DeniedHttpResponse status */
+                        status?: (envoy.type.v3.HttpStatus.$Properties|null);
+
+                        /** DeniedHttpResponse headers */
+                        headers?: (envoy.config.core.v3.HeaderValueOption.$Properties[]|null);
+
+                        /** DeniedHttpResponse body */
+                        body?: (string|null);
+
+                        /** Unknown fields preserved while decoding when enabled */
+                        $unknowns?: Uint8Array[];
+                    }
+
+                    /** Shape of a DeniedHttpResponse. */
+                    type $Shape = envoy.service.auth.v3.DeniedHttpResponse.$Properties;
+                }
+
+                /**
+                 * Properties of an OkHttpResponse.
+                 * @deprecated Use envoy.service.auth.v3.OkHttpResponse.$Properties instead.
+                 */
+                interface IOkHttpResponse extends envoy.service.auth.v3.OkHttpResponse.$Properties {
+                }
+
+                /** Represents an OkHttpResponse. */
+                class OkHttpResponse {
+
+                    /**
+                     * Constructs a new OkHttpResponse.
+                     * @param [properties] Properties to set
+                     */
+                    constructor(properties?: envoy.service.auth.v3.OkHttpResponse.$Properties);
+
+                    /** Unknown fields preserved while decoding when enabled */
+                    $unknowns?: Uint8Array[];
+
+                    /** OkHttpResponse headers. */
+                    headers: envoy.config.core.v3.HeaderValueOption.$Properties[];
+
+                    /** OkHttpResponse headersToRemove. */
+                    headersToRemove: string[];
+
+                    /** OkHttpResponse dynamicMetadata. */
+                    dynamicMetadata?: (google.protobuf.Struct.$Properties|null);
+
+                    /** OkHttpResponse responseHeadersToAdd. */
+                    responseHeadersToAdd: envoy.config.core.v3.HeaderValueOption.$Properties[];
+
+                    /** OkHttpResponse queryParametersToSet. */
+                    queryParametersToSet: envoy.config.core.v3.QueryParameter.$Properties[];
+
+                    /** OkHttpResponse queryParametersToRemove. */
+                    queryParametersToRemove: string[];
+
+                    /**
+                     * Creates a new OkHttpResponse instance using the specified properties.
+                     * @param [properties] Properties to set
+                     * @returns OkHttpResponse instance
+                     */
+                    static create(properties: envoy.service.auth.v3.OkHttpResponse.$Shape): envoy.service.auth.v3.OkHttpResponse & envoy.service.auth.v3.OkHttpResponse.$Shape;
+                    static create(properties?: envoy.service.auth.v3.OkHttpResponse.$Properties): envoy.service.auth.v3.OkHttpResponse;
+
+                    /**
+                     * Encodes the specified OkHttpResponse message. Does not implicitly {@link envoy.service.auth.v3.OkHttpResponse.verify|verify} messages.
+                     * @param message OkHttpResponse message or plain object to encode
+                     * @param [writer] Writer to encode to
+                     * @returns Writer
+                     */
+                    static encode(message: envoy.service.auth.v3.OkHttpResponse.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+                    /**
+                     * Decodes an OkHttpResponse message from the specified reader or buffer.
+                     * @param reader Reader or buffer to decode from
+                     * @param [length] Message length if known beforehand
+                     * @returns {envoy.service.auth.v3.OkHttpResponse & envoy.service.auth.v3.OkHttpResponse.$Shape} OkHttpResponse
+                     * @throws {Error} If the payload is not a reader or valid buffer
+                     * @throws {$protobuf.util.ProtocolError} If required fields are missing
+                     */
+                    static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): envoy.service.auth.v3.OkHttpResponse & envoy.service.auth.v3.OkHttpResponse.$Shape;
+
+                    /**
+                     * Gets the type url for OkHttpResponse
+                     * @param [prefix] Custom type url prefix, defaults to `"type.googleapis.com"`
+                     * @returns The type url
+                     */
+                    static getTypeUrl(prefix?: string): string;
+                }
+
+                namespace OkHttpResponse {
+
+                    /** Properties of an OkHttpResponse. */
+                    interface $Properties {
+
+                        /** OkHttpResponse headers */
+                        headers?: (envoy.config.core.v3.HeaderValueOption.$Properties[]|null);
+
+                        /** OkHttpResponse headersToRemove */
+                        headersToRemove?: (string[]|null);
+
+                        /** OkHttpResponse dynamicMetadata */
+                        dynamicMetadata?: (google.protobuf.Struct.$Properties|null);
+
+                        /** OkHttpResponse responseHeadersToAdd */
+                        responseHeadersToAdd?: (envoy.config.core.v3.HeaderValueOption.$Properties[]|null);
+
+                        /** OkHttpResponse queryParametersToSet */
+                        queryParametersToSet?: (envoy.config.core.v3.QueryParameter.$Properties[]|null);
+
+                        /** OkHttpResponse queryParametersToRemove */
+                        queryParametersToRemove?: (string[]|null);
+
+                        /** Unknown fields preserved while decoding when enabled */
+                        $unknowns?: Uint8Array[];
+                    }
+
+                    /** Shape of an OkHttpResponse. */
+                    type $Shape = {
+                      headers?: envoy.config.core.v3.HeaderValueOption.$Shape[]|null;
+                      headersToRemove?: string[]|null;
+                      dynamicMetadata?: google.protobuf.Struct.$Shape|null;
+                      responseHeadersToAdd?: envoy.config.core.v3.HeaderValueOption.$Shape[]|null;
+                      queryParametersToSet?: envoy.config.core.v3.QueryParameter.$Shape[]|null;
+                      queryParametersToRemove?: string[]|null;
+                      $unknowns?: Uint8Array[];
+                    };
+                }
+
+                /**
+                 * Properties of a CheckResponse.
+                 * @deprecated Use envoy.service.auth.v3.CheckResponse.$Properties instead.
+                 */
+                interface ICheckResponse extends envoy.service.auth.v3.CheckResponse.$Properties {
+                }
+
+                /** Represents a CheckResponse. */
+                class CheckResponse {
+
+                    /**
+                     * Constructs a new CheckResponse.
+                     * @param [properties] Properties to set
+                     */
+                    constructor(properties?: envoy.service.auth.v3.CheckResponse.$Properties);
+
+                    /** Unknown fields preserved while decoding when enabled */
+                    $unknowns?: Uint8Array[];
+
+                    /** CheckResponse status. */
+                    status?: (google.rpc.Status.$Properties|null);
+
+                    /** CheckResponse deniedResponse. */
+                    deniedResponse?: (envoy.service.auth.v3.DeniedHttpResponse.$Properties|null);
+
+                    /** CheckResponse okResponse. */
+                    okResponse?: (envoy.service.auth.v3.OkHttpResponse.$Properties|null);
+
+                    /** CheckResponse dynamicMetadata. */
+                    dynamicMetadata?: (google.protobuf.Struct.$Properties|null);
+
+                    /** CheckResponse httpResponse. */
+                    httpResponse?: ("deniedResponse"|"okResponse");
+
+                    /**
+                     * Creates a new CheckResponse instance using the specified properties.
+                     * @param [properties] Properties to set
+                     * @returns CheckResponse instance
+                     */
+                    static create(properties: envoy.service.auth.v3.CheckResponse.$Shape): envoy.service.auth.v3.CheckResponse & envoy.service.auth.v3.CheckResponse.$Shape;
+                    static create(properties?: envoy.service.auth.v3.CheckResponse.$Properties): envoy.service.auth.v3.CheckResponse;
+
+                    /**
+                     * Encodes the specified CheckResponse message. Does not implicitly {@link envoy.service.auth.v3.CheckResponse.verify|verify} messages.
+                     * @param message CheckResponse message or plain object to encode
+                     * @param [writer] Writer to encode to
+                     * @returns Writer
+                     */
+                    static encode(message: envoy.service.auth.v3.CheckResponse.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+                    /**
+                     * Decodes a CheckResponse message from the specified reader or buffer.
+                     * @param reader Reader or buffer to decode from
+                     * @param [length] Message length if known beforehand
+                     * @returns {envoy.service.auth.v3.CheckResponse & envoy.service.auth.v3.CheckResponse.$Shape} CheckResponse
+                     * @throws {Error} If the payload is not a reader or valid buffer
+                     * @throws {$protobuf.util.ProtocolError} If required fields are missing
+                     */
+                    static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): envoy.service.auth.v3.CheckResponse & envoy.service.auth.v3.CheckResponse.$Shape;
+
+                    /**
+                     * Gets the type url for CheckResponse
+                     * @param [prefix] Custom type url prefix, defaults to `"type.googleapis.com"`
+                     * @returns The type url
+                     */
+                    static getTypeUrl(prefix?: string): string;
+                }
+
+                namespace CheckResponse {
+
+                    /** Properties of a CheckResponse. */
+                    interface $Properties {
+
+                        /** CheckResponse status */
+                        status?: (google.rpc.Status.$Properties|null);
+
+                        /** CheckResponse deniedResponse */
+                        deniedResponse?: (envoy.service.auth.v3.DeniedHttpResponse.$Properties|null);
+
+                        /** CheckResponse okResponse */
+                        okResponse?: (envoy.service.auth.v3.OkHttpResponse.$Properties|null);
+
+                        /** CheckResponse dynamicMetadata */
+                        dynamicMetadata?: (google.protobuf.Struct.$Properties|null);
+
+                        /** CheckResponse httpResponse */
+                        httpResponse?: ("deniedResponse"|"okResponse");
+
+                        /** Unknown fields preserved while decoding when enabled */
+                        $unknowns?: Uint8Array[];
+                    }
+
+                    /** Narrowed shape of a CheckResponse. */
+                    type $Shape = {
+                      status?: google.rpc.Status.$Shape|null;
+                      deniedResponse?: envoy.service.auth.v3.DeniedHttpResponse.$Shape|null;
+                      okResponse?: envoy.service.auth.v3.OkHttpResponse.$Shape|null;
+                      dynamicMetadata?: google.protobuf.Struct.$Shape|null;
+                      $unknowns?: Uint8Array[];
+                    } & (
+                      ({ httpResponse?: undefined; deniedResponse?: null; okResponse?: null }|{ httpResponse?: "deniedResponse"; deniedResponse: envoy.service.auth.v3.DeniedHttpResponse.$Shape; okResponse?: null }|{ httpResponse?: "okResponse"; deniedResponse?: null; okResponse: envoy.service.auth.v3.OkHttpResponse.$Shape })
+                    );
+                }
+
+                /**
+                 * Properties of an AttributeContext.
+                 * @deprecated Use envoy.service.auth.v3.AttributeContext.$Properties instead.
+                 */
+                interface IAttributeContext extends envoy.service.auth.v3.AttributeContext.$Properties {
+                }
+
+                /** Represents an AttributeContext. */
+                class AttributeContext {
+
+                    /**
+                     * Constructs a new AttributeContext.
+                     * @param [properties] Properties to set
+                     */
+                    constructor(properties?: envoy.service.auth.v3.AttributeContext.$Properties);
+
+                    /** Unknown fields preserved while decoding when enabled */
+                    $unknowns?: Uint8Array[];
+
+                    /** AttributeContext source. */
+                    source?: (envoy.service.auth.v3.AttributeContext.Peer.$Properties|null);
+
+                    /** AttributeContext destination. */
+                    destination?: (envoy.service.auth.v3.AttributeContext.Peer.$Properties|null);
+
+                    /** AttributeContext request. */
+                    request?: (envoy.service.auth.v3.AttributeContext.Request.$Properties|null);
+
+                    /** AttributeContext contextExtensions. */
+                    contextExtensions: { [k: string]: string };
+
+                    /** AttributeContext metadataContext. */
+                    metadataContext?: (envoy.config.core.v3.Metadata.$Properties|null);
+
+                    /** AttributeContext routeMetadataContext. */
+                    routeMetadataContext?: (envoy.config.core.v3.Metadata.$Properties|null);
+
+                    /** AttributeContext tlsSession. */
+                    tlsSession?: (envoy.service.auth.v3.AttributeContext.TLSSession.$Properties|null);
+
+                    /**
+                     * Creates a new AttributeContext instance using the specified properties.
+                     * @param [properties] Properties to set
+                     * @returns AttributeContext instance
+                     */
+                    static create(properties: envoy.service.auth.v3.AttributeContext.$Shape): envoy.service.auth.v3.AttributeContext & envoy.service.auth.v3.AttributeContext.$Shape;
+                    static create(properties?: envoy.service.auth.v3.AttributeContext.$Properties): envoy.service.auth.v3.AttributeContext;
+
+                    /**
+                     * Encodes the specified AttributeContext message. Does not implicitly {@link envoy.service.auth.v3.AttributeContext.verify|verify} messages.
+                     * @param message AttributeContext message or plain object to encode
+                     * @param [writer] Writer to encode to
+                     * @returns Writer
+                     */
+                    static encode(message: envoy.service.auth.v3.AttributeContext.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+                    /**
+                     * Decodes an AttributeContext message from the specified reader or buffer.
+                     * @param reader Reader or buffer to decode from
+                     * @param [length] Message length if known beforehand
+                     * @returns {envoy.service.auth.v3.AttributeContext & envoy.service.auth.v3.AttributeContext.$Shape} AttributeContext
+                     * @throws {Error} If the payload is not a reader or valid buffer
+                     * @throws {$protobuf.util.ProtocolError} If required fields are missing
+                     */
+                    static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): envoy.service.auth.v3.AttributeContext & envoy.service.auth.v3.AttributeContext.$Shape;
+
+                    /**
+                     * Gets the type url for AttributeContext
+                     * @param [prefix] Custom type url prefix, defaults to `"type.googleapis.com"`
+                     * @returns The type url
+                     */
+                    static getTypeUrl(prefix?: string): string;
+                }
+
+                namespace AttributeContext {
+
+                    /** Properties of an AttributeContext. */
+                    interface $Properties {
+
+                        /** AttributeContext source */
+                        source?: (envoy.service.auth.v3.AttributeContext.Peer.$Properties|null);
+
+                        /** AttributeContext destination */
+                        destination?: (envoy.service.auth.v3.AttributeContext.Peer.$Properties|null);
+
+                        /** AttributeContext request */
+                        request?: (envoy.service.auth.v3.AttributeContext.Request.$Properties|null);
+
+                        /** AttributeContext contextExtensions */
+                        contextExtensions?: ({ [k: string]: string }|null);
+
+                        /** AttributeContext metadataContext */
+                        metadataContext?: (envoy.config.core.v3.Metadata.$Properties|null);
+
+                        /** AttributeContext routeMetadataContext */
+                        routeMetadataContext?: (envoy.config.core.v3.Metadata.$Properties|null);
+
+                        /** AttributeContext tlsSession */
+                        tlsSession?: (envoy.service.auth.v3.AttributeContext.TLSSession.$Properties|null);
+
+                        /** Unknown fields preserved while decoding when enabled */
+                        $unknowns?: Uint8Array[];
+                    }
+
+                    /** Shape of an AttributeContext. */
+                    type $Shape = {
+                      source?: envoy.service.auth.v3.AttributeContext.Peer.$Shape|null;
+                      destination?: envoy.service.auth.v3.AttributeContext.Peer.$Shape|null;
+                      request?: envoy.service.auth.v3.AttributeContext.Request.$Shape|null;
+                      contextExtensions?: { [k: string]: string }|null;
+                      metadataContext?: envoy.config.core.v3.Metadata.$Shape|null;
+                      routeMetadataContext?: envoy.config.core.v3.Metadata.$Shape|null;
+                      tlsSession?: envoy.service.auth.v3.AttributeContext.TLSSession.$Shape|null;
+                      $unknowns?: Uint8Array[];
+                    };
+
+                    /**
+                     * Properties of a Peer.
+                     * @deprecated Use envoy.service.auth.v3.AttributeContext.Peer.$Properties instead.
+                     */
+                    interface IPeer extends envoy.service.auth.v3.AttributeContext.Peer.$Properties {
+                    }
+
+                    /** Represents a Peer. */
+                    class Peer {
+
+                        /**
+                         * Constructs a new Peer.
+                         * @param [properties] Properties to set
+                         */
+                        constructor(properties?: envoy.service.auth.v3.AttributeContext.Peer.$Properties);
+
+                        /** Unknown fields preserved while decoding when enabled */
+                        $unknowns?: Uint8Array[];
+
+                        /** Peer address. */
+                        address?: (envoy.config.core.v3.Address.$Properties|null);
+
+                        /** Peer service. */
+                        service: string;
+
+                        /** Peer labels. */
+                        labels: { [k: string]: string };
+
+                        /** Peer principal. */
+                        principal: string;
+
+                        /** Peer certificate. */
+                        certificate: string;
+
+                        /**
+                         * Creates a new Peer instance using the specified properties.
+                         * @param [properties] Properties to set
+                         * @returns Peer instance
+                         */
+                        static create(properties: envoy.service.auth.v3.AttributeContext.Peer.$Shape): envoy.service.auth.v3.AttributeContext.Peer & envoy.service.auth.v3.AttributeContext.Peer.$Shape;
+                        static create(properties?: envoy.service.auth.v3.AttributeContext.Peer.$Properties): envoy.service.auth.v3.AttributeContext.Peer;
+
+                        /**
+                         * Encodes the specified Peer message. Does not implicitly {@link envoy.service.auth.v3.AttributeContext.Peer.verify|verify} messages.
+                         * @param message Peer message or plain object to encode
+                         * @param [writer] Writer to encode to
+                         * @returns Writer
+                         */
+                        static encode(message: envoy.service.auth.v3.AttributeContext.Peer.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+                        /**
+                         * Decodes a Peer message from the specified reader or buffer.
+                         * @param reader Reader or buffer to decode from
+                         * @param [length] Message length if known beforehand
+                         * @returns {envoy.service.auth.v3.AttributeContext.Peer & envoy.service.auth.v3.AttributeContext.Peer.$Shape} Peer
+                         * @throws {Error} If the payload is not a reader or valid buffer
+                         * @throws {$protobuf.util.ProtocolError} If required fields are missing
+                         */
+                        static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): envoy.service.auth.v3.AttributeContext.Peer & envoy.service.auth.v3.AttributeContext.Peer.$Shape;
+
+                        /**
+                         * Gets the type url for Peer
+                         * @param [prefix] Custom type url prefix, defaults to `"type.googleapis.com"`
+                         * @returns The type url
+                         */
+                        static getTypeUrl(prefix?: string): string;
+                    }
+
+                    namespace Peer {
+
+                        /** Properties of a Peer. */
+                        interface $Properties {
+
+                            /** Peer address */
+                            address?: (envoy.config.core.v3.Address.$Properties|null);
+
+                            /** Peer service */
+                            service?: (string|null);
+
+                            /** Peer labels */
+                            labels?: ({ [k: string]: string }|null);
+
+                            /** Peer principal */
+                            principal?: (string|null);
+
+                            /** Peer certificate */
+                            certificate?: (string|null);
+
+                            /** Unknown fields preserved while decoding when enabled */
+                            $unknowns?: Uint8Array[];
+                        }
+
+                        /** Shape of a Peer. */
+                        type $Shape = {
+                          address?: envoy.config.core.v3.Address.$Shape|null;
+                          service?: string|null;
+                          labels?: { [k: string]: string }|null;
+                          principal?: string|null;
+                          certificate?: string|null;
+                          $unknowns?: Uint8Array[];
+                        };
+                    }
+
+                    /**
+                     * Properties of a Request.
+                     * @deprecated Use envoy.service.auth.v3.AttributeContext.Request.$Properties instead.
+                     */
+                    interface IRequest extends envoy.service.auth.v3.AttributeContext.Request.$Properties {
+                    }
+
+                    /** Represents a Request. */
+                    class Request {
+
+                        /**
+                         * Constructs a new Request.
+                         * @param [properties] Properties to set
+                         */
+                        constructor(properties?: envoy.service.auth.v3.AttributeContext.Request.$Properties);
+
+                        /** Unknown fields preserved while decoding when enabled */
+                        $unknowns?: Uint8Array[];
+
+                        /** Request time. */
+                        time?: (google.protobuf.Timestamp.$Properties|null);
+
+                        /** Request http. */
+                        http?: (envoy.service.auth.v3.AttributeContext.HttpRequest.$Properties|null);
+
+                        /**
+                         * Creates a new Request instance using the specified properties.
+                         * @param [properties] Properties to set
+                         * @returns Request instance
+                         */
+                        static create(properties: envoy.service.auth.v3.AttributeContext.Request.$Shape): envoy.service.auth.v3.AttributeContext.Request & envoy.service.auth.v3.AttributeContext.Request.$Shape;
+                        static create(properties?: envoy.service.auth.v3.AttributeContext.Request.$Properties): envoy.service.auth.v3.AttributeContext.Request;
+
+                        /**
+                         * Encodes the specified Request message. Does not implicitly {@link envoy.service.auth.v3.AttributeContext.Request.verify|verify} messages.
+                         * @param message Request message or plain object to encode
+                         * @param [writer] Writer to encode to
+                         * @returns Writer
+                         */
+                        static encode(message: envoy.service.auth.v3.AttributeContext.Request.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+                        /**
+                         * Decodes a Request message from the specified reader or buffer.
+                         * @param reader Reader or buffer to decode from
+                         * @param [length] Message length if known beforehand
+                         * @returns {envoy.service.auth.v3.AttributeContext.Request & envoy.service.auth.v3.AttributeContext.Request.$Shape} Request
+                         * @throws {Error} If the payload is not a reader or valid buffer
+                         * @throws {$protobuf.util.ProtocolError} If required fields are missing
+                         */
+                        static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): envoy.service.auth.v3.AttributeContext.Request & envoy.service.auth.v3.AttributeContext.Request.$Shape;
+
+                        /**
+                         * Gets the type url for Request
+                         * @param [prefix] Custom type url prefix, defaults to `"type.googleapis.com"`
+                         * @returns The type url
+                         */
+                        static getTypeUrl(prefix?: string): string;
+                    }
+
+                    namespace Request {
+
+                        /** Properties of a Request. */
+                        interface $Properties {
+
+                            /** Request time */
+                            time?: (google.protobuf.Timestamp.$Properties|null);
+
+                            /** Request http */
+                            http?: (envoy.service.auth.v3.AttributeContext.HttpRequest.$Properties|null);
+
+                            /** Unknown fields preserved while decoding when enabled */
+                            $unknowns?: Uint8Array[];
+                        }
+
+                        /** Shape of a Request. */
+                        type $Shape = envoy.service.auth.v3.AttributeContext.Request.$Properties;
+                    }
+
+                    /**
+                     * Properties of a HttpRequest.
+                     * @deprecated Use envoy.service.auth.v3.AttributeContext.HttpRequest.$Properties instead.
+                     */
+                    interface IHttpRequest extends envoy.service.auth.v3.AttributeContext.HttpRequest.$Properties {
+                    }
+
+                    /** Represents a HttpRequest. */
+                    class HttpRequest {
+
+                        /**
+                         * Constructs a new HttpRequest.
+                         * @param [properties] Properties to set
+                         */
+                        constructor(properties?: envoy.service.auth.v3.AttributeContext.HttpRequest.$Properties);
+
+                        /** Unknown fields preserved while decoding when enabled */
+                        $unknowns?: Uint8Array[];
+
+                        /** HttpRequest id. */
+                        id: string;
+
+                        /** HttpRequest method. */
+                        method: string;
+
+                        /** HttpRequest headers. */
+                        headers: { [k: string]: string };
+
+                        /** HttpRequest headerMap. */
+                        headerMap?: (envoy.config.core.v3.HeaderMap.$Properties|null);
+
+                        /** HttpRequest path. */
+                        path: string;
+
+                        /** HttpRequest host. */
+                        host: string;
+
+                        /** HttpRequest scheme. */
+                        scheme: string;
+
+                        /** HttpRequest query. */
+                        query: string;
+
+                        /** HttpRequest fragment. */
+                        fragment: string;
+
+                        /** HttpRequest size. */
+                        size: Long;
+
+                        /** HttpRequest protocol. */
+                        protocol: string;
+
+                        /** HttpRequest body. */
+                        body: string;
+
+                        /** HttpRequest rawBody. */
+                        rawBody: Uint8Array;
+
+                        /**
+                         * Creates a new HttpRequest instance using the specified properties.
+                         * @param [properties] Properties to set
+                         * @returns HttpRequest instance
+                         */
+                        static create(properties: envoy.service.auth.v3.AttributeContext.HttpRequest.$Shape): envoy.service.auth.v3.AttributeContext.HttpRequest & envoy.service.auth.v3.AttributeContext.HttpRequest.$Shape;
+                        static create(properties?: envoy.service.auth.v3.AttributeContext.HttpRequest.$Properties): envoy.service.auth.v3.AttributeContext.HttpRequest;
+
+                        /**
+                         * Encodes the specified HttpRequest message. Does not implicitly {@link envoy.service.auth.v3.AttributeContext.HttpRequest.verify|verify} messages.
+                         * @param message HttpRequest message or plain object to encode
+                         * @param [writer] Writer to encode to
+                         * @returns Writer
+                         */
+                        static encode(message: envoy.service.auth.v3.AttributeContext.HttpRequest.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+                        /**
+                         * Decodes a HttpRequest message from the specified reader or buffer.
+                         * @param reader Reader or buffer to decode from
+                         * @param [length] Message length if known beforehand
+                         * @returns {envoy.service.auth.v3.AttributeContext.HttpRequest & envoy.service.auth.v3.AttributeContext.HttpRequest.$Shape} HttpRequest
+                         * @throws {Error} If the payload is not a reader or valid buffer
+                         * @throws {$protobuf.util.ProtocolError} If required fields are missing
+                         */
+                        static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): envoy.service.auth.v3.AttributeContext.HttpRequest & envoy.service.auth.v3.AttributeContext.HttpRequest.$Shape;
+
+                        /**
+                         * Gets the type url for HttpRequest
+                         * @param [prefix] Custom type url prefix, defaults to `"type.googleapis.com"`
+                         * @returns The type url
+                         */
+                        static getTypeUrl(prefix?: string): string;
+                    }
+
+                    namespace HttpRequest {
+
+                        /** Properties of a HttpRequest. */
+                        interface $Properties {
+
+                            /** HttpRequest id */
+                            id?: (string|null);
+
+                            /** HttpRequest method */
+                            method?: (string|null);
+
+                            /** HttpRequest headers */
+                            headers?: ({ [k: string]: string }|null);
+
+                            /** HttpRequest headerMap */
+                            headerMap?: (envoy.config.core.v3.HeaderMap.$Properties|null);
+
+                            /** HttpRequest path */
+                            path?: (string|null);
+
+                            /** HttpRequest host */
+                            host?: (string|null);
+
+                            /** HttpRequest scheme */
+                            scheme?: (string|null);
+
+                            /** HttpRequest query */
+                            query?: (string|null);
+
+                            /** HttpRequest fragment */
+                            fragment?: (string|null);
+
+                            /** HttpRequest size */
+                            size?: (Long|null);
+
+                            /** HttpRequest protocol */
+                            protocol?: (string|null);
+
+                            /** HttpRequest body */
+                            body?: (string|null);
+
+                            /** HttpRequest rawBody */
+                            rawBody?: (Uint8Array|null);
+
+                            /** Unknown fields preserved while decoding when enabled */
+                            $unknowns?: Uint8Array[];
+                        }
+
+                        /** Shape of a HttpRequest. */
+                        type $Shape = envoy.service.auth.v3.AttributeContext.HttpRequest.$Properties;
+                    }
+
+                    /**
+                     * Properties of a TLSSession.
+                     * @deprecated Use envoy.service.auth.v3.AttributeContext.TLSSession.$Properties instead.
+                     */
+                    interface ITLSSession extends envoy.service.auth.v3.AttributeContext.TLSSession.$Properties {
+                    }
+
+                    /** Represents a TLSSession. */
+                    class TLSSession {
+
+                        /**
+                         * Constructs a new TLSSession.
+                         * @param [properties] Properties to set
+                         */
+                        constructor(properties?: envoy.service.auth.v3.AttributeContext.TLSSession.$Properties);
+
+                        /** Unknown fields preserved while decoding when enabled */
+                        $unknowns?: Uint8Array[];
+
+                        /** TLSSession sni. */
+                        sni: string;
+
+                        /**
+                         * Creates a new TLSSession instance using the specified properties.
+                         * @param [properties] Properties to set
+                         * @returns TLSSession instance
+                         */
+                        static create(properties: envoy.service.auth.v3.AttributeContext.TLSSession.$Shape): envoy.service.auth.v3.AttributeContext.TLSSession & envoy.service.auth.v3.AttributeContext.TLSSession.$Shape;
+                        static create(properties?: envoy.service.auth.v3.AttributeContext.TLSSession.$Properties): envoy.service.auth.v3.AttributeContext.TLSSession;
+
+                        /**
+                         * Encodes the specified TLSSession message. Does not implicitly {@link envoy.service.auth.v3.AttributeContext.TLSSession.verify|verify} messages.
+                         * @param message TLSSession message or plain object to encode
+                         * @param [writer] Writer to encode to
+                         * @returns Writer
+                         */
+                        static encode(message: envoy.service.auth.v3.AttributeContext.TLSSession.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+                        /**
+                         * Decodes a TLSSession message from the specified reader or buffer.
+                         * @param reader Reader or buffer to decode from
+                         * @param [length] Message length if known beforehand
+                         * @returns {envoy.service.auth.v3.AttributeContext.TLSSession & envoy.service.auth.v3.AttributeContext.TLSSession.$Shape} TLSSession
+                         * @throws {Error} If the payload is not a reader or valid buffer
+                         * @throws {$protobuf.util.ProtocolError} If required fields are missing
+                         */
+                        static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): envoy.service.auth.v3.AttributeContext.TLSSession & envoy.service.auth.v3.AttributeContext.TLSSession.$Shape;
+
+                        /**
+                         * Gets the type url for TLSSession
+                         * @param [prefix] Custom type url prefix, defaults to `"type.googleapis.com"`
+                         * @returns The type url
+                         */
+                        static getTypeUrl(prefix?: string): string;
+                    }
+
+                    namespace TLSSession {
+
+                        /** Properties of a TLSSession. */
+                        interface $Properties {
+
+                            /** TLSSession sni */
+                            sni?: (string|null);
+
+                            /** Unknown fields preserved while decoding when enabled */
+                            $unknowns?: Uint8Array[];
+                        }
+
+                        /** Shape of a TLSSession. */
+                        type $Shape = envoy.service.auth.v3.AttributeContext.TLSSession.$Properties;
+                    }
+                }
+            }
+        }
+    }
 }
 
 /** Namespace udpa. */
@@ -54978,6 +56111,94 @@ export namespace google {
 
             /** Shape of an Empty. */
             type $Shape = google.protobuf.Empty.$Properties;
+        }
+    }
+
+    /** Namespace rpc. */
+    namespace rpc {
+
+        /**
+         * Properties of a Status.
+         * @deprecated Use google.rpc.Status.$Properties instead.
+         */
+        interface IStatus extends google.rpc.Status.$Properties {
+        }
+
+        /** Represents a Status. */
+        class Status {
+
+            /**
+             * Constructs a new Status.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: google.rpc.Status.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** Status code. */
+            code: number;
+
+            /** Status message. */
+            message: string;
+
+            /** Status details. */
+            details: google.protobuf.Any.$Properties[];
+
+            /**
+             * Creates a new Status instance using the specified properties.
+             * @param [properties] Properties to set
+             * @returns Status instance
+             */
+            static create(properties: google.rpc.Status.$Shape): google.rpc.Status & google.rpc.Status.$Shape;
+            static create(properties?: google.rpc.Status.$Properties): google.rpc.Status;
+
+            /**
+             * Encodes the specified Status message. Does not implicitly {@link google.rpc.Status.verify|verify} messages.
+             * @param message Status message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: google.rpc.Status.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a Status message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {google.rpc.Status & google.rpc.Status.$Shape} Status
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): google.rpc.Status & google.rpc.Status.$Shape;
+
+            /**
+             * Gets the type url for Status
+             * @param [prefix] Custom type url prefix, defaults to `"type.googleapis.com"`
+             * @returns The type url
+             */
+            static getTypeUrl(prefix?: string): string;
+        }
+
+        namespace Status {
+
+            /** Properties of a Status. */
+            interface $Properties {
+
+                /** Status code */
+                code?: (number|null);
+
+                /** Status message */
+                message?: (string|null);
+
+                /** Status details */
+                details?: (google.protobuf.Any.$Properties[]|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a Status. */
+            type $Shape = google.rpc.Status.$Properties;
         }
     }
 
