@@ -22,12 +22,23 @@ import {
 } from '../sources/gateway-objects.ts';
 import { createNetworkingGraph } from '../networking/networking-graph.ts';
 import { policyObject } from '../sources/policy-objects.ts';
-import { MESH_KEY, createSources } from '../sources/sources.ts';
+import { MESH_KEY, type Sources, createSources } from '../sources/sources.ts';
 import { createGatewayGraph } from '../gateway/gateway-graph.ts';
 import { createConditionKinds } from '../status/condition-kinds.ts';
 import { createPolicyConditions } from '../status/policy-conditions.ts';
 import { type AmbientOptions, createAmbientGraph } from './ambient-graph.ts';
 import { decodeAuthorization, decodeService, decodeWorkload, yaml } from './test-objects.ts';
+
+const byKind: Readonly<Record<string, keyof Sources>> = {
+  Pod: 'pods',
+  Service: 'services',
+  ServiceEntry: 'serviceEntries',
+  WorkloadEntry: 'workloadEntries',
+  Namespace: 'namespaces',
+  Gateway: 'gateways',
+  AuthorizationPolicy: 'authorizationPolicies',
+  PeerAuthentication: 'peerAuthentications',
+};
 
 /** Test support: a graph of the whole ambient mesh, fed with objects in YAML. */
 export function createMesh(options: Pick<AmbientOptions, 'requireWaypoint'> = {}) {
@@ -127,6 +138,16 @@ export function createMesh(options: Pick<AmbientOptions, 'requireWaypoint'> = {}
       objects.forEach(put);
       graph.flush();
       return changed.splice(0).sort();
+    },
+    /** Writes an object; {@link flush} makes it count. */
+    stage: put,
+    remove(text: string): void {
+      const { kind = '', metadata } = yaml<KubernetesObject>(text);
+      const key =
+        metadata.namespace === undefined ? (metadata.name ?? '') : `${metadata.namespace}/${metadata.name}`;
+      const source = byKind[kind];
+      if (source === undefined) throw new Error(`the test has no use for ${kind}`);
+      sources[source].delete(key);
     },
     flush(): string[] {
       graph.flush();

@@ -1,0 +1,93 @@
+import { describe, expect, it } from '@jest/globals';
+import { Graph } from '@weft/collections';
+import type { KubernetesClient, UntypedObject } from '@weft/kubernetes';
+import { ManualClock, silentLogger } from '@weft/telemetry';
+import { yaml } from '../ambient/test-objects.ts';
+import { type ServiceEntryFacts, serviceEntryFacts } from '../sources/entries.ts';
+import { allocateAddresses, allocation } from './address-allocation.ts';
+
+function entry(spec: string, { name = 'e', labels = '{}', status = '{}', created = '2026-01-01' } = {}) {
+  return serviceEntryFacts(
+    yaml<UntypedObject>(
+      `{ metadata: { name: ${name}, namespace: shop, labels: ${labels}, creationTimestamp: "${created}T00:00:00Z" }, spec: { ${spec} }, status: ${status} }`,
+    ),
+  );
+}
+const free = (): boolean => false;
+const hosts = (list: ReturnType<typeof allocation>) => list?.map(({ host }) => host);
+
+describe('addresses for hosts that have none', () => {
+  it.each([
+    ['each host, of both families', 'hosts: [a, b], resolution: DNS', ['a', 'a', 'b', 'b']],
+    ['STATIC', 'hosts: [a], resolution: STATIC', ['a', 'a']],
+    ['a wildcard that a waypoint resolves', 'hosts: ["*.a"], resolution: DYNAMIC_DNS', ['*.a', '*.a']],
+    ['no wildcard else', 'hosts: ["*.a"], resolution: DNS', undefined],
+    ['nobody with addresses', 'hosts: [a], addresses: [1.2.3.4], resolution: DNS', undefined],
+    ['nobody who goes where the client was going', 'hosts: [a], resolution: NONE', undefined],
+    ['nobody by default', 'hosts: [a]', undefined],
+  ])('are for %s', (_what, spec, expected) => {
+    expect(hosts(allocation(entry(spec), free))).toEqual(expected);
+  });
+
+  it('are not for who opts out', () => {
+    const labels = '{ networking.istio.io/enable-autoallocate-ip: "false" }';
+    expect(allocation(entry('hosts: [a], resolution: DNS', { labels }), free)).toBeUndefined();
+  });
+
+  it('are of 240.240.0.0/16 and 2001:2::/48, the same at each attempt, and never two the same', () => {
+    const many = Array.from({ length: 3_000 }, (_, i) => `h${i}`).join(', ');
+    const list = allocation(entry(`hosts: [${many}], resolution: DNS`), free) ?? [];
+    expect(list).toHaveLength(6_000);
+    expect(new Set(list.map(({ value }) => value)).size).toBe(6_000);
+    for (const { value } of list)
+      expect(value).toMatch(/^(240\.240\.\d{1,3}\.\d{1,3}|2001:2::[0-9a-f]{1,4})$/);
+    expect(allocation(entry(`hosts: [${many}], resolution: DNS`), free)).toEqual(list);
+  });
+
+  it('are kept, also when the host has gone, and given up only to who had one before', () => {
+    const status = '{ addresses: [{ host: a, value: 240.240.0.7 }, { host: a, value: "2001:2::7" }] }';
+    expect(allocation(entry('hosts: [a], resolution: DNS', { status }), free)).toBeUndefined();
+    const renamed = allocation(entry('hosts: [b], resolution: DNS', { status }), free);
+    expect(hosts(renamed)).toEqual(['a', 'a', 'b', 'b']);
+    const moved = allocation(entry('hosts: [a], resolution: DNS', { status }), (value) =>
+      value.endsWith('7'),
+    );
+    expect(moved).toHaveLength(2);
+    expect(moved?.some(({ value }) => value.endsWith('7'))).toBe(false);
+  });
+
+  it('are written by the leader, without asking twice, and the older of two with one address keeps it', async () => {
+    const graph = new Graph();
+    const serviceEntries = graph.source<ServiceEntryFacts>('serviceEntries');
+    const clash = '{ addresses: [{ host: a, value: 240.240.0.7 }, { host: a, value: "2001:2::7" }] }';
+    const younger = { name: 'younger', status: clash, created: '2026-01-02' };
+    serviceEntries.set('shop/younger', entry('hosts: [a], resolution: DNS', younger));
+    serviceEntries.set('shop/older', entry('hosts: [a], resolution: DNS', { name: 'older', status: clash }));
+    serviceEntries.set('shop/new', entry('hosts: [n], resolution: DNS', { name: 'new' }));
+    graph.build();
+    graph.flush();
+    const written: [string, unknown][] = [];
+    const stop = new AbortController();
+    const client: Pick<KubernetesClient, 'apply'> = {
+      apply: (_type, object) => {
+        const { status } = object as UntypedObject; // what the allocator writes
+        written.push([object.metadata.name ?? '', status]);
+        return Promise.resolve(object as never); // nobody reads it
+      },
+    };
+    const clock = new ManualClock();
+    allocateAddresses({ client, graph, serviceEntries, clock, logger: silentLogger, signal: stop.signal });
+    await clock.advance(0);
+    expect(written.map(([name]) => name).sort()).toEqual(['new', 'younger']);
+    // Written back, and nothing more is to be done.
+    for (const [name, status] of written.splice(0)) {
+      const facts = serviceEntries.get(`shop/${name}`);
+      const { addresses } = status as { addresses: ServiceEntryFacts['allocated'] }; // as above
+      if (facts !== undefined) serviceEntries.set(`shop/${name}`, { ...facts, allocated: addresses });
+    }
+    graph.flush();
+    await clock.advance(0);
+    expect(written).toEqual([]);
+    stop.abort();
+  });
+});
