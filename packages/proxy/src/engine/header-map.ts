@@ -16,6 +16,8 @@ export class HeaderMap {
   /** Of extended CONNECT (RFC 8441) and HTTP/1.1 Upgrade: `websocket`. */
   protocol: string | undefined;
   /** name, value, name, value…: one array, because a request's headers are short and mostly walked. */
+  /** HTTP/1: names as they were spelled, by lower-case name, where whoever sends them on is to keep that. */
+  spelling: ReadonlyMap<string, string> | undefined;
   private fields: string[];
 
   constructor(fields: string[] = []) {
@@ -154,6 +156,7 @@ export class HeaderMap {
     copy.scheme = this.scheme;
     copy.status = this.status;
     copy.protocol = this.protocol;
+    copy.spelling = this.spelling;
     return copy;
   }
 

@@ -1,17 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import Long from 'long';
 import { envoy, io, stats as istio } from '@weft/api/envoy';
-import {
-  FilterState,
-  HeaderMap,
-  type Cluster,
-  type CompiledHttpFilter,
-  type Endpoint,
-  type HttpFilterFactory,
-  type MetadataStruct,
-  type StreamCallbacks,
-  type StreamInfo,
-} from '../engine/types.ts';
+import { FilterState, type Cluster, type Endpoint, type MetadataStruct } from '../engine/types.ts';
 import { prometheusText } from '../stats/index.ts';
 import { cors } from './cors.ts';
 import { fault } from './fault.ts';
@@ -22,8 +12,10 @@ import { peerMetadata } from './istio/peer-metadata.ts';
 import { httpIstioStats, networkIstioStats } from './istio/stats-filter.ts';
 import { httpSetFilterState } from './set-filter-state.ts';
 import {
+  compile,
   get,
   pass,
+  respond,
   testConnection,
   testContext,
   testEngine,
@@ -31,27 +23,6 @@ import {
   testStream,
   testTls,
 } from './testing/stream.ts';
-
-function compile<M>(
-  factory: HttpFilterFactory,
-  type: { encode(m: M): { finish(): Uint8Array } },
-  message: M,
-  engine = testEngine(),
-): CompiledHttpFilter {
-  return factory.compile(type.encode(message).finish(), testContext(engine), '');
-}
-/** A response's way through a filter. */
-function respond(
-  filter: ReturnType<CompiledHttpFilter['create']>,
-  info: StreamInfo,
-  headers = HeaderMap.response(200),
-): HeaderMap {
-  filter?.onResponseHeaders?.(headers, true, {
-    info,
-    route: () => info.route,
-  } as Partial<StreamCallbacks> as StreamCallbacks); // no other callback is used
-  return headers;
-}
 
 describe('cors', () => {
   const { Cors, CorsPolicy } = envoy.extensions.filters.http.cors.v3;

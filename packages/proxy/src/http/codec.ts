@@ -140,6 +140,12 @@ export interface HttpClientCodec {
   close(error?: Error): void;
 }
 
+/**
+ * How HTTP/1 spells the names of fields that it sends. 'preserve-case' is for what is received: it is remembered, and
+ * spelled the same by whatever codec sends it on.
+ */
+export type HeaderKeyFormat = 'lower-case' | 'proper-case' | 'preserve-case';
+
 /** Options of both versions' codecs; each takes what it knows. */
 export interface HttpCodecOptions {
   /** Largest head, in KiB. 60 unless told. */
@@ -148,7 +154,7 @@ export interface HttpCodecOptions {
   readonly maxHeaders?: number;
   /** Bytes waiting at which `sendData` says false. 1 MiB unless told. */
   readonly bufferLimitBytes?: number;
-  readonly headerKeyFormat?: 'lower-case' | 'proper-case';
+  readonly headerKeyFormat?: HeaderKeyFormat;
   readonly acceptHttp10?: boolean;
   readonly defaultHostForHttp10?: string;
   /** HTTP/1: trailers are received and sent; otherwise dropped. False unless told. */

@@ -8,6 +8,7 @@ const JWT_FIELDS = 'field-support/jwt-fields.test.ts';
 const LAYOUT = 'waypoint-layout.test.ts';
 const LIMIT = 'filters/local-rate-limit.test.ts';
 const NETWORK = 'envoy.extensions.filters.network';
+const PEER = 'filters/istio/peer-metadata.test.ts';
 const RBAC = 'filters/rbac/rbac.test.ts';
 const SMALL = 'filters/small-filters.test.ts';
 const TELEMETRY = 'field-support/telemetry-fields.test.ts';
@@ -149,9 +150,17 @@ export const filters: SupportTable = {
   'envoy.config.common.mutation_rules.v3.HeaderMutation': { works: { [SMALL]: 'remove append' } },
 
   'io.istio.http.peer_metadata.Config': {
-    works: { [SMALL]: 'downstream_discovery shared_with_upstream', [TELEMETRY]: 'upstream_discovery' },
+    works: {
+      [SMALL]: 'downstream_discovery shared_with_upstream',
+      [TELEMETRY]: 'upstream_discovery',
+      [PEER]: 'downstream_propagation upstream_propagation',
+    },
   },
-  'io.istio.http.peer_metadata.Config.DiscoveryMethod': { works: { [SMALL]: 'baggage workload_discovery' } },
+  'io.istio.http.peer_metadata.Config.DiscoveryMethod': {
+    works: { [SMALL]: 'baggage workload_discovery', [PEER]: 'istio_headers' },
+  },
+  'io.istio.http.peer_metadata.Config.PropagationMethod': { works: { [PEER]: 'istio_headers baggage' } },
+  'io.istio.http.peer_metadata.Config.IstioHeaders': { works: { [PEER]: 'skip_external_clusters' } },
   'io.istio.http.peer_metadata.Config.Baggage': {},
   'io.istio.http.peer_metadata.Config.WorkloadDiscovery': {},
   'stats.PluginConfig': {

@@ -1,6 +1,7 @@
 import type { SupportTable } from '../support.ts';
 
 const DIFFERENTIAL = 'differential.kernel.test.ts';
+const CASE = 'http/http1/header-key-format.test.ts';
 const FIELDS = 'field-support/manager-fields.test.ts';
 const LAYOUT = 'waypoint-layout.test.ts';
 const MANAGER = 'http/manager/manager.test.ts';
@@ -77,7 +78,10 @@ export const httpConnectionManager: SupportTable = {
     },
     only: { allow_absolute_url: ['true'] },
   },
-  'envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat': { works: { [FIELDS]: 'proper_case_words' } },
+  'envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat': {
+    works: { [FIELDS]: 'proper_case_words', [CASE]: 'stateful_formatter' },
+  },
+  'envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig': {},
   'envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat.ProperCaseWords': {},
   'envoy.config.core.v3.Http2ProtocolOptions': {
     works: {

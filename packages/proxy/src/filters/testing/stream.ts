@@ -5,9 +5,11 @@ import {
   HeaderMap,
   type Cluster,
   type CompileContext,
+  type CompiledHttpFilter,
   type ConnectionInfo,
   type Engine,
   type HttpFilter,
+  type HttpFilterFactory,
   type LocalReply,
   type RouteInfo,
   type StreamCallbacks,
@@ -191,4 +193,26 @@ export function testRoute(
   parts: Partial<RouteInfo> = {},
 ): RouteInfo {
   return { name: 'default', virtualHost: 'v', filterConfig: (name) => configs[name], ...parts };
+}
+
+/** A filter with its configuration. */
+export function compile<M>(
+  factory: HttpFilterFactory,
+  type: { encode(m: M): { finish(): Uint8Array } },
+  message: M,
+  engine = testEngine(),
+): CompiledHttpFilter {
+  return factory.compile(type.encode(message).finish(), testContext(engine), '');
+}
+/** A response's way through a filter. */
+export function respond(
+  filter: ReturnType<CompiledHttpFilter['create']>,
+  info: StreamInfo,
+  headers = HeaderMap.response(200),
+): HeaderMap {
+  filter?.onResponseHeaders?.(headers, true, {
+    info,
+    route: () => info.route,
+  } as Partial<StreamCallbacks> as StreamCallbacks); // no other callback is used
+  return headers;
 }

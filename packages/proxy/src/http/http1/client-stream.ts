@@ -57,10 +57,11 @@ export class Http1ClientStream extends MessageSender<ClientStreamHost> implement
     }
     const target = this.method === 'CONNECT' ? host : (headers.path ?? '/');
     this.codec.writer.head(
-      `${this.method} ${target.replace(/[^!-~\x80-\xff]/g, '')} HTTP/1.1\r\nhost: ${host}`,
+      `${this.method} ${target.replace(/[^!-~\x80-\xff]/g, '')} HTTP/1.1`,
       headers,
       extra,
       this.codec.properCase,
+      host,
     );
     if (endStream) this.finish();
   }

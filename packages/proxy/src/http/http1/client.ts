@@ -102,12 +102,14 @@ class Http1ClientCodec implements HttpClientCodec, ParserSink, ClientStreamHost 
     if (stream === undefined) throw new Http1Error('http1.codec_error');
     const lineEnd = text.indexOf('\n');
     const line = parseStatusLine(text.slice(0, lineEnd).replace(/\r$/, ''));
-    const framed = frameFields(parseFields(text, lineEnd + 1, this.options.maxHeaders ?? 100), {
+    const spelling = this.options.headerKeyFormat === 'preserve-case' ? new Map<string, string>() : undefined;
+    const framed = frameFields(parseFields(text, lineEnd + 1, this.options.maxHeaders ?? 100, spelling), {
       minor: line.minor,
       allowChunkedLength: this.options.allowChunkedLength ?? false,
     });
     const { status } = line;
     const headers = new HeaderMap(framed.fields);
+    headers.spelling = spelling;
     headers.status = status;
     const tunnel = (stream.method === 'CONNECT' && status >= 200 && status < 300) || status === 101;
     if (status === 101) {

@@ -90,7 +90,12 @@ export function checkHost(host: string): void {
  * Parses header or trailer lines: names in lower case and values, alternating. Line ends are CRLF or LF; folded lines
  * are joined by a space (RFC 9112 §5.2). @throws Http1Error
  */
-export function parseFields(text: string, start: number, maxFields: number): string[] {
+export function parseFields(
+  text: string,
+  start: number,
+  maxFields: number,
+  spelling?: Map<string, string>,
+): string[] {
   const fields: string[] = [];
   let at = start;
   while (at < text.length) {
@@ -116,7 +121,9 @@ export function parseFields(text: string, start: number, maxFields: number): str
     if (!token.test(name)) throw codecError();
     const value = trimBlank(line, colon + 1);
     checkValue(value);
-    fields.push(name.toLowerCase(), value);
+    const lower = name.toLowerCase();
+    if (spelling?.has(lower) === false) spelling.set(lower, name);
+    fields.push(lower, value);
     if (fields.length > maxFields * 2) throw new Http1Error('http1.too_many_headers', 431);
   }
   return fields;

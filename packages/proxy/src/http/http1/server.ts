@@ -90,7 +90,8 @@ class Http1ServerCodec implements HttpServerCodec, ParserSink, ServerStreamHost 
     const lineEnd = text.indexOf('\n');
     const line = parseRequestLine(text.slice(0, lineEnd).replace(/\r$/, ''));
     if (line.minor === 0 && this.options.acceptHttp10 !== true) throw new Http1Error('low_version', 426);
-    const raw = parseFields(text, lineEnd + 1, this.options.maxHeaders ?? 100);
+    const spelling = this.options.headerKeyFormat === 'preserve-case' ? new Map<string, string>() : undefined;
+    const raw = parseFields(text, lineEnd + 1, this.options.maxHeaders ?? 100, spelling);
     this.checkUnderscores(raw);
     const framed = frameFields(raw, {
       minor: line.minor,
@@ -102,6 +103,7 @@ class Http1ServerCodec implements HttpServerCodec, ParserSink, ServerStreamHost 
     if (host !== undefined) checkHost(host);
     const target = parseTarget(line.method, line.target);
     const headers = new HeaderMap(framed.fields);
+    headers.spelling = spelling;
     headers.method = line.method;
     headers.authority = host ?? (line.minor === 0 ? this.options.defaultHostForHttp10 : undefined);
     if (target.form !== 'origin') headers.authority = target.authority;

@@ -40,15 +40,19 @@ export class Http1Writer {
     return room;
   }
 
-  head(startLine: string, headers: HeaderMap, extra: string, properCase: boolean): void {
-    let text = `${startLine}\r\n`;
+  /** @param extra the codec's own lines; `host` of a request comes before all others. */
+  head(startLine: string, headers: HeaderMap, extra: string, properCase: boolean, host?: string): void {
     const { flat } = headers;
+    const spell = speller(headers, properCase);
+    let text = `${startLine}\r\n`;
+    if (host !== undefined) text += `${spell?.('host') ?? 'host'}: ${host}\r\n`;
     for (let i = 0; i + 1 < flat.length; i += 2) {
       const name = flat[i] ?? '';
       if (connectionFields.has(name)) continue;
-      text += `${properCase ? toProperCase(name) : name}: ${safeValue(flat[i + 1] ?? '')}\r\n`;
+      text += `${spell === undefined ? name : spell(name)}: ${safeValue(flat[i + 1] ?? '')}\r\n`;
     }
-    this.push(Buffer.from(`${text}${extra}\r\n`, 'latin1'));
+    const own = spell === undefined ? extra : extra.replace(/^[a-z-]+(?=:)/gm, spell);
+    this.push(Buffer.from(`${text}${own}\r\n`, 'latin1'));
   }
 
   body(chunk: Buffer, framing: SendFraming): void {
@@ -141,6 +145,12 @@ export function safeValue(value: string): string {
 
 export function statusText(status: number): string {
   return STATUS_CODES[status] ?? 'Unknown';
+}
+
+/** Spelling that came with the headers goes before what the codec would do. Undefined: as they are. */
+function speller({ spelling }: HeaderMap, properCase: boolean): ((name: string) => string) | undefined {
+  if (spelling !== undefined) return (name) => spelling.get(name) ?? name;
+  return properCase ? toProperCase : undefined;
 }
 
 function toProperCase(name: string): string {

@@ -10,6 +10,7 @@ import type {
 import { compileMessage, durationMs } from '../../filters/message.ts';
 import { at, compileCidr, invalid } from '../../matching/index.ts';
 import type { HttpCodecOptions } from '../codec.ts';
+import { compileHeaderKeyFormat } from '../http1/header-key-format.ts';
 import type { RouterOptions } from '../router/router-host.ts';
 import { shortType } from '../route/filter-configs.ts';
 import { compileRouteTable, decodeRouteTable, type RouteTable } from '../route/route-table.ts';
@@ -226,7 +227,9 @@ function codecOptions(message: Config, bufferLimitBytes: number): HttpCodecOptio
     bufferLimitBytes,
     acceptHttp10: http1.acceptHttp_10 === true,
     ...(http1.defaultHostForHttp_10 ? { defaultHostForHttp10: http1.defaultHostForHttp_10 } : {}),
-    ...(http1.headerKeyFormat?.properCaseWords ? { headerKeyFormat: 'proper-case' as const } : {}),
+    headerKeyFormat: at('http_protocol_options.header_key_format', () =>
+      compileHeaderKeyFormat(http1.headerKeyFormat),
+    ),
     enableTrailers: http1.enableTrailers === true,
     allowChunkedLength: http1.allowChunkedLength === true,
     underscores:

@@ -1,6 +1,7 @@
 import { envoy } from '@weft/api/envoy';
 import { durationMs } from '../../filters/message.ts';
 import type { HttpCodecOptions } from '../../http/codec.ts';
+import { compileHeaderKeyFormat } from '../../http/http1/header-key-format.ts';
 import { at, invalid } from '../../matching/index.ts';
 
 type ClusterMessage = envoy.config.cluster.v3.Cluster.$Properties;
@@ -114,7 +115,7 @@ function http1(m: Http1 | null | undefined): HttpCodecOptions {
   return {
     enableTrailers: m?.enableTrailers ?? false,
     allowChunkedLength: m?.allowChunkedLength ?? false,
-    headerKeyFormat: m?.headerKeyFormat?.headerFormat === 'properCaseWords' ? 'proper-case' : 'lower-case',
+    headerKeyFormat: compileHeaderKeyFormat(m?.headerKeyFormat),
   };
 }
 
