@@ -121,6 +121,7 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
     connections,
     logger: logger.scope('rbac'),
     logAtInfo: config.policyInfoLogging,
+    unknownPolicy: config.unknownPolicy,
     cut: ({ id }, why) => threads.cut(id, why),
   });
   const hostnames = new HostnameResolver({

@@ -176,6 +176,8 @@ describe('each variable', () => {
     [{ TLS12_ENABLED: 'yes' }, { tunnels: { tls: { tls12: false } } }],
     [{ AUTHZ_POLICY_INFO_LOGGING: 'true' }, { policyInfoLogging: true }],
     [{ AUTHZ_POLICY_INFO_LOGGING: 'yes' }, { policyInfoLogging: false }],
+    [{}, { unknownPolicy: 'deny' }],
+    [{ ZTUNNEL_UNKNOWN_POLICY: 'ignore' }, { unknownPolicy: 'ignore' }],
     [{ PREFERED_SERVICE_NAMESPACE: 'p' }, { preferredServiceNamespace: 'p' }],
     [{ ISTIO_META_ISTIO_VERSION: '1.32' }, { istioVersion: '1.32' }],
     [{ ZTUNNEL_WORKER_THREADS: '3', PROXY_CONFIG: 'concurrency: 5' }, { dataThreads: 3 }],

@@ -11,6 +11,7 @@ import {
 import { Environment, WeftError, type LogFormat } from '@weft/telemetry';
 import { readProxyConfig, type ProxyConfig } from './proxy-config.ts';
 import type { SocketSettings, TunnelSettings } from './data/messages.ts';
+import type { UnknownPolicy } from './control/policy-gate.ts';
 import { proxyMode, type ProxyMode } from './proxy-mode.ts';
 import { tlsSettings } from './tls-settings.ts';
 import { LOOPBACK_V4, LOOPBACK_V6, parseSocketAddress, type SocketAddress } from './state/ip-address.ts';
@@ -51,6 +52,7 @@ export interface Config {
   readonly localhostAppTunnel: boolean;
   readonly responseBaggage: boolean;
   readonly policyInfoLogging: boolean;
+  readonly unknownPolicy: UnknownPolicy;
   /** Certificate revocation lists; undefined if none are asked for. */
   readonly crlPath: string | undefined;
   readonly logFormat: LogFormat;
@@ -136,6 +138,7 @@ export function loadConfig(variables: Readonly<Record<string, string | undefined
     responseBaggage: env.boolean('ENABLE_RESPONSE_BAGGAGE', true),
     crlPath: env.optional('CRL_PATH') || undefined,
     policyInfoLogging: env.optional('AUTHZ_POLICY_INFO_LOGGING') === 'true',
+    unknownPolicy: unknownPolicy(env),
     logFormat: env.optional('LOG_FORMAT') === 'json' ? 'json' : 'plain',
     logFilter: env.string('RUST_LOG', 'info'),
     nodeMetadata: metadata,
@@ -226,6 +229,12 @@ function drainDeadlineMs(env: Environment): number {
   const graceSeconds = env.integer('TERMINATION_GRACE_PERIOD_SECONDS', 0, { min: 0 });
   const fromGrace = graceSeconds > 10 ? graceSeconds - 5 : Math.max(1, graceSeconds - 1);
   return env.durationMs('CONNECTION_TERMINATION_DEADLINE', (graceSeconds === 0 ? 5 : fromGrace) * 1000);
+}
+
+function unknownPolicy(env: Environment): UnknownPolicy {
+  const value = env.optional('ZTUNNEL_UNKNOWN_POLICY') || 'deny';
+  if (value === 'deny' || value === 'ignore') return value;
+  throw new WeftError('WEFT1001', `ZTUNNEL_UNKNOWN_POLICY=${value}: expected deny or ignore`);
 }
 
 /** ZTUNNEL_WORKER_THREADS: a number, a share of the cores, or 0 for all of them. */

@@ -50,6 +50,7 @@ beforeEach(() => {
     connections,
     logger: silentLogger,
     logAtInfo: false,
+    unknownPolicy: 'deny',
     cut: () => undefined,
   });
   controller = new ConnectionController({

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { createMetricsRegistry, silentLogger } from '@weft/telemetry';
 import { ConnectionTable, type OpenConnection } from './connection-table.ts';
-import { PolicyGate } from './policy-gate.ts';
+import { PolicyGate, type UnknownPolicy } from './policy-gate.ts';
 import { MeshState } from '../state/mesh-state.ts';
 import type { Policy } from '../state/policy.ts';
 import type { Workload } from '../state/workload.ts';
@@ -25,22 +25,26 @@ beforeEach(() => {
   connections = new ConnectionTable(metrics, new AccessLog(silentLogger));
   cuts = [];
   onCut = () => undefined;
-  gate = new PolicyGate({
+  gate = policyGate('deny');
+});
+afterEach(() => {
+  gate.close();
+  jest.useRealTimers();
+});
+
+const policyGate = (unknownPolicy: UnknownPolicy): PolicyGate =>
+  new PolicyGate({
     state,
     connections,
     logger: silentLogger,
     logAtInfo: false,
+    unknownPolicy,
     cut: (connection, why) => {
       cuts.push(why);
       onCut();
       connections.closed(connection.id, 0, 0, undefined);
     },
   });
-});
-afterEach(() => {
-  gate.close();
-  jest.useRealTimers();
-});
 
 const listing = (...authorizationPolicies: string[]): Workload =>
   workload('server', '10.0.0.2', { authorizationPolicies });
@@ -101,6 +105,18 @@ describe('PolicyGate', () => {
     });
     await jest.advanceTimersByTimeAsync(5_000);
     await admitted;
+  });
+
+  it('decides without policies that are not known when so configured, at once and later', async () => {
+    gate.close();
+    gate = policyGate('ignore');
+    applyWorkload(listing('default/never'));
+    await gate.admit(open(listing('default/never')));
+    applyPolicy(policy('default/other', { rules: [] }));
+    await jest.advanceTimersByTimeAsync(10_000);
+    expect(cuts).toEqual([]);
+    applyPolicy(selected('never'));
+    expect(cuts).toEqual([expect.stringContaining('explicitly denied by: default/never')]);
   });
 
   it('denies at once by a known policy, whatever else is unknown', async () => {

@@ -5,12 +5,19 @@ import type { ConnectionTable, OpenConnection } from './connection-table.ts';
 import { authorize } from '../decide/rbac.ts';
 import type { MeshState, StateChange } from '../state/mesh-state.ts';
 
+/**
+ * A policy that a workload lists but nobody has sent may be the one that denies: `deny` holds new connections for it
+ * and then refuses them, `ignore` decides without it, as Istio's ztunnel does.
+ */
+export type UnknownPolicy = 'deny' | 'ignore';
+
 export interface PolicyGateOptions {
   readonly state: MeshState;
   readonly connections: ConnectionTable;
   readonly logger: Logger;
   /** AUTHZ_POLICY_INFO_LOGGING. */
   readonly logAtInfo: boolean;
+  readonly unknownPolicy: UnknownPolicy;
   readonly cut: (connection: OpenConnection, why: string) => void;
 }
 
@@ -21,8 +28,8 @@ type GateVerdict =
   | { readonly kind: 'unknown'; readonly policy: string };
 
 /**
- * Holds inbound connections to the policies in force, at their start and as long as they are open. A policy that
- * is listed but unknown denies once it has been missing for five seconds: it may be the one that denies.
+ * Holds inbound connections to the policies in force, at their start and as long as they are open. Unless configured
+ * otherwise, a policy that is listed but unknown denies once it has been missing for five seconds.
  */
 export class PolicyGate {
   private readonly options: PolicyGateOptions;
@@ -121,7 +128,7 @@ export class PolicyGate {
   }
 
   private evaluate(connection: OpenConnection): GateVerdict {
-    const { state, logger, logAtInfo } = this.options;
+    const { state, logger, logAtInfo, unknownPolicy } = this.options;
     const { subject } = connection;
     if (subject === undefined) return { kind: 'allow' };
     // The workload as it is now: its list of policies may have changed since the connection was accepted.
@@ -142,7 +149,9 @@ export class PolicyGate {
       };
     }
     const [policy] = unknown;
-    return policy === undefined ? { kind: 'allow' } : { kind: 'unknown', policy };
+    return policy === undefined || unknownPolicy === 'ignore'
+      ? { kind: 'allow' }
+      : { kind: 'unknown', policy };
   }
 }
 
