@@ -30,6 +30,7 @@ import { RevocationFile } from './control/revocation-file.ts';
 import { OnDemandDnsMetric } from './dns/dns-metrics.ts';
 import { dnsProxies } from './dns/dns-proxies.ts';
 import { HostnameResolver, nameserverLookup } from './dns/hostname-resolver.ts';
+import { chooseEngine } from './engine-choice.ts';
 import type { CertificatePems, Failure, ToControl, ToData } from './data/messages.ts';
 import { PodManager } from './inpod/pod-manager.ts';
 import { runZdsClient } from './inpod/zds-client.ts';
@@ -88,6 +89,11 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
   const threads = new DataThreads({
     count: config.dataThreads,
     settings: { sockets: config.sockets, tunnels: config.tunnels },
+    engine: await chooseEngine(config.engine, logger),
+    onEngineGivenUp: (error) => {
+      count(error);
+      logger.error(describeError(error), { code: error.code });
+    },
     onMessage: (message, reply) => onData(message, reply),
     onThreadLost: (error, isOfThread) => {
       logger.error(describeError(error), { code: error.code });

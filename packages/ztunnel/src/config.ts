@@ -10,7 +10,7 @@ import {
 } from '@weft/api';
 import { Environment, WeftError, type LogFormat } from '@weft/telemetry';
 import { readProxyConfig, type ProxyConfig } from './proxy-config.ts';
-import type { SocketSettings, TunnelSettings } from './data/messages.ts';
+import type { EngineName, SocketSettings, TunnelSettings } from './data/messages.ts';
 import type { UnknownPolicy } from './control/policy-gate.ts';
 import { proxyMode, type ProxyMode } from './proxy-mode.ts';
 import { tlsSettings } from './tls-settings.ts';
@@ -39,6 +39,8 @@ export interface Config {
   readonly zdsSocket: string;
   readonly drainDeadlineMs: number;
   readonly dataThreads: number;
+  /** `auto`: the fast one where it works. */
+  readonly engine: EngineName | 'auto';
   readonly sockets: SocketSettings;
   readonly tunnels: TunnelSettings;
   /** Where each pod's DNS proxy listens; none if DNS isn't captured. */
@@ -115,6 +117,7 @@ export function loadConfig(variables: Readonly<Record<string, string | undefined
     zdsSocket: env.string('INPOD_UDS', Path.zdsSocket),
     drainDeadlineMs: drainDeadlineMs(env),
     dataThreads: dataThreads(env, availableParallelism(), proxyConfig),
+    engine: engine(env),
     sockets: socketSettings(env, mark),
     tunnels: {
       streamWindowBytes: env.integer('HTTP2_STREAM_WINDOW_SIZE', 4_194_304, {
@@ -229,6 +232,12 @@ function drainDeadlineMs(env: Environment): number {
   const graceSeconds = env.integer('TERMINATION_GRACE_PERIOD_SECONDS', 0, { min: 0 });
   const fromGrace = graceSeconds > 10 ? graceSeconds - 5 : Math.max(1, graceSeconds - 1);
   return env.durationMs('CONNECTION_TERMINATION_DEADLINE', (graceSeconds === 0 ? 5 : fromGrace) * 1000);
+}
+
+function engine(env: Environment): EngineName | 'auto' {
+  const value = env.optional('ZTUNNEL_ENGINE') || 'portable';
+  if (value === 'auto' || value === 'fast' || value === 'portable') return value;
+  throw new WeftError('WEFT1001', `ZTUNNEL_ENGINE=${value}: expected auto, fast or portable`);
 }
 
 function unknownPolicy(env: Environment): UnknownPolicy {

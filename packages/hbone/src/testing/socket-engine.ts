@@ -63,7 +63,9 @@ function reactorEngine(): SocketEngine {
     },
     dial: (port, host = '127.0.0.1') => {
       const { fd } = createTcpSocket({ family: 4 });
-      return connectSocket(reactor, fd, { ip: host, port }, new AbortController().signal);
+      const { signal } = new AbortController();
+      const timeout = { ms: 5_000, error: () => new Error('no connection in time') };
+      return connectSocket(reactor, fd, { ip: host, port, signal, timeout });
     },
     close: () => reactor.close(),
   };

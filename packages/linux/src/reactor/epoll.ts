@@ -33,7 +33,7 @@ export class Epoll {
   private readonly events = new ForeignBuffer(EVENTS_PER_WAIT * EVENT_WORDS * 4);
   private readonly words: Int32Array;
   private readonly change = new ForeignBuffer(EVENT_WORDS * 4);
-  private readonly fd: number;
+  readonly fd: number;
   private poll: PollHandle | undefined;
 
   constructor() {

@@ -122,6 +122,16 @@ export const ztunnelErrors = {
     title: 'A data thread failed',
     next: 'Its connections are lost and a new one has been started; report the message as a defect.',
   },
+  WEFT1343: {
+    layer: 'process',
+    title: 'The fast engine can’t be used here',
+    next: 'Nothing, with ZTUNNEL_ENGINE=auto: the portable engine does its work. The cause says what is missing, for example a node that is linked to a shared OpenSSL.',
+  },
+  WEFT1344: {
+    layer: 'process',
+    title: 'The fast engine failed repeatedly and was given up',
+    next: 'New data threads have the portable engine until the next start; report the causes, which are logged with WEFT1340, as a defect.',
+  },
   WEFT1342: {
     layer: 'process',
     title: 'There is no connection to the control plane',

@@ -39,6 +39,8 @@ beforeEach(() => {
   lostPods = [];
   events = new EventEmitter();
   threads = new DataThreads({
+    engine: 'portable',
+    onEngineGivenUp: () => undefined,
     count: 2,
     settings: { sockets, tunnels },
     program: new URL('../testing/fragile.worker.js', import.meta.url),

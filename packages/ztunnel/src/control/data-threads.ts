@@ -1,9 +1,13 @@
+import { once } from 'node:events';
+import { setTimeout } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
+import { DescriptorTable } from '@weft/linux';
 import { WeftError, type ProfileOptions } from '@weft/telemetry';
 import { threadNumberOf } from '../data/connection.ts';
 import type {
   ConnectionId,
   DataThreadSettings,
+  EngineName,
   Order,
   PodListeners,
   ToControl,
@@ -12,7 +16,8 @@ import type {
 
 export interface DataThreadsOptions {
   readonly count: number;
-  readonly settings: Omit<DataThreadSettings, 'threadNumber'>;
+  readonly settings: Omit<DataThreadSettings, 'threadNumber' | 'engine'>;
+  readonly engine: EngineName;
   /** What runs in each thread; another one only in tests. */
   readonly program?: URL;
   /** Every message but answers to calls. */
@@ -22,6 +27,8 @@ export interface DataThreadsOptions {
   ) => void;
   /** A thread ended by itself. Its connections are lost; a new one takes its place and its pods. */
   readonly onThreadLost: (error: WeftError, isOfThread: (id: ConnectionId) => boolean) => void;
+  /** The fast engine failed so often that the threads started from now on have the portable one. */
+  readonly onEngineGivenUp: (error: WeftError) => void;
   /** A pod's listeners couldn't be opened again in the thread that took the place of another. */
   readonly onPodLost: (error: WeftError) => void;
 }
@@ -29,12 +36,17 @@ export interface DataThreadsOptions {
 interface Thread {
   readonly number: number;
   readonly worker: Worker;
+  readonly engine: EngineName;
   readonly calls: Map<number, { resolve: (answer: Answer) => void; reject: (error: Error) => void }>;
 }
 
 const DATA_THREAD = new URL('../data/data-thread.worker.js', import.meta.url);
 /** A data thread that fails this soon after its start isn't started again, or it would fail for ever. */
 const MIN_THREAD_LIFE_MS = 1_000;
+/** Data threads that may fail on the fast engine before it is given up, in all the life of the process. */
+export const MAX_FAST_FAILURES = 3;
+/** What a thread has to close everything in. */
+const STOP_TIMEOUT_MS = 2_000;
 
 /** The data threads of the process and the pods that they serve. */
 export class DataThreads {
@@ -45,9 +57,12 @@ export class DataThreads {
   private nextCall = 1;
   private nextThread = 0;
   private isStopping = false;
+  private engine: EngineName;
+  private fastFailures = 0;
 
   constructor(options: DataThreadsOptions) {
     this.options = options;
+    this.engine = options.engine;
     for (let index = 0; index < options.count; index++) this.threads.push(this.startThread(index));
   }
 
@@ -95,7 +110,7 @@ export class DataThreads {
 
   async stop(): Promise<void> {
     this.isStopping = true;
-    await Promise.all(this.threads.map(({ worker }) => worker.terminate()));
+    await Promise.all(this.threads.map((thread) => stopThread(thread)));
   }
 
   /** Undefined for a connection of a thread that is no more. */
@@ -122,24 +137,41 @@ export class DataThreads {
   private startThread(index: number): Thread {
     const startedAt = Date.now();
     const number = this.nextThread++;
+    const descriptors = new DescriptorTable();
+    const engine = this.engine;
     const worker = new Worker(this.options.program ?? DATA_THREAD, {
-      workerData: { ...this.options.settings, threadNumber: number } satisfies DataThreadSettings,
+      workerData: {
+        ...this.options.settings,
+        threadNumber: number,
+        engine: engine === 'fast' ? { kind: engine, descriptors: descriptors.memory } : { kind: engine },
+      } satisfies DataThreadSettings,
       name: `data-${index}`,
     });
-    const thread: Thread = { number, worker, calls: new Map() };
+    const thread: Thread = { number, worker, engine, calls: new Map() };
     if (this.revocations !== undefined) worker.postMessage(revocationsMessage(this.revocations));
     let cause: unknown = 'it ended by itself';
     worker.on('message', (message: ToControl) => this.onMessage(thread, message));
     worker.on('error', (error) => (cause = error));
     worker.on('exit', () => {
       const error = new WeftError('WEFT1340', `data thread ${index}`, { cause });
+      // Nobody else would, and their peers would wait for ever.
+      descriptors.closeAll();
       for (const { reject } of thread.calls.values()) reject(error);
       if (this.isStopping) return;
+      if (engine === 'fast') this.countFastFailure(error);
       this.options.onThreadLost(error, (id) => threadNumberOf(id) === number);
       if (Date.now() - startedAt < MIN_THREAD_LIFE_MS) throw error;
       void this.replaceThread(index);
     });
     return thread;
+  }
+
+  private countFastFailure(cause: WeftError): void {
+    if (this.engine !== 'fast' || ++this.fastFailures < MAX_FAST_FAILURES) return;
+    this.engine = 'portable';
+    this.options.onEngineGivenUp(
+      new WeftError('WEFT1344', `${this.fastFailures} data threads failed on it`, { cause }),
+    );
   }
 
   private async replaceThread(index: number): Promise<void> {
@@ -164,6 +196,16 @@ export class DataThreads {
     if (message.error === undefined) waiting?.resolve(message);
     else waiting?.reject(new Error(message.error));
   }
+}
+
+/** A thread with a reactor must close it itself. */
+async function stopThread({ worker, engine }: Thread): Promise<void> {
+  if (engine === 'fast') {
+    const gone = once(worker, 'exit');
+    worker.postMessage({ kind: 'stop' } satisfies ToData);
+    await Promise.race([gone, setTimeout(STOP_TIMEOUT_MS, undefined, { ref: false })]);
+  }
+  await worker.terminate();
 }
 
 function revocationsMessage(bytes: Uint8Array): ToData {

@@ -1,4 +1,5 @@
-import { TunnelResources } from '@weft/hbone';
+import { Reactor, TunnelResources } from '@weft/hbone';
+import { DescriptorTable } from '@weft/linux';
 import type { SpiffeId, WorkloadCertificate } from '@weft/spiffe';
 import { describeError, WeftError } from '@weft/telemetry/errors';
 import { cpuProfile } from '@weft/telemetry/profiling';
@@ -23,16 +24,27 @@ export class DataPlane {
   private readonly revocation = new Revocation();
   private readonly waiting = new Map<number, (answer: Extract<ToData, { kind: 'certificate' }>) => void>();
   private readonly resolving = new Map<number, (ip: IpAddress | undefined) => void>();
+  /** The fast engine's. */
+  private readonly reactor: Reactor | undefined;
   private nextCall = 1;
 
   constructor(settings: DataThreadSettings, post: (message: ToControl) => void) {
     this.settings = settings;
+    const { engine } = settings;
+    this.reactor = engine.kind === 'fast' ? new Reactor(new DescriptorTable(engine.descriptors)) : undefined;
     this.post = post;
     this.connections = new Connections(settings.threadNumber, post);
   }
 
+  /** The thread ends. */
+  close(): void {
+    this.reactor?.close();
+  }
+
   onMessage(message: ToData): void {
     switch (message.kind) {
+      case 'stop':
+        return process.exit();
       case 'order':
         return this.connections.onOrder(message.connection, message.order);
       case 'cut':
@@ -79,6 +91,7 @@ export class DataPlane {
       const proxy = await PodProxy.open({
         pod,
         tunnels: this.settings.tunnels,
+        reactor: this.reactor,
         connections: this.connections,
         resources: this.resources,
         revocation: this.revocation,

@@ -1,4 +1,5 @@
 import { Socket } from 'node:net';
+import { connectSocket, type Reactor, type ReactorSocket } from '@weft/hbone';
 import { createTcpSocket, inNetworkNamespace, setTcpOptions } from '@weft/linux';
 import { ipFamily, type IpAddress, type SocketAddress } from '../state/ip-address.ts';
 import type { SocketSettings } from './messages.ts';
@@ -24,21 +25,11 @@ export class DialError extends Error {
 }
 
 /** A connected socket made in a pod's network namespace. Rejects with a DialError, or the signal's reason. */
-export function dial({ namespaceFd, target, bindSource, settings, signal }: DialRequest): Promise<Socket> {
+export function dial(request: DialRequest): Promise<Socket> {
+  const { target, signal } = request;
   return new Promise((resolve, reject) => {
     signal.throwIfAborted();
-    const make = (): { fd: number } =>
-      createTcpSocket({
-        family: ipFamily(target.ip),
-        ...(settings.mark === undefined ? {} : { mark: settings.mark }),
-        ...(bindSource === undefined ? {} : { bindAddress: bindSource }),
-      });
-    const { fd } = inNetworkNamespace({ fd: namespaceFd }, make);
-    setTcpOptions(fd, {
-      noDelay: true,
-      ...(settings.keepAlive === undefined ? {} : { keepAlive: settings.keepAlive }),
-      ...(settings.userTimeoutMs === undefined ? {} : { userTimeoutMs: settings.userTimeoutMs }),
-    });
+    const fd = openSocket(request);
     const socket = new Socket({ fd, allowHalfOpen: true });
     // It may fail before whoever gets it listens, while a certificate is waited for; they learn of it by its close.
     socket.on('error', () => undefined);
@@ -54,13 +45,45 @@ export function dial({ namespaceFd, target, bindSource, settings, signal }: Dial
     const onConnect = (): void => settle();
     const onAbort = (): void => settle(signal.reason);
     const timer = setTimeout(() => {
-      settle(new DialError('ETIMEDOUT', `no answer within ${CONNECT_TIMEOUT_MS / 1000} s`));
+      settle(timedOut());
     }, CONNECT_TIMEOUT_MS);
     signal.addEventListener('abort', onAbort, { once: true });
     socket.once('error', settle);
     socket.once('connect', onConnect);
     socket.connect({ host: target.ip, port: target.port });
   });
+}
+
+/** The same on a reactor. */
+export async function dialOnReactor(reactor: Reactor, request: DialRequest): Promise<ReactorSocket> {
+  const { target, signal } = request;
+  signal.throwIfAborted();
+  const timeout = { ms: CONNECT_TIMEOUT_MS, error: timedOut };
+  try {
+    return await connectSocket(reactor, openSocket(request), { ...target, signal, timeout });
+  } catch (error) {
+    throw signal.aborted ? signal.reason : dialError(error);
+  }
+}
+
+function openSocket({ namespaceFd, target, bindSource, settings }: DialRequest): number {
+  const make = (): { fd: number } =>
+    createTcpSocket({
+      family: ipFamily(target.ip),
+      ...(settings.mark === undefined ? {} : { mark: settings.mark }),
+      ...(bindSource === undefined ? {} : { bindAddress: bindSource }),
+    });
+  const { fd } = inNetworkNamespace({ fd: namespaceFd }, make);
+  setTcpOptions(fd, {
+    noDelay: true,
+    ...(settings.keepAlive === undefined ? {} : { keepAlive: settings.keepAlive }),
+    ...(settings.userTimeoutMs === undefined ? {} : { userTimeoutMs: settings.userTimeoutMs }),
+  });
+  return fd;
+}
+
+function timedOut(): DialError {
+  return new DialError('ETIMEDOUT', `no answer within ${CONNECT_TIMEOUT_MS / 1000} s`);
 }
 
 function dialError(error: unknown): DialError {

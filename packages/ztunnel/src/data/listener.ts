@@ -1,6 +1,7 @@
 import { createServer, Socket } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
 import { Port } from '@weft/api';
+import { type Reactor, ReactorListener, type ReactorSocket } from '@weft/hbone';
 import {
   acceptQueued,
   closeDescriptor,
@@ -34,11 +35,18 @@ export interface Listener {
   close(): void;
 }
 
-/** Listens in the pod's namespace. Sockets come paused, but those for HBONE, which TLS reads at once. */
+/**
+ * Listens in the pod's namespace, on the reactor if there is one. Node's sockets come paused, but those for HBONE, which
+ * TLS reads at once.
+ */
 export async function openListener(
   kind: ListenerKind,
   { namespaceFd, sockets }: Pick<PodListeners, 'namespaceFd' | 'sockets'>,
-  on: { readonly socket: (socket: Socket) => void; readonly error: (error: Error) => void },
+  reactor: Reactor | undefined,
+  on: {
+    readonly socket: (socket: Socket | ReactorSocket) => void;
+    readonly error: (error: Error) => void;
+  },
 ): Promise<Listener> {
   const { mark, reusePort, transparent, ipv6 } = sockets;
   const open = (host: string): { fd: number; transparent: boolean } =>
@@ -62,6 +70,8 @@ export async function openListener(
     }
   };
   const { fd, transparent: isTransparent } = inNetworkNamespace({ fd: namespaceFd }, make);
+  // SOCKS is spoken on node's sockets.
+  if (reactor !== undefined && kind !== 'socks5') return onReactor(new ReactorListener(reactor, fd, on), fd, isTransparent);
   const server = createServer(
     { allowHalfOpen: true, pauseOnConnect: kind !== 'hbone', noDelay: true },
     on.socket,
@@ -85,5 +95,18 @@ export async function openListener(
       server.close();
     },
     close: () => void server.close(),
+  };
+}
+
+function onReactor(listener: ReactorListener, fd: number, isTransparent: boolean): Listener {
+  return {
+    isTransparent,
+    handOver: async () => {
+      ignoreNewConnections(fd);
+      await setTimeout(HANDOVER_MS);
+      listener.takeQueued();
+      listener.close();
+    },
+    close: () => listener.close(),
   };
 }

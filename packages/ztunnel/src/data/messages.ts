@@ -29,7 +29,16 @@ export interface TunnelSettings {
   readonly tls: { readonly tls12: boolean; readonly postQuantumOnly: boolean };
 }
 
+/** What moves bytes: node's sockets and `node:tls`, or epoll and OpenSSL without them. */
+export type EngineName = 'portable' | 'fast';
+
+export type EngineSettings =
+  | { readonly kind: 'portable' }
+  /** The memory of a `DescriptorTable`, by which the control thread closes what a dead thread had open. */
+  | { readonly kind: 'fast'; readonly descriptors: SharedArrayBuffer };
+
 export interface DataThreadSettings {
+  readonly engine: EngineSettings;
   /** Never used twice in a process, so that its connections' ids aren't either. */
   readonly threadNumber: number;
   readonly sockets: SocketSettings;
@@ -80,6 +89,8 @@ export type Order =
 export type HeaderList = readonly (readonly [name: string, value: string])[];
 
 export type ToData =
+  /** Closes everything and ends the thread. */
+  | { readonly kind: 'stop' }
   | { readonly kind: 'open-pod'; readonly call: number; readonly pod: PodListeners }
   | { readonly kind: 'close-pod'; readonly call: number; readonly podUid: string }
   /** Stop accepting, let connections end, answer when there are none. */

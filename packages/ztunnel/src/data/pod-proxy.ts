@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
 import {
   defaultHbonePoolLimits,
   defaultHttp2Limits,
@@ -8,14 +8,16 @@ import {
   socketEnd,
   tunnelEnd,
   type ConnectRequest,
+  type Reactor,
   type RelayEnd,
   type TunnelResources,
 } from '@weft/hbone';
-import { originalDestination, resetSocket, setTcpOptions, socketDescriptor } from '@weft/linux';
+import { originalDestination, setTcpOptions } from '@weft/linux';
 import type { SpiffeId, WorkloadCertificate } from '@weft/spiffe';
 import { ipFamily, parseIp, type IpAddress, type SocketAddress } from '../state/ip-address.ts';
+import { type ApplicationSocket, descriptorOf, onceGone, reset } from './application-socket.ts';
 import type { Connection, Connections } from './connection.ts';
-import { dial } from './dial.ts';
+import { dial, dialOnReactor, type DialRequest } from './dial.ts';
 import { failureOf } from './failure.ts';
 import { openListener, type Listener } from './listener.ts';
 import type { Failure, ListenerKind, Order, PodListeners, TunnelSettings } from './messages.ts';
@@ -29,6 +31,8 @@ const LOOPBACK: ReadonlySet<string> = new Set(['127.0.0.1', '::1']);
 export interface PodProxyOptions {
   readonly pod: PodListeners;
   readonly tunnels: TunnelSettings;
+  /** The fast engine's; without it, sockets are node's. */
+  readonly reactor: Reactor | undefined;
   readonly connections: Connections;
   /** Shared by all tunnels of the thread. */
   readonly resources: TunnelResources;
@@ -73,7 +77,7 @@ export class PodProxy {
     this.pool = new HbonePool({
       dial: ({ address }, signal) => {
         const target = { ip: address.ip as IpAddress, port: address.port }; // from an order, whose addresses are parsed
-        return dial({ namespaceFd: pod.namespaceFd, target, settings: pod.sockets, signal });
+        return this.dial({ namespaceFd: pod.namespaceFd, target, settings: pod.sockets, signal });
       },
       certificateFor,
       verifyPeer: (peer, own) => revocation.check(peer, own),
@@ -124,12 +128,14 @@ export class PodProxy {
   }
 
   private async listen(kind: ListenerKind): Promise<void> {
-    const listener = await openListener(kind, this.options.pod, {
+    const { pod, reactor } = this.options;
+    const listener = await openListener(kind, pod, reactor, {
       socket: (socket) => {
-        socket.on('error', () => undefined); // whoever uses the socket learns of it by its close
+        // Whoever uses the socket learns of it by its close.
+        if (socket instanceof Socket) socket.on('error', () => undefined);
         if (kind === 'hbone') this.hbone.accept(socket);
-        else if (kind === 'socks5') void this.serveSocks(socket);
-        else void this.serveCaptured(socket, kind);
+        else if (kind !== 'socks5') void this.serveCaptured(socket, kind);
+        else if (socket instanceof Socket) void this.serveSocks(socket);
       },
       error: (error) => this.options.onTrouble(undefined, failureOf(error, 'WEFT1325')),
     });
@@ -138,8 +144,11 @@ export class PodProxy {
   }
 
   /** A connection that the pod's rules redirected here. */
-  private async serveCaptured(socket: Socket, kind: 'outbound' | 'inbound-plaintext'): Promise<void> {
-    const fd = socketDescriptor(socket);
+  private async serveCaptured(
+    socket: ApplicationSocket,
+    kind: 'outbound' | 'inbound-plaintext',
+  ): Promise<void> {
+    const fd = descriptorOf(socket);
     const local = addressOf(socket.localAddress, socket.localPort);
     // The client may be gone again before its connection was accepted here.
     if (fd === undefined || local === undefined) return void socket.destroy();
@@ -167,7 +176,7 @@ export class PodProxy {
   }
 
   private async serveSocket(
-    socket: Socket,
+    socket: ApplicationSocket,
     kind: 'outbound' | 'inbound-plaintext',
     destination: SocketAddress,
   ): Promise<void> {
@@ -180,16 +189,15 @@ export class PodProxy {
       this.options.onTrouble(peer, { code: 'WEFT1326', message: 'too many connections', flag: 'CONNECT' });
       return;
     }
-    const onGone = (): void => connection.cut(clientGone);
-    socket.once('close', onGone);
+    const keepQuiet = onceGone(socket, () => connection.cut(clientGone));
     await this.run(connection, {
       connect: async (order) => {
         const upstream = await this.openUpstream(connection, order);
-        socket.off('close', onGone);
+        keepQuiet();
         return { downstream: socketEnd(socket), upstream };
       },
       // The client's connection is established already: a reset can't be taken for an empty answer.
-      refuse: () => resetSocket(socket),
+      refuse: () => reset(socket),
     });
   }
 
@@ -254,6 +262,11 @@ export class PodProxy {
     }
   }
 
+  private dial(request: DialRequest): Promise<ApplicationSocket> {
+    const { reactor } = this.options;
+    return reactor === undefined ? dial(request) : dialOnReactor(reactor, request);
+  }
+
   private async openUpstream(
     connection: Connection,
     order: Exclude<Order, { kind: 'refuse' }>,
@@ -263,7 +276,7 @@ export class PodProxy {
     if (order.kind === 'connect') {
       const bindSource = this.transparent ? order.bindSource : undefined;
       return socketEnd(
-        await dial({
+        await this.dial({
           namespaceFd: pod.namespaceFd,
           target: order.upstream,
           bindSource,

@@ -182,6 +182,7 @@ export class MeshSandbox {
           POD_NAME: `ztunnel-${name}`,
           POD_NAMESPACE: 'istio-system',
           SERVICE_ACCOUNT: 'ztunnel',
+          ZTUNNEL_ENGINE: process.env['ZTUNNEL_ENGINE'],
           ...env,
         },
         stdio: ['ignore', 'pipe', 'pipe'],

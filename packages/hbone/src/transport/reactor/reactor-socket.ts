@@ -223,34 +223,50 @@ export class ReactorSocket implements ReactorHandler, RelayEnd {
   }
 }
 
+export interface ConnectOptions {
+  readonly ip: string;
+  readonly port: number;
+  readonly signal: AbortSignal;
+  /** How long it may take, and what it is rejected with then. */
+  readonly timeout: { readonly ms: number; readonly error: () => Error };
+}
+
 /** Connects an unconnected descriptor, which is closed on failure. */
 export function connectSocket(
   reactor: Reactor,
   fd: number,
-  target: { readonly ip: string; readonly port: number },
-  signal: AbortSignal,
+  { ip, port, signal, timeout }: ConnectOptions,
 ): Promise<ReactorSocket> {
   return new Promise((resolve, reject) => {
-    const fail = (error: unknown): void => {
+    let isSettled = false;
+    const settle = (): boolean => {
+      if (isSettled) return false;
+      isSettled = true;
+      clearTimeout(timer);
       signal.removeEventListener('abort', onAbort);
+      return true;
+    };
+    const fail = (error: unknown): void => {
+      if (!settle()) return;
       reactor.release(fd);
       reject(error);
     };
     const onAbort = (): void => fail(signal.reason);
+    const timer = setTimeout(() => fail(timeout.error()), timeout.ms);
     let failure: unknown;
     try {
       // Before it is registered: epoll takes a socket that doesn't connect yet for one that hung up.
-      reactor.io.connect(fd, target.ip, target.port);
+      reactor.io.connect(fd, ip, port);
     } catch (error) {
       failure = error;
     }
     reactor.register(fd, {
       onEvents: (events) => {
-        if ((events & (EpollEvent.writable | EpollEvent.error)) === 0) return;
+        if (isSettled || (events & (EpollEvent.writable | EpollEvent.error)) === 0) return;
         const error = reactor.io.takeError(fd, 'connect');
         if (error !== undefined) return fail(error);
         const socket = new ReactorSocket(reactor, fd);
-        signal.removeEventListener('abort', onAbort);
+        settle();
         resolve(socket);
       },
       onFault: fail,

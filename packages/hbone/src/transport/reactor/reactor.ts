@@ -36,6 +36,7 @@ export class Reactor {
 
   constructor(descriptors = new DescriptorTable()) {
     this.descriptors = descriptors;
+    descriptors.add(this.epoll.fd);
     this.epoll.watch(this.turn);
   }
 
@@ -89,6 +90,7 @@ export class Reactor {
     for (const fd of this.handlers.keys()) this.release(fd);
     for (const free of this.disposals.splice(0)) free();
     clearImmediate(this.immediate);
+    this.descriptors.delete(this.epoll.fd);
     this.epoll.close();
     this.ring.close();
   }
