@@ -4,6 +4,7 @@ import type { KubernetesClient } from '@weft/kubernetes';
 import { Reflector, resources } from '@weft/kubernetes';
 import { duplicateNetworkNamespace, openNetworkNamespace } from '@weft/linux';
 import { WeftError, describeError, systemClock, type Logger, type Readiness } from '@weft/telemetry';
+import { runNriClient } from '../nri/nri-client.ts';
 import { chooseBackend, ipv6Available, readBackendFacts } from '../rules/backend.ts';
 import { BranchEniRoutes } from '../rules/branch-eni-routes.ts';
 import { commandRunner, type CommandRunner } from '../rules/command.ts';
@@ -17,8 +18,10 @@ import { listeningPorts, probeIdentity, probeRedirect } from './capture-probes.t
 import { reportCapture } from './capture-report.ts';
 import type { AgentConfig } from './config.ts';
 import type { AgentMetrics } from './metrics.ts';
+import type { EnrolmentPolicy } from './enrolment.ts';
 import { NodeAgent } from './node-agent.ts';
 import { nodeEffects, redirectionOf } from './node-effects.ts';
+import { enrolNriPod } from './nri-pods.ts';
 import { listenForPluginLogs } from './plugin-log-server.ts';
 import { listenForPlugins } from './plugin-server.ts';
 import { ownsAddress } from './pod-network-namespace.ts';
@@ -33,6 +36,8 @@ export interface CaptureRuntimeOptions {
   /** Gates `pods` and `captured`. */
   readonly readiness: Readiness;
   readonly metrics: AgentMetrics;
+  /** Whether the container runtime asks us by NRI; not called without `config.nriSocket`. */
+  readonly onRuntimeConnected?: (connected: boolean) => void;
   readonly logger: Logger;
 }
 
@@ -61,12 +66,13 @@ export async function startCapture(o: CaptureRuntimeOptions): Promise<CaptureRun
   const allSynced = Promise.all([synced.pods.promise, synced.namespaces.promise]);
   const redirection = { ...settings, scopedLocking: config.scopedLocking };
   let onEnrolled = (): void => undefined;
+  const policy: EnrolmentPolicy = {
+    selectors: config.selectors,
+    excludedNamespaces: new Set(config.excludedNamespaces),
+    systemNamespace: config.systemNamespace,
+  };
   const agent = new NodeAgent({
-    policy: {
-      selectors: config.selectors,
-      excludedNamespaces: new Set(config.excludedNamespaces),
-      systemNamespace: config.systemNamespace,
-    },
+    policy,
     effects: nodeEffects({
       client,
       zds: () => zds,
@@ -189,6 +195,18 @@ export async function startCapture(o: CaptureRuntimeOptions): Promise<CaptureRun
       void auditRound();
     }, AFTER_ENROLMENT_MS);
   };
+  if (config.nriSocket !== undefined) {
+    void runNriClient(
+      {
+        socketPath: config.nriSocket,
+        onPod: (pod, signal) => enrolNriPod({ client, agent, policy, config }, pod, signal),
+        onConnectedChange: (connected) => o.onRuntimeConnected?.(connected),
+        onError: count,
+        logger: logger.scope('nri'),
+      },
+      stop.signal,
+    );
+  }
   void auditRound();
   const timer = setInterval(() => void auditRound(), config.audit.periodMs);
 

@@ -26,6 +26,8 @@ export interface AgentConfig {
   readonly cniBinDir: string;
   readonly cniConfDir: string;
   readonly cniConfig: Omit<ConfigInstallerOptions, 'confDir' | 'plugin' | 'logger'>;
+  /** Of the container runtime's NRI, which then takes the place of the plugin; undefined: the plugin it is. */
+  readonly nriSocket: string | undefined;
   /** Where the node's root is mounted; the plugin names paths of the node. */
   readonly hostRoot: string;
   readonly procDir: string;
@@ -67,6 +69,7 @@ export function loadConfig(environment: Environment): AgentConfig {
     cniBinDir: '/host/opt/cni/bin',
     cniConfDir: environment.string('MOUNTED_CNI_NET_DIR', '/host/etc/cni/net.d'),
     cniConfig: cniConfig(environment),
+    nriSocket: environment.optional('WEFT_NRI_SOCKET') || undefined,
     hostRoot: '/host',
     procDir: '/host/proc',
     netnsDir: '/host/var/run/netns',

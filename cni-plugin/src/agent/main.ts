@@ -78,18 +78,35 @@ async function run(config: AgentConfig, logger: Logger): Promise<void> {
     signal: stop.signal,
     logger,
   });
-  const capture = await startCapture({ config, client, readiness, metrics, logger });
-
-  installProgram(config.cniBinDir, pluginProgram(), { hasShell: nodeHasShell(config.procDir) });
-  const installation = installationOf(config, client, logger.scope('install'), (state) => {
-    if (state === 'written') metrics.installs.inc({ result: 'SUCCESS' });
-    if (state === 'failed') metrics.installs.inc({ result: 'FAILURE' });
-    const isInstalled = state === 'written' || state === 'unchanged';
+  const installed = (isInstalled: boolean): void => {
     metrics.installReady.set(isInstalled ? 1 : 0);
     if (isInstalled) readiness.open('install');
     else readiness.close('install');
+  };
+  const installation = installationOf(config, client, logger.scope('install'), (state) => {
+    if (state === 'written') metrics.installs.inc({ result: 'SUCCESS' });
+    if (state === 'failed') metrics.installs.inc({ result: 'FAILURE' });
+    installed(state === 'written' || state === 'unchanged');
   });
-  installation.start();
+  const uninstall = (): void => {
+    installation.remove();
+    removeProgram(config.cniBinDir);
+  };
+  const capture = await startCapture({
+    config,
+    client,
+    readiness,
+    metrics,
+    onRuntimeConnected: (connected) => {
+      installed(connected);
+      if (connected) uninstall(); // what an agent without NRI has left
+    },
+    logger,
+  });
+  if (config.nriSocket === undefined) {
+    installProgram(config.cniBinDir, pluginProgram(), { hasShell: nodeHasShell(config.procDir) });
+    installation.start();
+  }
 
   const health = new AdminServer({
     '/healthz': () => ({ body: 'ok\n' }),
@@ -115,10 +132,7 @@ async function run(config: AgentConfig, logger: Logger): Promise<void> {
   logger.info('node agent ends', { signal, removed });
   installation.close();
   stop.abort();
-  if (removed) {
-    installation.remove();
-    removeProgram(config.cniBinDir);
-  }
+  if (removed) uninstall();
   await capture.close(removed);
   await Promise.all([health.close(), monitoring.close()]);
 }

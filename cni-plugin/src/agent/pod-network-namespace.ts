@@ -61,12 +61,19 @@ function startTime(stat: string): number {
   return Number(fields[19] ?? Number.POSITIVE_INFINITY);
 }
 
+/** Addresses by which others reach the namespace. */
+export function addressesIn(namespace: NetworkNamespace): readonly string[] {
+  return inNetworkNamespace(namespace, () =>
+    Object.values(networkInterfaces()).flatMap((entries = []) =>
+      entries.filter((e) => !e.internal && !e.address.startsWith('fe80:')).map((e) => e.address),
+    ),
+  );
+}
+
 /** Whether an interface in the namespace has one of the addresses. */
 export function ownsAddress(namespace: NetworkNamespace, addresses: readonly string[]): boolean {
   try {
-    const own = inNetworkNamespace(namespace, () =>
-      Object.values(networkInterfaces()).flatMap((entries) => entries?.map((e) => e.address) ?? []),
-    );
+    const own = addressesIn(namespace);
     return addresses.some((address) => own.includes(address));
   } catch {
     return false; // a plain file in the folder, or a namespace that is going away

@@ -34,6 +34,10 @@ const modules = {
     files: ['envoy/service/discovery/v3/ads.proto'],
     packages: ['envoy.service.discovery.v3'],
   },
+  nri: {
+    files: ['containerd/nri.proto', 'containerd/ttrpc.proto'],
+    packages: ['nri.pkg.api.v1alpha1', 'ttrpc'],
+  },
   envoy: { files: envoyEntries, types: wellKnownEntries },
 };
 
