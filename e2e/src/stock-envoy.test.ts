@@ -28,7 +28,12 @@ async function connect(apiType: 'DELTA_GRPC' | 'GRPC') {
   const directory = mkdtempSync(join(tmpdir(), 'weft-envoy-'));
   closers.push(() => rmSync(directory, { recursive: true, force: true }));
   const mesh = createMesh();
-  const served = new ServedTypes({ ...mesh, pods: mesh.sources.pods });
+  const served = new ServedTypes({
+    ...mesh,
+    pods: mesh.sources.pods,
+    services: mesh.sources.services,
+    clusterDomain: 'cluster.local',
+  });
   const rejections: string[] = [];
   const discovery = new DeltaServer<undefined>({
     types: (node) => served.of(node, undefined),

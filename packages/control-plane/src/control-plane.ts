@@ -195,6 +195,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       ambient,
       networking,
       pods: sources.pods,
+      services: sources.services,
+      clusterDomain,
       authenticator,
       authority,
       certificates,

@@ -50,6 +50,8 @@ export interface ConnectionOptions {
   readonly onPush: (typeUrl: string, resources: number, removed: number, bytes: number) => void;
   readonly onConverged: (ms: number) => void;
   readonly onRejection: (typeUrl: string, message: string) => void;
+  /** A request about something else than what was sent last. */
+  readonly onExpiredNonce: () => void;
 }
 
 /** Resources of a push in one message: small enough not to hold up the client's and our event loop. */

@@ -33,6 +33,8 @@ export interface DeltaServerObserver {
   refused?(code: string): void;
   pushed?(typeUrl: string, resources: number, removed: number, bytes: number): void;
   rejected?(typeUrl: string): void;
+  /** A state-of-the-world request about an older response than the last one. */
+  expiredNonce?(): void;
   /** A connection was sent everything of a push; `ms` since the first of its changes. */
   converged?(ms: number): void;
 }
@@ -186,6 +188,7 @@ export class DeltaServer<I> {
       logger: this.logger,
       onPush: (...counts) => observer?.pushed?.(...counts),
       onConverged: (ms) => observer?.converged?.(ms),
+      onExpiredNonce: () => observer?.expiredNonce?.(),
       onRejection: (typeUrl, message) => {
         observer?.rejected?.(typeUrl);
         const error = new WeftError('WEFT1506', message);

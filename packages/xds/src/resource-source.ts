@@ -2,7 +2,8 @@ import type { Node } from './delta-message.ts';
 import type { VersionedResource } from './resource.ts';
 
 export interface ResourceChange {
-  readonly upserted: readonly VersionedResource[];
+  /** By name: what it is now is read when it is sent. */
+  readonly upserted: readonly Pick<VersionedResource, 'name'>[];
   readonly removed: readonly string[];
 }
 

@@ -116,13 +116,19 @@ export class SotwConnection implements ServerConnection {
   }
 
   private update(subscription: TypeSubscription, request: Request): void {
+    const nonce = this.nonces.get(subscription) ?? '';
+    // Without a nonce, though something was sent: the client has given up the type meanwhile, and begins anew.
+    const isAnew = request.responseNonce === '' && nonce !== '';
     // About something older than what was sent last: its names may be outdated.
-    if (request.responseNonce !== (this.nonces.get(subscription) ?? '')) return;
+    if (!isAnew && request.responseNonce !== nonce) {
+      this.options.onExpiredNonce();
+      return;
+    }
     const before = new Set(subscription.names);
     const { rejected } = subscription.update(asDelta(request, before), new Date(this.options.clock.now()));
     if (rejected !== undefined) this.options.onRejection(subscription.typeUrl, rejected);
     this.checkNames(subscription);
-    if ([...subscription.names].some((name) => !before.has(name))) this.send(subscription, 'all');
+    if (isAnew || [...subscription.names].some((name) => !before.has(name))) this.send(subscription, 'all');
   }
 
   private checkNames({ names, typeUrl }: TypeSubscription): void {

@@ -40,14 +40,20 @@ export function workloadGroups({ bytes }: Pick<EncodedResource, 'bytes'>): Workl
  * clients and proxyless ones need it, so it is made when the first of them asks: most meshes never pay for it.
  */
 export class AddressDirectory {
-  private readonly graph: Graph;
   private readonly addresses: Collection<EncodedResource>;
   /** Resource names by key; undefined until somebody asks. */
   private entries: Map<string, Set<string>> | undefined;
 
+  /** Has to be made before those that look into it when the graph tells them of a change. */
   constructor(graph: Graph, addresses: Collection<EncodedResource>) {
-    this.graph = graph;
     this.addresses = addresses;
+    graph.subscribe((changes) => {
+      if (this.entries === undefined) return;
+      for (const { before, after } of changes.of(addresses).values()) {
+        if (before !== undefined) remove(this.entries, before);
+        if (after !== undefined) add(this.entries, after);
+      }
+    });
   }
 
   byAlias(alias: string): readonly EncodedResource[] {
@@ -68,31 +74,26 @@ export class AddressDirectory {
     return [...names].flatMap((name) => this.addresses.get(name) ?? []);
   }
 
-  /** Followed for as long as the graph lasts. */
   private create(): Map<string, Set<string>> {
     const entries = new Map<string, Set<string>>();
-    const add = (resource: EncodedResource): void => {
-      for (const key of keysOf(resource)) {
-        const names = entries.get(key);
-        if (names === undefined) entries.set(key, new Set([resource.name]));
-        else names.add(resource.name);
-      }
-    };
-    const remove = (resource: EncodedResource): void => {
-      for (const key of keysOf(resource)) {
-        const names = entries.get(key);
-        names?.delete(resource.name);
-        if (names?.size === 0) entries.delete(key);
-      }
-    };
-    for (const resource of this.addresses.values()) add(resource);
-    this.graph.subscribe((changes) => {
-      for (const { before, after } of changes.of(this.addresses).values()) {
-        if (before !== undefined) remove(before);
-        if (after !== undefined) add(after);
-      }
-    });
+    for (const resource of this.addresses.values()) add(entries, resource);
     return entries;
+  }
+}
+
+function add(entries: Map<string, Set<string>>, resource: EncodedResource): void {
+  for (const key of keysOf(resource)) {
+    const names = entries.get(key);
+    if (names === undefined) entries.set(key, new Set([resource.name]));
+    else names.add(resource.name);
+  }
+}
+
+function remove(entries: Map<string, Set<string>>, resource: EncodedResource): void {
+  for (const key of keysOf(resource)) {
+    const names = entries.get(key);
+    names?.delete(resource.name);
+    if (names?.size === 0) entries.delete(key);
   }
 }
 

@@ -5,7 +5,8 @@ import type { Ambient } from '../ambient/ambient-graph.ts';
 import { bareWorkload } from '../ambient/resources.ts';
 import type { Caller } from '../ca/token-authenticator.ts';
 import type { Networking } from '../networking/networking-graph.ts';
-import type { PodFacts } from '../sources/facts.ts';
+import { ProxylessTypes } from '../proxyless/proxyless-types.ts';
+import type { PodFacts, ServiceFacts } from '../sources/facts.ts';
 import { AddressDirectory } from './address-directory.ts';
 import { AddressSource } from './address-source.ts';
 import { CollectionSource } from './collection-source.ts';
@@ -16,6 +17,8 @@ export interface ServedTypesOptions {
   readonly ambient: Ambient;
   readonly networking: Networking;
   readonly pods: Collection<PodFacts>;
+  readonly services: Collection<ServiceFacts>;
+  readonly clusterDomain: string;
 }
 
 /** What each proxy is offered, by what it is. Sources are shared by proxies of the same kind. */
@@ -23,12 +26,13 @@ export class ServedTypes {
   private readonly options: ServedTypesOptions;
   private readonly workloads: readonly ServedType[];
   private readonly endpoints: ServedType;
+  private readonly proxyless: ProxylessTypes;
   /** By waypoint; as many as there have been Gateways that a proxy asked for. */
   private readonly waypoints = new Map<string, readonly ServedType[]>();
 
   constructor(options: ServedTypesOptions) {
     this.options = options;
-    const { graph, ambient, networking } = options;
+    const { graph, ambient, networking, services, clusterDomain } = options;
     const directory = new AddressDirectory(graph, ambient.addresses);
     // In the order of a push: a policy comes before the workloads that list it, and goes after them.
     this.workloads = [
@@ -43,6 +47,8 @@ export class ServedTypes {
         }),
       },
     ];
+    const { workloads } = ambient;
+    this.proxyless = new ProxylessTypes({ graph, services, workloads, directory, clusterDomain });
     this.endpoints = {
       source: new CollectionSource(EnvoyTypeUrl.endpoint, graph, networking.endpoints),
       byNameOnly: true,
@@ -51,6 +57,8 @@ export class ServedTypes {
   }
 
   of(node: Node, caller: Caller | undefined): readonly ServedType[] {
+    if (nodeMetadata(node, 'GENERATOR') === 'grpc')
+      return this.proxyless.for(namespaceOf(node, caller) ?? '');
     if (node.id?.startsWith('waypoint~') !== true) return this.workloads;
     const waypoint = waypointOfNode(node, caller, this.options.pods);
     return waypoint === undefined ? this.workloads : this.ofWaypoint(waypoint);
@@ -83,12 +91,16 @@ function waypointOfNode(
   caller: Caller | undefined,
   pods: Collection<PodFacts>,
 ): string | undefined {
-  const namespace = caller?.namespace ?? nodeMetadata(node, 'NAMESPACE');
+  const namespace = namespaceOf(node, caller);
   if (namespace === undefined) return undefined;
   const podName = caller?.pod?.name ?? nodeMetadata(node, 'NAME');
   const labels = pods.get(`${namespace}/${podName ?? ''}`)?.labels ?? claimedLabels(node);
   const gateway = labels[Label.gatewayName];
   return gateway === undefined ? undefined : `${namespace}/${gateway}`;
+}
+
+function namespaceOf(node: Node, caller: Caller | undefined): string | undefined {
+  return caller?.namespace ?? nodeMetadata(node, 'NAMESPACE');
 }
 
 function claimedLabels(node: Node): Readonly<Record<string, string>> {
