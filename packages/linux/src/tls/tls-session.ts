@@ -65,12 +65,14 @@ export class CiphertextRing {
 /** TLS on a connected, non-blocking socket: reads it directly, and leaves what is to be sent in the ring. */
 export class TlsSession {
   private readonly ssl: OpenSsl;
+  private readonly role: 'client' | 'server';
   private readonly pointer: number;
   private isClosed = false;
 
   constructor(context: TlsContext, role: 'client' | 'server', fd: number, ring: CiphertextRing) {
     const ssl = openSsl();
     this.ssl = ssl;
+    this.role = role;
     ssl.ERR_clear_error();
     this.pointer = ssl.SSL_new(context.pointer);
     if (this.pointer === 0) throw new Error(`SSL_new: ${takeOpenSslError(ssl) ?? 'no memory'}`);
@@ -124,15 +126,29 @@ export class TlsSession {
     return out.bytes.readUInt32LE(8) !== 0;
   }
 
-  /** Of the verified peer. */
+  /** Of the verified peer. The others that it sent hang on as `issuerCertificate`, in its order, as with node:tls. */
   get peerCertificate(): X509Certificate | undefined {
-    const certificate = this.ssl.SSL_get1_peer_certificate(this.pointer);
-    if (certificate === 0) return undefined;
+    const leaf = this.ssl.SSL_get1_peer_certificate(this.pointer);
+    if (leaf === 0) return undefined;
+    const certificate = this.parse(leaf);
+    this.ssl.X509_free(leaf);
+    const chain = this.ssl.SSL_get_peer_cert_chain(this.pointer);
+    // A client's view of the chain begins with the leaf, a server's behind it.
+    const first = this.role === 'client' ? 1 : 0;
+    let last = certificate;
+    for (let index = first; index < this.ssl.OPENSSL_sk_num(chain); index++) {
+      const issuer = this.parse(this.ssl.OPENSSL_sk_value(chain, index));
+      Object.defineProperty(last, 'issuerCertificate', { value: issuer });
+      last = issuer;
+    }
+    return certificate;
+  }
+
+  private parse(certificate: number): X509Certificate {
     const der = new ForeignBuffer(this.ssl.i2d_X509(certificate, 0));
     const cursor = new ForeignBuffer(8);
     cursor.bytes.writeBigUInt64LE(BigInt(der.address), 0);
     this.ssl.i2d_X509(certificate, cursor.address);
-    this.ssl.X509_free(certificate);
     return new X509Certificate(der.bytes);
   }
 
