@@ -91,6 +91,7 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
     requireByDefault: options.requireWaypoint ?? 'policy',
   });
   const { waypoints, serviceWaypoints } = waypointGraph;
+  const entryWaypoints = createEntryWaypoints(graph, sources, { ...entryServices, waypoints });
   const servicesBySelector = sources.services.index('selector', ({ namespace, selector }) =>
     isEmpty(selector) ? [] : [selectorKey(namespace, selector)],
   );
@@ -117,7 +118,8 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
     defaultMesh,
     servicesBySelector,
     slicesByPod,
-    gatewaysByNetwork,
+    ...entryServices,
+    ...entryWaypoints,
   });
   const requirementPolicies = createRequirementPolicies(graph, sources, waypointGraph, {
     mesh,
@@ -222,6 +224,7 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
   const entryResources = createEntryResources(graph, sources, {
     ...names,
     ...entryServices,
+    ...entryWaypoints,
     mesh,
     defaultMesh,
     attachment,
@@ -250,7 +253,7 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
     policies,
     ...waypointGraph,
     ...entryServices,
-    ...createEntryWaypoints(graph, sources, { ...entryServices, waypoints }),
+    ...entryWaypoints,
     endpointsByService,
     podsByNodeIdentity,
     defaultMesh,

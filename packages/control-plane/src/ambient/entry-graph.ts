@@ -1,6 +1,7 @@
 import { Annotation } from '@weft/api';
 import { type Collection, type Graph, type Index, labelKeys, selectorKey, selects } from '@weft/collections';
 import type { ServiceFacts } from '../sources/facts.ts';
+import type { Resolution } from '../sources/entries.ts';
 import { MESH_KEY, type Sources } from '../sources/sources.ts';
 import {
   type EntryService,
@@ -19,6 +20,7 @@ import {
   requirementsOf,
   serviceWaypoint,
   waypointAddress,
+  waypointFields,
 } from './service-waypoint.ts';
 import { visibilityOf } from './visibility.ts';
 import { type WaypointBinding, bindWaypoint } from './waypoint-binding.ts';
@@ -99,17 +101,28 @@ export function kubernetesServiceKey(hostname: string, clusterDomain: string): s
   return name === '' || namespace === '' || rest.length > 0 ? undefined : `${namespace}/${name}`;
 }
 
-export interface EntryResourceOptions extends ClusterNames, MeshOptions, EntryServices {
+export interface EntryResourceOptions
+  extends ClusterNames,
+    MeshOptions,
+    EntryServices,
+    Pick<EntryWaypoints, 'entryWaypoints'> {
   readonly attachment: AttachmentUses;
   readonly waypoints: Collection<Waypoint>;
   readonly serviceWaypoints: Collection<ServiceWaypoint>;
   readonly servicesBySelector: Index<ServiceFacts>;
 }
 
+export interface ProxiedEntry {
+  readonly service: EntryService;
+  readonly waypoint: ServiceWaypoint;
+}
+
 /** Who serves what users wrote down. */
 export interface EntryWaypoints {
   /** By `namespace/name` of the ServiceEntry. */
   readonly entryWaypoints: Collection<ServiceWaypoint>;
+  /** Services of ServiceEntries that a waypoint serves, by `namespace/hostname`. */
+  readonly proxiedEntries: Collection<ProxiedEntry>;
   /** By `namespace/name` of the WorkloadEntry. */
   readonly workloadEntryBindings: Collection<WaypointBinding>;
 }
@@ -119,8 +132,9 @@ export function createEntryWaypoints(
   sources: Sources,
   {
     visibleEntries,
+    entryServices: services,
     waypoints,
-  }: Pick<EntryServices, 'visibleEntries'> & { readonly waypoints: Collection<Waypoint> },
+  }: Pick<EntryServices, 'visibleEntries' | 'entryServices'> & { readonly waypoints: Collection<Waypoint> },
 ): EntryWaypoints {
   const uses = { namespaces: sources.namespaces, waypoints };
   const entryWaypoints = graph.map('entryWaypoints', {
@@ -129,7 +143,7 @@ export function createEntryWaypoints(
     transform: ({ entry, visibility }, fetch) => {
       const { namespace, labels, annotations } = entry;
       const canaryWeight = annotations[Annotation.canaryWeight];
-      return serviceWaypoint(
+      const bound = serviceWaypoint(
         { namespace, labels, canaryWeight, isPrivate: visibility === 'NAMESPACE' },
         {
           namespace: fetch.namespaces.get(namespace),
@@ -138,6 +152,15 @@ export function createEntryWaypoints(
           requireByDefault: 'never',
         },
       );
+      return unlessUnserved(entry.spec.resolution ?? 'NONE', bound);
+    },
+  });
+  const proxiedEntries = graph.map('proxiedEntries', {
+    from: services,
+    uses: { entryWaypoints },
+    transform: (service, fetch): ProxiedEntry | undefined => {
+      const waypoint = fetch.entryWaypoints.get(`${service.namespace}/${service.name}`);
+      return waypoint?.binding.kind === 'bound' ? { service, waypoint } : undefined;
     },
   });
   const workloadEntryBindings = graph.map('workloadEntryBindings', {
@@ -154,7 +177,24 @@ export function createEntryWaypoints(
         { waypoint: (at) => fetch.waypoints.get(at) },
       ),
   });
-  return { entryWaypoints, workloadEntryBindings };
+  return { entryWaypoints, proxiedEntries, workloadEntryBindings };
+}
+
+/** Where only the client knows the endpoint, a waypoint has nothing to send to. */
+function unlessUnserved(resolution: Resolution, waypoint: ServiceWaypoint): ServiceWaypoint {
+  const { binding } = waypoint;
+  if (binding.kind !== 'bound' || (resolution !== 'NONE' && resolution !== 'DYNAMIC_DNS')) return waypoint;
+  const { namespace, name } = binding.waypoint;
+  return {
+    ...waypoint,
+    canary: { kind: 'unasked' },
+    binding: {
+      kind: 'refused',
+      reference: { namespace, name, inherited: binding.inherited },
+      reason: 'UnsupportedTrafficType',
+      message: `waypoint ${namespace}/${name} does not serve ServiceEntries of resolution ${resolution}`,
+    },
+  };
 }
 
 /** What data planes are told of ServiceEntries, WorkloadEntries and the gateways of networks. */
@@ -175,12 +215,14 @@ export function createEntryResources(
 
   const services = graph.map('entryServiceResources', {
     from: options.entryServices,
-    uses: { mesh, namespaces },
+    uses: { mesh, namespaces, entryWaypoints: options.entryWaypoints },
     equal: sameResource,
     transform: (service, fetch) => {
       const { network } = fetch.mesh.get(MESH_KEY) ?? defaultMesh;
       const namespace = fetch.namespaces.get(service.namespace);
-      return serviceResource(entryServiceMessage(service, { network, namespace }));
+      const own = fetch.entryWaypoints.get(`${service.namespace}/${service.name}`);
+      const waypoint = own === undefined ? {} : waypointFields(service, own, { network, clusterDomain });
+      return serviceResource(entryServiceMessage(service, { network, namespace, waypoint }));
     },
   });
   const common = { mesh, namespaces, waypoints, gatewaysByNetwork, ...attachment };

@@ -18,6 +18,8 @@ export function attachmentKeys({ namespace, spec }: PolicyObject<Targeting>): st
     switch (kind) {
       case 'Service':
         return group === '' || group === 'core' ? [`Service ${namespace}/${name}`] : [];
+      case 'ServiceEntry':
+        return [`ServiceEntry ${namespace}/${name}`];
       case 'Gateway':
         return [`Gateway ${namespace}/${name}`];
       case 'GatewayClass':
@@ -31,16 +33,19 @@ export function attachmentKeys({ namespace, spec }: PolicyObject<Targeting>): st
 /**
  * Everything that may govern requests to a Service by way of a waypoint. A class' policies live in the root namespace.
  * @param o.service `namespace/name`; undefined for a workload, which nothing targets by itself
+ * @param o.serviceEntry `namespace/name` of the ServiceEntry that makes the service
  * @param o.waypoint `namespace/name` of the Gateway; undefined where there is none
  */
 export function attachmentKeysOf(o: {
   readonly service: string | undefined;
+  readonly serviceEntry?: string;
   readonly waypoint: string | undefined;
   readonly rootNamespace: string;
 }): readonly string[] {
   return [
     ...(o.waypoint === undefined ? [] : [`GatewayClass ${o.rootNamespace}`, `Gateway ${o.waypoint}`]),
     ...(o.service === undefined ? [] : [`Service ${o.service}`]),
+    ...(o.serviceEntry === undefined ? [] : [`ServiceEntry ${o.serviceEntry}`]),
   ];
 }
 

@@ -9,6 +9,7 @@ const { TunnelProtocol, WorkloadStatus } = istio.workload;
 export interface ServiceEndpoint {
   /** `namespace/hostname`. */
   readonly service: string;
+  /** An IP, or a name that somebody has to look up. */
   readonly address: string;
   readonly ports: readonly { readonly servicePort: number; readonly targetPort: number }[];
   readonly tunneled: boolean;
@@ -28,7 +29,8 @@ export function serviceEndpoints(
   workload: istio.workload.Workload.$Properties,
 ): (readonly [string, ServiceEndpoint])[] {
   const [first] = workload.addresses ?? [];
-  if (first === undefined) return [];
+  const address = first === undefined ? (workload.hostname ?? '') : formatAddress(first);
+  if (address === '') return [];
   const { locality } = workload;
   const uid = workload.uid ?? '';
   const namespace = workload.namespace ?? '';
@@ -36,7 +38,7 @@ export function serviceEndpoints(
   const tunneled = workload.tunnelProtocol === TunnelProtocol.HBONE;
   const domain = workload.trustDomain || DEFAULT_TRUST_DOMAIN;
   const common = {
-    address: formatAddress(first),
+    address,
     tunneled,
     healthy: workload.status === WorkloadStatus.HEALTHY,
     identity:

@@ -93,7 +93,7 @@ export interface WaypointAddressContext {
 
 /** The fields of a workload API Service that speak of waypoints. */
 export function waypointFields(
-  { namespace }: ServiceFacts,
+  { namespace }: Pick<ServiceFacts, 'namespace'>,
   { binding, canary, required, ingress }: ServiceWaypoint,
   context: WaypointAddressContext,
 ): Pick<

@@ -1,12 +1,22 @@
 import { Label } from '@weft/api';
-import { type Collection, type Graph, type Index, labelKeys, selects } from '@weft/collections';
+import {
+  type Collection,
+  type Graph,
+  type Index,
+  type Labels,
+  labelKeys,
+  selectorKey,
+  selects,
+} from '@weft/collections';
 import type { PodFacts, ServiceFacts } from '../sources/facts.ts';
 import type { AnyRouteFacts, RouteFilter } from '../sources/gateway-objects.ts';
 import { isDryRun } from '../sources/policy-objects.ts';
 import { MESH_KEY, type Sources } from '../sources/sources.ts';
-import { workloadEntryWorkload } from './entry-workloads.ts';
+import type { EntryServices, EntryWaypoints, ProxiedEntry } from './entry-graph.ts';
+import type { EntryService } from './entry-services.ts';
+import { serviceEntryWorkloads, workloadEntryWorkload } from './entry-workloads.ts';
 import type { Mesh } from './mesh.ts';
-import { type NetworkGateway, gatewayOf } from './networks.ts';
+import { gatewayOf } from './networks.ts';
 import { attachmentKeys, attachmentKeysOf } from './policy-targets.ts';
 import { type RequireWaypointDefault, requireWaypointPolicy } from './require-waypoint.ts';
 import { type EncodedResource, authorizationResource, sameResource } from './resources.ts';
@@ -111,12 +121,14 @@ function backendServices(route: AnyRouteFacts): string[] {
   return [...keys];
 }
 
-export interface ServiceEndpointOptions extends ClusterNames {
+export interface ServiceEndpointOptions
+  extends ClusterNames,
+    EntryServices,
+    Pick<EntryWaypoints, 'proxiedEntries'> {
   readonly mesh: Collection<Mesh>;
   readonly defaultMesh: Mesh;
   readonly servicesBySelector: Index<ServiceFacts>;
   readonly slicesByPod: Index<SliceService>;
-  readonly gatewaysByNetwork: Index<NetworkGateway>;
 }
 
 /** Workloads of proxied Services, by `namespace/hostname`. */
@@ -129,9 +141,23 @@ export function createServiceEndpoints(
   const { mesh, defaultMesh, servicesBySelector, slicesByPod, gatewaysByNetwork, clusterId, clusterDomain } =
     options;
   const names = { clusterId, clusterDomain };
+  const { visibleEntries, proxiedEntries } = options;
+  const entriesBySelector = proxiedEntries.index('selector', ({ service: { namespace, selector } }) =>
+    selector === undefined ? [] : [selectorKey(namespace, selector)],
+  );
+  const proxiedByEntry = proxiedEntries.index('entry', ({ service: { namespace, name } }) => [
+    `${namespace}/${name}`,
+  ]);
   const ofPods = graph.flatMap('podEndpoints', {
     from: sources.pods,
-    uses: { mesh, nodes: sources.nodes, servicesBySelector, slicesByPod, proxiedServices },
+    uses: {
+      mesh,
+      nodes: sources.nodes,
+      servicesBySelector,
+      slicesByPod,
+      proxiedServices,
+      entriesBySelector,
+    },
     transform: (pod, fetch, key) => {
       const isProxied = ({ namespace, name }: ServiceFacts): boolean =>
         fetch.proxiedServices.get(`${namespace}/${name}`) === true;
@@ -139,13 +165,15 @@ export function createServiceEndpoints(
         .flatMap((at) => fetch.servicesBySelector.lookup(at))
         .filter(isProxied);
       const sliceServices = fetch.slicesByPod.lookup(key).filter(({ service }) => isProxied(service));
-      if (services.length === 0 && sliceServices.length === 0) return [];
+      const entries = selectedEntries(pod, fetch.entriesBySelector);
+      if (services.length + sliceServices.length + entries.length === 0) return [];
       const workload = podWorkload(pod, {
         ...names,
         mesh: fetch.mesh.get(MESH_KEY) ?? defaultMesh,
         node: pod.nodeName === '' ? undefined : fetch.nodes.get(pod.nodeName),
         services,
         sliceServices,
+        entries,
         policies: [],
       });
       return workload === undefined ? [] : serviceEndpoints(workload);
@@ -164,7 +192,7 @@ export function createServiceEndpoints(
   });
   const ofWorkloadEntries = graph.flatMap('workloadEntryEndpoints', {
     from: sources.workloadEntries,
-    uses: { mesh, servicesBySelector, proxiedServices, gatewaysByNetwork },
+    uses: { mesh, servicesBySelector, proxiedServices, gatewaysByNetwork, entriesBySelector },
     transform: (entry, fetch) => {
       const services = labelKeys(entry.namespace, entry.labels)
         .flatMap((at) => fetch.servicesBySelector.lookup(at))
@@ -172,7 +200,8 @@ export function createServiceEndpoints(
           ({ selector, namespace, name }) =>
             selects(selector, entry.labels) && fetch.proxiedServices.get(`${namespace}/${name}`) === true,
         );
-      if (services.length === 0) return [];
+      const entries = selectedEntries(entry, fetch.entriesBySelector);
+      if (services.length === 0 && entries.length === 0) return [];
       const workload = workloadEntryWorkload(entry, {
         ...names,
         mesh: fetch.mesh.get(MESH_KEY) ?? defaultMesh,
@@ -180,14 +209,40 @@ export function createServiceEndpoints(
         waypoint: undefined,
         networkGateway: (network) => gatewayOf(network, fetch.gatewaysByNetwork),
         services,
-        entries: [],
+        entries,
       });
       return workload === undefined ? [] : serviceEndpoints(workload);
     },
   });
+  const inline = graph.flatMap('serviceEntryEndpoints', {
+    from: visibleEntries,
+    uses: { mesh, proxiedByEntry, gatewaysByNetwork },
+    transform: ({ entry }, fetch, key) =>
+      serviceEntryWorkloads(
+        entry,
+        fetch.proxiedByEntry.lookup(key).map(({ service }) => service),
+        {
+          ...names,
+          mesh: fetch.mesh.get(MESH_KEY) ?? defaultMesh,
+          policies: [],
+          waypoint: undefined,
+          networkGateway: (network) => gatewayOf(network, fetch.gatewaysByNetwork),
+        },
+      ).flatMap(serviceEndpoints),
+  });
   return graph
-    .join('serviceEndpoints', [ofPods, ofSlices, ofWorkloadEntries])
+    .join('serviceEndpoints', [ofPods, ofSlices, ofWorkloadEntries, inline])
     .index('service', ({ service }: ServiceEndpoint) => [service]);
+}
+
+function selectedEntries(
+  { namespace, labels }: { readonly namespace: string; readonly labels: Labels },
+  proxied: { lookup(at: string): readonly ProxiedEntry[] },
+): readonly EntryService[] {
+  return labelKeys(namespace, labels)
+    .flatMap((at) => proxied.lookup(at))
+    .map(({ service }) => service)
+    .filter(({ selector = {} }) => selects(selector, labels));
 }
 
 /** The policies that make Services unreachable but through their waypoints. */

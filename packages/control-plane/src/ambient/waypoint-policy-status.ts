@@ -13,6 +13,8 @@ export interface WaypointPolicyContext {
   readonly rootNamespace: string;
   /** By `namespace/name`; undefined where there is no such Service. */
   readonly binding: (service: string) => WaypointBinding | undefined;
+  /** The same of a ServiceEntry. */
+  readonly entryBinding: (serviceEntry: string) => WaypointBinding | undefined;
   readonly gateway: (key: string) => 'waypoint' | 'other' | undefined;
   readonly hasGatewayClass: (name: string) => boolean;
 }
@@ -81,8 +83,9 @@ function targetProblem(
   const invalid = (why: string): TargetProblem => ({ reason: 'Invalid', message: `${name} ${why}` });
   if ((target.namespace ?? namespace) !== namespace) return invalid('is in another namespace');
   switch (target.kind) {
-    case 'Service': {
-      const binding = context.binding(key);
+    case 'Service':
+    case 'ServiceEntry': {
+      const binding = target.kind === 'Service' ? context.binding(key) : context.entryBinding(key);
       if (binding === undefined) return notFound;
       if (binding.kind === 'bound') return undefined;
       const why = binding.kind === 'unasked' ? 'uses no waypoint' : binding.message;

@@ -23,16 +23,22 @@ const UNLIMITED = 0xffff_ffff;
 export interface ServiceClusterOptions {
   readonly name: string;
   readonly protocol: UpstreamProtocol;
+  /** Endpoints that have names: the proxy looks them up itself. Without, it asks for endpoints by the cluster's name. */
+  readonly named?: envoy.config.endpoint.v3.ClusterLoadAssignment.$Properties | undefined;
   readonly service: { readonly hostname: string; readonly name: string; readonly namespace: string };
 }
 
 /** One port of a Service. Its endpoints are addresses of the internal listener, or plain ones. */
-export function serviceCluster({ name, protocol, service }: ServiceClusterOptions): Cluster {
+export function serviceCluster({ name, protocol, service, named }: ServiceClusterOptions): Cluster {
   return {
     name,
     altStatName: `${name};`,
-    type: DiscoveryType.EDS,
-    edsClusterConfig: { serviceName: name, edsConfig: adsSource() },
+    ...(named === undefined
+      ? {
+          type: DiscoveryType.EDS,
+          edsClusterConfig: { serviceName: name, edsConfig: adsSource() },
+        }
+      : { type: DiscoveryType.STRICT_DNS, loadAssignment: named }),
     connectTimeout: duration(CONNECT_TIMEOUT_MS),
     lbPolicy: LbPolicy.LEAST_REQUEST,
     circuitBreakers: unlimited(),

@@ -68,7 +68,9 @@ function workloadRange({ addresses, httpChain, tcpChain }: WorkloadGroup): Range
   return { ranges: addresses.map(hostRange), onMatch: byProtocol(httpChain.name ?? '', tcpChain.name ?? '') };
 }
 
-function hostRange(address: string): xds.core.v3.CidrRange.$Properties {
+function hostRange(text: string): xds.core.v3.CidrRange.$Properties {
+  const [address = '', length] = text.split('/');
+  if (length !== undefined) return { addressPrefix: address, prefixLen: { value: Number(length) } };
   return { addressPrefix: address, prefixLen: { value: address.includes(':') ? 128 : 32 } };
 }
 

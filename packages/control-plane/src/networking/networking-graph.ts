@@ -5,6 +5,7 @@ import type { Ambient } from '../ambient/ambient-graph.ts';
 import { type EncodedResource, encoded, sameResource } from '../ambient/resources.ts';
 import { attachmentKeys, attachmentKeysOf, distinctPolicies } from '../ambient/policy-targets.ts';
 import { serviceHostname } from '../ambient/services.ts';
+import { entryInput, haveNames } from './entry-config.ts';
 import type { ServiceFacts } from '../sources/facts.ts';
 import type { AnyRouteFacts } from '../sources/gateway-objects.ts';
 import { MESH_KEY, type Sources } from '../sources/sources.ts';
@@ -124,7 +125,29 @@ export function createNetworkingGraph(
       });
     },
   });
-  const configsByWaypoint = configs.index('waypoint', ({ waypoint }) => [waypoint]);
+  const entryConfigs = graph.flatMap('waypointEntries', {
+    from: ambient.proxiedEntries,
+    uses: { mesh, authorization, authentication, jwks: sources.jwks, endpointsByService },
+    equal: sameConfig,
+    transform: ({ service, waypoint: servedBy }, fetch, key) => {
+      const { rootNamespace } = fetch.mesh.get(MESH_KEY) ?? defaultMesh;
+      const endpoints = fetch.endpointsByService.lookup(key);
+      return servingWaypoints(servedBy).map((gateway): readonly [string, WaypointService] => {
+        const waypoint = gatewayKey(gateway);
+        const serviceEntry = `${service.namespace}/${service.name}`;
+        const at = attachmentKeysOf({ service: undefined, serviceEntry, waypoint, rootNamespace });
+        const config = serviceConfig({
+          ...entryInput(service, endpoints),
+          authorization: distinctPolicies(at.flatMap((target) => fetch.authorization.lookup(target))),
+          authentication: distinctPolicies(at.flatMap((target) => fetch.authentication.lookup(target))),
+          jwks: (uri) => fetch.jwks.get(uri),
+        });
+        return [`${key} ${waypoint}`, { waypoint, config }];
+      });
+    },
+  });
+  const allConfigs = graph.join('waypointConfigs', [configs, entryConfigs], { equal: sameConfig });
+  const configsByWaypoint = allConfigs.index('waypoint', ({ waypoint }) => [waypoint]);
 
   const servedWorkloads = graph.map('servedWorkloads', {
     from: sources.pods,
@@ -207,7 +230,30 @@ export function createNetworkingGraph(
       });
     },
   });
-  return { listeners, clusters, endpoints };
+  const entryEndpoints = graph.flatMap('entryClusterEndpoints', {
+    from: ambient.proxiedEntries,
+    uses: { endpointsByService },
+    equal: sameResource,
+    transform: ({ service }, fetch, key) => {
+      const found = fetch.endpointsByService.lookup(key);
+      return haveNames(found)
+        ? []
+        : service.ports.flatMap(({ number }) =>
+            (['http', 'tcp'] as const).map((layer) => {
+              const name = inboundCluster(number, layer, service.hostname);
+              const assignment = loadAssignment(name, number, found, { unreadyToo: false });
+              return [
+                name,
+                encoded(name, envoy.config.endpoint.v3.ClusterLoadAssignment.encode(assignment).finish()),
+              ] as const;
+            }),
+          );
+    },
+  });
+  const allEndpoints = graph.join('allClusterEndpoints', [endpoints, entryEndpoints], {
+    equal: sameResource,
+  });
+  return { listeners, clusters, endpoints: allEndpoints };
 }
 
 function gatewayKey({ namespace, name }: Waypoint): string {

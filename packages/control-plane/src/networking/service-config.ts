@@ -9,7 +9,7 @@ import type {
 } from '../sources/policy-objects.ts';
 import type { ServicePortFacts } from '../sources/facts.ts';
 import { appProtocol } from '../ambient/services.ts';
-import { type UpstreamProtocol, serviceCluster } from './clusters.ts';
+import { type ServiceClusterOptions, type UpstreamProtocol, serviceCluster } from './clusters.ts';
 import { httpChain, tcpChain } from './filter-chains.ts';
 import { type Layer, inboundCluster, outboundCluster } from './names.ts';
 import { type RouteContext, serviceRoutes } from './routes.ts';
@@ -25,6 +25,8 @@ export interface ServiceInput {
   readonly hostname: string;
   readonly addresses: readonly string[];
   readonly ports: readonly ServicePortFacts[];
+  /** The endpoints of a port's cluster, where they have names and not addresses. */
+  readonly named?: (cluster: string, port: number) => ServiceClusterOptions['named'];
   /** Routes of a port: those that name it as their parent, and those that name the Service without a port. */
   readonly routes: (port: ServicePortFacts) => readonly AnyRouteFacts[];
   readonly backend: RouteContext['backend'];
@@ -75,7 +77,7 @@ export function serviceConfig(input: ServiceInput): ServiceConfig {
   const add = (declared: ServicePortFacts, layer: Layer, protocol: UpstreamProtocol): string => {
     const { port } = declared;
     const cluster = inboundCluster(port, layer, hostname);
-    clusters.push(serviceCluster({ name: cluster, protocol, service }));
+    clusters.push(serviceCluster({ name: cluster, protocol, service, named: input.named?.(cluster, port) }));
     if (layer === 'tcp') {
       chains.push(tcpChain({ cluster, authorization: input.authorization }));
       return cluster;

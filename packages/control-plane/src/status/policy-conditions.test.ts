@@ -7,6 +7,7 @@ const cluster = [
   `{ kind: Gateway, metadata: { name: wp, namespace: shop }, spec: { gatewayClassName: istio-waypoint, listeners: [] }, status: { addresses: [{ value: 10.0.0.1 }] } }`,
   '{ kind: Gateway, metadata: { name: edge, namespace: shop }, spec: { gatewayClassName: ingress, listeners: [] } }',
   '{ kind: Service, metadata: { name: web, namespace: shop, labels: { istio.io/use-waypoint: wp } }, spec: { clusterIPs: [10.96.0.1] } }',
+  '{ kind: ServiceEntry, metadata: { name: api, namespace: shop, labels: { istio.io/use-waypoint: wp } }, spec: { hosts: [api.example.org], resolution: DNS, ports: [{ name: a, number: 80 }] } }',
   '{ kind: Service, metadata: { name: plain, namespace: shop }, spec: { clusterIPs: [10.96.0.2] } }',
   '{ kind: Service, metadata: { name: lost, namespace: shop, labels: { istio.io/use-waypoint: gone } }, spec: { clusterIPs: [10.96.0.3] } }',
 ];
@@ -37,6 +38,16 @@ describe('the condition of a policy with targets', () => {
       'a waypoint',
       `[{ kind: Gateway, ${G}, name: wp }]`,
       'True/Accepted: bound to Gateway.gateway.networking.k8s.io:shop/wp',
+    ],
+    [
+      'a ServiceEntry behind a waypoint',
+      '[{ kind: ServiceEntry, group: networking.istio.io, name: api }]',
+      'True/Accepted: bound to ServiceEntry.networking.istio.io:shop/api',
+    ],
+    [
+      'a ServiceEntry that is not there',
+      '[{ kind: ServiceEntry, group: networking.istio.io, name: gone }]',
+      'False/TargetNotFound: ServiceEntry.networking.istio.io:shop/gone not found',
     ],
     [
       'a Service without one',

@@ -25,12 +25,19 @@ export interface PolicyConditions {
 export function createPolicyConditions(
   graph: Graph,
   sources: Sources,
-  { mesh, defaultMesh, policies, serviceWaypoints }: Ambient,
+  { mesh, defaultMesh, policies, serviceWaypoints, entryWaypoints }: Ambient,
 ): PolicyConditions {
-  const uses = { mesh, serviceWaypoints, gateways: sources.gateways, classes: sources.gatewayClasses };
+  const uses = {
+    mesh,
+    serviceWaypoints,
+    entryWaypoints,
+    gateways: sources.gateways,
+    classes: sources.gatewayClasses,
+  };
   const context = (fetch: Fetch<typeof uses>): WaypointPolicyContext => ({
     rootNamespace: (fetch.mesh.get(MESH_KEY) ?? defaultMesh).rootNamespace,
     binding: (service) => fetch.serviceWaypoints.get(service)?.binding,
+    entryBinding: (entry) => fetch.entryWaypoints.get(entry)?.binding,
     gateway: (key) => {
       const gateway = fetch.gateways.get(key);
       if (gateway === undefined) return undefined;
