@@ -320,9 +320,9 @@ describe('a field of a cluster has its effect', () => {
     expect(compile(json)).toMatchObject(expected);
   });
 
-  it('or its resource is refused: slow start', () => {
-    expect(() =>
-      compile({ round_robin_lb_config: { slow_start_config: { slow_start_window: '1s' } } }),
-    ).toThrow('c: round_robin_lb_config.slow_start_config: not supported');
+  it('or its resource is refused', () => {
+    expect(() => compile({ connection_pool_per_downstream_connection: true })).toThrow(
+      'c: connection_pool_per_downstream_connection: not supported',
+    );
   });
 });

@@ -38,13 +38,14 @@ export class ClusterHosts {
     this.stats = stats;
     this.onOutdated = onOutdated;
     this.detector = this.createDetector();
-    const { policy, ...balancing } = config.balancing;
+    const { policy, slowStart, ...balancing } = config.balancing;
     this.sets = new HostSets({
       ...balancing,
       policy: policy.kind === 'cluster-provided' ? { kind: 'random' } : policy,
       random: () => engine.random(),
       overprovisioningPercent: noEndpoints.overprovisioningPercent,
       detector: this.detector,
+      slowStart: slowStart && { config: slowStart, now: () => engine.clock.now() },
     });
     this.originalDst =
       config.discovery.kind === 'original-dst'

@@ -1,24 +1,10 @@
+import type { EndpointSpec } from './host.ts';
 import { describe, expect, it } from '@jest/globals';
 import { ManualClock } from '@weft/telemetry';
-import type { EndpointSpec } from './host.ts';
 import { HostSets, type HostSetOptions } from './host-sets.ts';
 import { defaultOutlierDetection } from './outlier-config.ts';
 import { OutlierDetector } from './outlier-detection.ts';
-
-function spec(ip: string, o: Partial<EndpointSpec> = {}): EndpointSpec {
-  return {
-    address: { kind: 'ip', ip, port: 80 },
-    additionalAddresses: [],
-    hostname: '',
-    metadata: new Map(),
-    locality: { region: '', zone: '', subZone: '' },
-    localityWeight: undefined,
-    priority: 0,
-    weight: 1,
-    health: 'healthy',
-    ...o,
-  };
-}
+import { spec } from './testing/endpoint-spec.ts';
 
 function hostSets(o: Partial<HostSetOptions> = {}): HostSets {
   let state = 1;

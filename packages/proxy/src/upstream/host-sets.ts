@@ -1,5 +1,5 @@
 import type { MetadataStruct, MetadataValue } from '../engine/types.ts';
-import { type EndpointSpec, Host } from './host.ts';
+import { type EndpointSpec, Host, type HostSlowStart } from './host.ts';
 import {
   type BalanceContext,
   type BalancePolicy,
@@ -21,6 +21,7 @@ export interface HostSetOptions {
   /** Traffic goes to localities by their weights. Without it, they don't matter. */
   readonly localityWeighted: boolean;
   readonly detector?: OutlierDetector | undefined;
+  readonly slowStart?: HostSlowStart | undefined;
   /** Without it, what routes demand is ignored, as Envoy does. */
   readonly subsets?: SubsetConfig | undefined;
 }
@@ -68,7 +69,7 @@ export class HostSets {
     specs: readonly EndpointSpec[],
     overprovisioningPercent = this.options.overprovisioningPercent,
   ): readonly Host[] {
-    const { detector, policy } = this.options;
+    const { detector, policy, slowStart } = this.options;
     const hashByHostname = 'useHostname' in policy && policy.useHostname;
     const next = new Map<string, Host>();
     const outdated: Host[] = [];
@@ -77,7 +78,7 @@ export class HostSets {
       if (next.has(key)) continue;
       const known = this.hostsByKey.get(key);
       if (known === undefined || (hashByHostname && known.hostname !== spec.hostname)) {
-        next.set(key, new Host(spec, { hashByHostname, monitor: detector?.createMonitor() }));
+        next.set(key, new Host(spec, { hashByHostname, monitor: detector?.createMonitor(), slowStart }));
       } else {
         // Metadata choose the transport socket and travel with connections: it may be another workload's address now.
         if (!sameMetadata(known.spec, spec)) outdated.push(known);
@@ -96,6 +97,7 @@ export class HostSets {
   /** The health of hosts changed. */
   refresh(): void {
     this.subsets.clear();
+    for (const host of this.hostsByKey.values()) host.noteHealth();
     this.all = new Chooser([...this.hostsByKey.values()], this.options, this.overprovisioningPercent);
   }
 

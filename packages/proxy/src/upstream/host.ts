@@ -7,6 +7,7 @@ import {
 } from '../engine/types.ts';
 import type { Balanced } from './load-balancer/index.ts';
 import type { OutlierMonitor } from './outlier-detection.ts';
+import { type SlowStart, slowStartShare } from './slow-start.ts';
 
 export type Locality = Endpoint['locality'];
 /** What EDS (or configuration) says of an endpoint. */
@@ -24,6 +25,12 @@ export interface EndpointSpec {
   readonly priority: number;
   readonly weight: number;
   readonly health: HealthStatus;
+}
+
+/** How the hosts of a cluster start, by its clock. */
+export interface HostSlowStart {
+  readonly config: SlowStart;
+  readonly now: () => number;
 }
 
 /** Counted per host, for the admin interface. */
@@ -58,16 +65,25 @@ export class Host implements Endpoint, Balanced {
   };
   activeRequests = 0;
   spec: EndpointSpec;
+  private readonly slowStart: HostSlowStart | undefined;
+  private startedAtMs: number;
+  private wasHealthy = true;
 
   constructor(
     spec: EndpointSpec,
-    o: { readonly hashByHostname: boolean; readonly monitor?: OutlierMonitor | undefined },
+    o: {
+      readonly hashByHostname: boolean;
+      readonly monitor?: OutlierMonitor | undefined;
+      readonly slowStart?: HostSlowStart | undefined;
+    },
   ) {
     this.spec = spec;
     this.address = spec.address;
     this.key = formatAddress(spec.address);
     this.hashKey = o.hashByHostname && spec.hostname !== '' ? spec.hostname : this.key;
     this.monitor = o.monitor;
+    this.slowStart = o.slowStart;
+    this.startedAtMs = o.slowStart?.now() ?? 0;
   }
 
   get hostname(): string {
@@ -88,6 +104,19 @@ export class Host implements Endpoint, Balanced {
 
   get weight(): number {
     return this.spec.weight;
+  }
+
+  get currentWeight(): number | undefined {
+    const { slowStart } = this;
+    if (slowStart === undefined) return undefined;
+    return this.weight * slowStartShare(slowStart.config, slowStart.now() - this.startedAtMs);
+  }
+
+  /** The health may have changed: a host that became healthy begins slowly again, if its cluster asks for that. */
+  noteHealth(): void {
+    const healthy = this.health === 'healthy';
+    if (healthy && !this.wasHealthy) this.startedAtMs = this.slowStart?.now() ?? 0;
+    this.wasHealthy = healthy;
   }
 
   /** What load balancing goes by: the configured health, unless outlier detection has ejected the host. */

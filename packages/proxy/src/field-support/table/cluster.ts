@@ -3,6 +3,7 @@ import type { SupportTable } from '../support.ts';
 const CLUSTER = 'upstream/cluster.test.ts';
 const CONFIG = 'upstream/config/cluster-config.test.ts';
 const FIELDS = 'field-support/cluster-fields.test.ts';
+const SLOW = 'upstream/slow-start.test.ts';
 const HBONE = 'upstream/hbone.test.ts';
 const NO_HEALTH_CHECKS = 'hosts are not checked actively';
 
@@ -37,9 +38,15 @@ export const cluster: SupportTable = {
   'envoy.config.cluster.v3.Cluster.TransportSocketMatch': {
     works: { [FIELDS]: 'name match transport_socket' },
   },
-  'envoy.config.cluster.v3.Cluster.RoundRobinLbConfig': {},
+  'envoy.config.cluster.v3.Cluster.RoundRobinLbConfig': { works: { [SLOW]: 'slow_start_config' } },
+  'envoy.config.cluster.v3.Cluster.SlowStartConfig': {
+    works: { [SLOW]: 'slow_start_window aggression min_weight_percent' },
+  },
+  'envoy.extensions.load_balancing_policies.common.v3.SlowStartConfig': {
+    works: { [SLOW]: 'slow_start_window aggression min_weight_percent' },
+  },
   'envoy.config.cluster.v3.Cluster.LeastRequestLbConfig': {
-    works: { [FIELDS]: 'choice_count active_request_bias' },
+    works: { [FIELDS]: 'choice_count active_request_bias', [SLOW]: 'slow_start_config' },
   },
   'envoy.config.cluster.v3.Cluster.RingHashLbConfig': {
     works: { [FIELDS]: 'minimum_ring_size maximum_ring_size' },
@@ -79,10 +86,14 @@ export const cluster: SupportTable = {
     open: 'typed_extension_config',
   },
   'envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin': {
-    works: { [FIELDS]: 'locality_lb_config' },
+    works: { [FIELDS]: 'locality_lb_config', [SLOW]: 'slow_start_config' },
   },
   'envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest': {
-    works: { [CONFIG]: 'choice_count', [FIELDS]: 'active_request_bias locality_lb_config' },
+    works: {
+      [CONFIG]: 'choice_count',
+      [FIELDS]: 'active_request_bias locality_lb_config',
+      [SLOW]: 'slow_start_config',
+    },
   },
   'envoy.extensions.load_balancing_policies.random.v3.Random': { works: { [FIELDS]: 'locality_lb_config' } },
   'envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash': {

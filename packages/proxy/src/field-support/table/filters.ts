@@ -19,11 +19,14 @@ export const filters: SupportTable = {
   [`${NETWORK}.tcp_proxy.v3.TcpProxy`]: {
     works: {
       [TCP]: `stat_prefix cluster max_connect_attempts idle_timeout weighted_clusters tunneling_config
-        max_downstream_connection_duration`,
+        max_downstream_connection_duration hash_policy`,
       [FIELDS]: 'metadata_match',
       [TELEMETRY]: 'access_log',
     },
   },
+  'envoy.type.v3.HashPolicy': { works: { [TCP]: 'source_ip filter_state' } },
+  'envoy.type.v3.HashPolicy.SourceIp': {},
+  'envoy.type.v3.HashPolicy.FilterState': { works: { [TCP]: 'key' } },
   [`${NETWORK}.tcp_proxy.v3.TcpProxy.WeightedCluster`]: { works: { [TCP]: 'clusters' } },
   [`${NETWORK}.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight`]: {
     works: { [TCP]: 'name weight', [FIELDS]: 'metadata_match' },

@@ -21,7 +21,9 @@ export const listener: SupportTable = {
       'there is no overload manager and no limit of all listeners together':
         'bypass_overload_manager ignore_global_conn_limit',
       'a hint to the kernel': 'tcp_fast_open_queue_length',
+      'changes of the listener and /drain_listeners drain it, failing health checks never do': 'drain_type',
     },
+    only: { drain_type: ['MODIFY_ONLY'] },
   },
   'envoy.config.listener.v3.AdditionalAddress': { works: { [FIELDS]: 'address' } },
   'envoy.config.listener.v3.Listener.InternalListenerConfig': {},

@@ -3,6 +3,7 @@ import { compileAccessLogs, compileFormat, type AccessLogger } from '../../acces
 import type { CompileContext, MetadataStruct, StreamInfo } from '../../engine/types.ts';
 import { durationMs, structToPlain } from '../../filters/message.ts';
 import { InvalidValue, invalid } from '../../matching/index.ts';
+import { compileConnectionHash, type ConnectionHash } from './hash-policy.ts';
 
 type TcpProxyMessage = envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.$Properties;
 type Tunneling = envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TunnelingConfig.$Properties;
@@ -31,6 +32,7 @@ export interface TcpProxyConfig {
   readonly maxDurationMs: number;
   readonly maxConnectAttempts: number;
   readonly tunneling: TunnelingConfig | undefined;
+  readonly hash: ConnectionHash | undefined;
   readonly accessLog: AccessLogger;
 }
 
@@ -51,6 +53,7 @@ export function tcpProxyConfig(message: TcpProxyMessage, context: CompileContext
     maxDurationMs: durationMs(message.maxDownstreamConnectionDuration) ?? 0,
     maxConnectAttempts: attempts,
     tunneling: message.tunnelingConfig ? tunneling(message.tunnelingConfig) : undefined,
+    hash: compileConnectionHash(message.hashPolicy ?? []),
     accessLog: compileAccessLogs(message.accessLog, context),
   };
 }

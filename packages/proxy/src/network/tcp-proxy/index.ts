@@ -101,8 +101,10 @@ class TcpSession {
       info.responseFlags.add('NC');
       return this.fail('cluster_not_found');
     }
+    const hash = config.hash?.(info);
     const upstreamContext: UpstreamContext = {
       info,
+      ...(hash === undefined ? {} : { hash }),
       ...(target.metadataMatch === undefined ? {} : { metadataMatch: target.metadataMatch }),
     };
     info.upstream = { cluster };

@@ -14,6 +14,7 @@ import { StatsStore } from '../../stats/index.ts';
 import { testContext, testEngine } from '../../testing/compile.ts';
 import { createConnectionInfo, createTcpStreamInfo } from '../connection-info.ts';
 import { createPipe, type PipeEnd } from '../internal-pipe.ts';
+import { xxHash64 } from '../../upstream/index.ts';
 import { tcpProxy } from './index.ts';
 
 const settle = () => new Promise((resolve) => setImmediate(resolve));
@@ -39,10 +40,13 @@ class ScriptedCluster implements Pick<Cluster, 'name' | 'pick' | 'connect' | 'op
     this.name = name;
   }
 
-  pick(): Endpoint | undefined {
+  hashes: (bigint | undefined)[] = [];
+
+  pick: Cluster['pick'] = ({ hash }) => {
+    this.hashes.push(hash);
     if (this.hosts === 0) return undefined;
     return { address: internal, activeRequests: 0, reportResult: () => undefined } as unknown as Endpoint; // enough here
-  }
+  };
 
   connect: Cluster['connect'] = (_, __, handlers) => {
     const failure = this.failures.shift();
@@ -258,6 +262,25 @@ describe('tcp_proxy', () => {
     await settle();
     expect(log.sort()).toEqual(['close', 'done']);
     expect([...info.responseFlags]).toEqual(['DC']);
+  });
+
+  it('hashes the source address or filter state, for consistent hashing', () => {
+    const hashes = (policy: object, info: Partial<StreamInfo> = {}, key = 'v'): (bigint | undefined)[] => {
+      const cluster = new ScriptedCluster('a');
+      const session = setup({ cluster: 'a', hash_policy: [policy] }, [cluster]);
+      Object.assign(session.info, info);
+      session.info.filterState.set('k', key);
+      session.start();
+      return cluster.hashes;
+    };
+    const from = (ip: string) => ({ remoteAddress: { kind: 'ip', ip, port: 1 } }) as const;
+    const source = { source_ip: {} };
+    expect(hashes(source, from('10.0.0.1'))).toEqual([xxHash64('10.0.0.1')]);
+    expect(hashes(source, { ...from('10.0.0.2') })).toEqual([xxHash64('10.0.0.2')]);
+    expect(hashes(source)).toEqual([undefined]);
+    expect(hashes({ filter_state: { key: 'k' } })).toEqual([xxHash64('v')]);
+    expect(hashes({ filter_state: { key: 'none' } })).toEqual([undefined]);
+    expect(() => setup({ cluster: 'a', hash_policy: [source, source] }, [])).toThrow('hash_policy');
   });
 
   it('refuses a configuration without cluster, naming the field', () => {

@@ -4,6 +4,7 @@ import { invalid, at } from '../../matching/index.ts';
 import type { SubsetConfig } from '../host-sets.ts';
 import { type BalancePolicy, defaultLeastRequest } from '../load-balancer/index.ts';
 import { DEFAULT_PANIC_PERCENT } from '../priority-load.ts';
+import { compileSlowStart, type SlowStart } from '../slow-start.ts';
 
 type ClusterMessage = envoy.config.cluster.v3.Cluster.$Properties;
 const { LbPolicy } = envoy.config.cluster.v3.Cluster;
@@ -22,6 +23,7 @@ export interface LoadBalancingConfig {
   readonly failTrafficOnPanic: boolean;
   readonly localityWeighted: boolean;
   readonly subsets: SubsetConfig | undefined;
+  readonly slowStart: SlowStart | undefined;
 }
 
 export function compileLoadBalancing(cluster: ClusterMessage): LoadBalancingConfig {
@@ -37,7 +39,21 @@ export function compileLoadBalancing(cluster: ClusterMessage): LoadBalancingConf
     localityWeighted:
       fromList?.localityWeighted ?? common.localityConfigSpecifier === 'localityWeightedLbConfig',
     subsets: subsetsOf(cluster.lbSubsetConfig),
+    slowStart: fromList === undefined ? slowStartOf(cluster) : fromList.slowStart,
   };
+}
+
+function slowStartOf(cluster: ClusterMessage): SlowStart | undefined {
+  switch (cluster.lbPolicy ?? LbPolicy.ROUND_ROBIN) {
+    case LbPolicy.ROUND_ROBIN:
+      return at('round_robin_lb_config', () => compileSlowStart(cluster.roundRobinLbConfig?.slowStartConfig));
+    case LbPolicy.LEAST_REQUEST:
+      return at('least_request_lb_config', () =>
+        compileSlowStart(cluster.leastRequestLbConfig?.slowStartConfig),
+      );
+    default:
+      return undefined;
+  }
 }
 
 function subsetsOf(
@@ -70,11 +86,12 @@ function policyFromEnum(cluster: ClusterMessage, useHostname: boolean): LoadBala
   }
 }
 
+type FoundPolicy = Pick<LoadBalancingConfig, 'policy' | 'localityWeighted' | 'slowStart'>;
+
 /** The first policy of the list that is known here, as Envoy does. */
-function policyFromList(list: readonly envoy.config.cluster.v3.LoadBalancingPolicy.Policy.$Properties[]): {
-  readonly policy: LoadBalancingConfig['policy'];
-  readonly localityWeighted: boolean;
-} {
+function policyFromList(
+  list: readonly envoy.config.cluster.v3.LoadBalancingPolicy.Policy.$Properties[],
+): FoundPolicy {
   for (const { typedExtensionConfig } of list) {
     const any = typedExtensionConfig?.typedConfig;
     const found = any ? policyFromAny(any) : undefined;
@@ -84,32 +101,43 @@ function policyFromList(list: readonly envoy.config.cluster.v3.LoadBalancingPoli
   return invalid(`none of [${names}] is supported`, 'policies');
 }
 
-function policyFromAny(
-  any: google.protobuf.Any.$Properties,
-): { readonly policy: LoadBalancingConfig['policy']; readonly localityWeighted: boolean } | undefined {
+function policyFromAny(any: google.protobuf.Any.$Properties): FoundPolicy | undefined {
+  const slowStart = undefined;
   const bytes = any.value ?? new Uint8Array();
   const weighted = (locality: { localityConfigSpecifier?: string | null } | null | undefined): boolean =>
     locality?.localityConfigSpecifier === 'localityWeightedLbConfig';
   switch (any.type_url) {
     case `${TYPE_PREFIX}round_robin.v3.RoundRobin`: {
       const m = policies.round_robin.v3.RoundRobin.decode(bytes);
-      return { policy: { kind: 'round-robin' }, localityWeighted: weighted(m.localityLbConfig) };
+      return {
+        policy: { kind: 'round-robin' },
+        localityWeighted: weighted(m.localityLbConfig),
+        slowStart: compileSlowStart(m.slowStartConfig),
+      };
     }
     case `${TYPE_PREFIX}least_request.v3.LeastRequest`: {
       const m = policies.least_request.v3.LeastRequest.decode(bytes);
-      return { policy: leastRequest(m), localityWeighted: weighted(m.localityLbConfig) };
+      return {
+        policy: leastRequest(m),
+        localityWeighted: weighted(m.localityLbConfig),
+        slowStart: compileSlowStart(m.slowStartConfig),
+      };
     }
     case `${TYPE_PREFIX}random.v3.Random`: {
       const m = policies.random.v3.Random.decode(bytes);
-      return { policy: { kind: 'random' }, localityWeighted: weighted(m.localityLbConfig) };
+      return { policy: { kind: 'random' }, localityWeighted: weighted(m.localityLbConfig), slowStart };
     }
     case `${TYPE_PREFIX}ring_hash.v3.RingHash`: {
       const m = policies.ring_hash.v3.RingHash.decode(bytes);
       const useHostname = m.consistentHashingLbConfig?.useHostnameForHashing ?? false;
-      return { policy: ringHash(m, useHostname), localityWeighted: m.localityWeightedLbConfig != null };
+      return {
+        policy: ringHash(m, useHostname),
+        localityWeighted: m.localityWeightedLbConfig != null,
+        slowStart,
+      };
     }
     case `${TYPE_PREFIX}cluster_provided.v3.ClusterProvided`:
-      return { policy: { kind: 'cluster-provided' }, localityWeighted: false };
+      return { policy: { kind: 'cluster-provided' }, localityWeighted: false, slowStart };
     default:
       return undefined;
   }

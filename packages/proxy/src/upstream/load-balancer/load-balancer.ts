@@ -2,6 +2,8 @@
 export interface Balanced {
   /** 1 and up. */
   readonly weight: number;
+  /** Of a host that may be starting slowly: what is left of its weight now. */
+  readonly currentWeight?: number | undefined;
   /** Requests (or TCP connections) that run there now. */
   readonly activeRequests: number;
   /** What consistent hashing hashes: the address, or the host name when the policy says so. */

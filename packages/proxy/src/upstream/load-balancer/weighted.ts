@@ -54,7 +54,7 @@ export class LeastRequest<T extends Balanced> implements LoadBalancer<T> {
   }
 
   private readonly biasedWeight = (host: T): number =>
-    this.bias === 0 ? host.weight : host.weight / (host.activeRequests + 1) ** this.bias;
+    this.bias === 0 ? weightOf(host) : weightOf(host) / (host.activeRequests + 1) ** this.bias;
 }
 
 /** Uniform: as in Envoy, this policy does not look at weights. */
@@ -73,16 +73,17 @@ export class RandomChoice<T extends Balanced> implements LoadBalancer<T> {
 }
 
 function weightOf(host: Balanced): number {
-  return host.weight;
+  return host.currentWeight ?? host.weight;
 }
 
+/** And keep them. */
 function haveEqualWeights(hosts: readonly Balanced[]): boolean {
-  return hosts.every((host) => host.weight === hosts[0]?.weight);
+  return hosts.every((host) => host.currentWeight === undefined && host.weight === hosts[0]?.weight);
 }
 
 function weightedSchedule<T extends Balanced>(hosts: readonly T[], random: Random): EdfSchedule<T> {
   const schedule = new EdfSchedule<T>();
-  for (const host of hosts) schedule.add(host.weight, host);
+  for (const host of hosts) schedule.add(weightOf(host), host);
   for (let skip = Math.floor(random() * hosts.length); skip > 0; skip--) schedule.pick(weightOf);
   return schedule;
 }
