@@ -266,14 +266,13 @@ export class HbonePool implements SessionEvents {
 
   private async establish(key: PoolKey, signal: AbortSignal): Promise<TunnelSession> {
     const dialled = this.options.dial(key, signal);
-    const [certificate, socket] = await Promise.all([
-      this.options.certificateFor(key.source),
-      dialled,
-    ]).catch((error: unknown) => {
-      // A connection that nobody will use, if it was the certificate that failed.
-      dialled.then((unused) => unused.destroy()).catch(() => undefined);
-      throw error;
-    });
+    const [certificate, socket] = await Promise.all([this.options.certificateFor(key.source), dialled]).catch(
+      (error: unknown) => {
+        // A connection that nobody will use, if it was the certificate that failed.
+        dialled.then((unused) => unused.destroy()).catch(() => undefined);
+        throw error;
+      },
+    );
     // Reset while the certificate was waited for: TLS would wait for it until the time-out.
     if (socket.destroyed) throw new Error('reset by the peer before the TLS handshake');
     const server = { name: targetName(key), acceptable: key.acceptable, certificate };

@@ -72,8 +72,14 @@ export class Epoll {
     this.poll = pollReadable(this.fd, onReady);
   }
 
-  close(): void {
+  /** Undoes `watch`. A thread that ends without takes the process with it: koffi's handle outlives its loop. */
+  unwatch(): void {
     this.poll?.close();
+    this.poll = undefined;
+  }
+
+  close(): void {
+    this.unwatch();
     check('close', this.calls.close(this.fd));
   }
 }

@@ -71,7 +71,8 @@ export async function openListener(
   };
   const { fd, transparent: isTransparent } = inNetworkNamespace({ fd: namespaceFd }, make);
   // SOCKS is spoken on node's sockets.
-  if (reactor !== undefined && kind !== 'socks5') return onReactor(new ReactorListener(reactor, fd, on), fd, isTransparent);
+  if (reactor !== undefined && kind !== 'socks5')
+    return onReactor(new ReactorListener(reactor, fd, on), fd, isTransparent);
   const server = createServer(
     { allowHalfOpen: true, pauseOnConnect: kind !== 'hbone', noDelay: true },
     on.socket,

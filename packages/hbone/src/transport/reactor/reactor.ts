@@ -84,6 +84,12 @@ export class Reactor {
     this.schedule();
   }
 
+  /** The least that a thread has to do before it ends. Nothing is called any more. */
+  stopWatching(): void {
+    clearImmediate(this.immediate);
+    this.epoll.unwatch();
+  }
+
   /** Closes everything. Handlers hear nothing of it. */
   close(): void {
     clearImmediate(this.immediate);
