@@ -38,9 +38,18 @@ function install() {
   const stamp = 'node_modules/.weft-install';
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === hash) return;
   console.log(`installing the workspace with ${packageManager} …`);
-  mustRun('npx', ['--yes', packageManager, 'install', '--frozen-lockfile', '--silent'], {
-    env: { ...process.env, npm_config_loglevel: 'error' },
-  });
+  const { status, stdout, stderr } = spawnSync(
+    'npx',
+    ['--yes', packageManager, 'install', '--frozen-lockfile'],
+    {
+      env: { ...process.env, npm_config_loglevel: 'error' },
+      encoding: 'utf8',
+    },
+  );
+  if (status !== 0) {
+    console.error(`${stdout}${stderr}\nthe workspace could not be installed: see above`);
+    process.exit(status ?? 1);
+  }
   writeFileSync(stamp, hash);
 }
 
