@@ -20,8 +20,10 @@ import { MeshAuthority } from './ca/mesh-authority.ts';
 import { distributeRoots } from './ca/root-distribution.ts';
 import { ServingCertificates, servingNames } from './ca/serving-certificate.ts';
 import { TokenAuthenticator } from './ca/token-authenticator.ts';
+import type { ConnectionStatus } from '@weft/xds';
 import type { ControlPlaneConfig } from './config.ts';
-import { debugRoutes, readyRoutes } from './debug/routes.ts';
+import { pageSource, syncSource } from './debug/debug-source.ts';
+import { type DebugOptions, debugPage, debugRoutes, debugViews, readyRoutes } from './debug/routes.ts';
 import { DiscoveryServers } from './discovery/discovery-servers.ts';
 import { runGatewayController } from './gateway/gateway-controller.ts';
 import { createGatewayGraph } from './gateway/gateway-graph.ts';
@@ -189,7 +191,20 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       clock,
       logger: caLogger,
     });
-    const discovery = new DiscoveryServers({
+    const connections = (): readonly ConnectionStatus[] => discovery.connections();
+    const debugOptions: DebugOptions = {
+      version,
+      systemNamespace: namespace,
+      clusterId,
+      clusterDomain,
+      sources,
+      graph,
+      ambient,
+      registry,
+      authenticator: tokens,
+      connections,
+    };
+    const discovery: DiscoveryServers = new DiscoveryServers({
       config,
       graph,
       ambient,
@@ -203,20 +218,15 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       certificateService,
       metrics,
       logger,
+      systemNamespace: namespace,
+      debugTypes: () => [
+        { source: syncSource(connections) },
+        { source: pageSource((name) => debugPage(debugViews(debugOptions), name)), byNameOnly: true },
+      ],
     });
     closers.push(() => discovery.close());
 
-    const admin = new AdminServer(
-      debugRoutes({
-        version,
-        systemNamespace: namespace,
-        graph,
-        ambient,
-        registry,
-        authenticator: tokens,
-        connections: () => discovery.connections(),
-      }),
-    );
+    const admin = new AdminServer(debugRoutes(debugOptions));
     const metricsPort = await admin.listen(ports.metrics);
     closers.push(() => admin.close());
 

@@ -268,7 +268,7 @@ export class Connection implements ServerConnection {
 
   /** Collects resources and sends them when a message is full; removed names go with the first. */
   private message(subscription: TypeSubscription, { maxResources }: { readonly maxResources: number }) {
-    const { typeUrl, wildcard } = subscription;
+    const { type, typeUrl, wildcard } = subscription;
     const { systemVersion, clock, onPush } = this.options;
     const slice = new TimeSlice();
     let resources: Uint8Array[] = [];
@@ -291,7 +291,7 @@ export class Connection implements ServerConnection {
     return {
       remove: (name: string): void => void removed.push(name),
       add: async (resource: VersionedResource): Promise<void> => {
-        const encoded = writeResource(typeUrl, resource, !wildcard);
+        const encoded = writeResource(type.source.contentTypeUrl ?? typeUrl, resource, !wildcard);
         resources.push(encoded);
         bytes += encoded.length;
         if (resources.length >= maxResources || bytes >= MAX_MESSAGE_BYTES) await send();

@@ -12,3 +12,4 @@ export * from './resource-source.ts';
 export { MAX_RECEIVE_BYTES } from './stream-client.ts';
 export * from './subscription.ts';
 export * from './time-slice.ts';
+export type { SyncState, TypeStatus } from './type-subscription.ts';

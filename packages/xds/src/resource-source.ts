@@ -10,6 +10,8 @@ export interface ResourceChange {
 /** All resources of one type, and word of their changes. */
 export interface ResourceSource {
   readonly typeUrl: string;
+  /** Type of the resources themselves, where it isn't the one that they are asked for by. */
+  readonly contentTypeUrl?: string;
   list(): Iterable<VersionedResource>;
   get(name: string): VersionedResource | undefined;
   /** Returns what ends the subscription. */

@@ -187,6 +187,7 @@ export class SotwConnection implements ServerConnection {
   ): Promise<void> {
     if (this.closed) return;
     const { typeUrl, type } = subscription;
+    const { contentTypeUrl = typeUrl } = type.source;
     if (what === 'all') subscription.answeredUpTo = this.options.sequence();
     const present = this.select(subscription, what);
     // Of types followed by name, leaving something out says nothing.
@@ -199,7 +200,7 @@ export class SotwConnection implements ServerConnection {
     const message = Buffer.from(
       DiscoveryResponse.encode({
         versionInfo: versionOf(what === 'all' ? resources : this.select(subscription, 'all')),
-        resources: resources.map(({ bytes }) => ({ type_url: typeUrl, value: bytes })),
+        resources: resources.map(({ bytes }) => ({ type_url: contentTypeUrl, value: bytes })),
         typeUrl,
         nonce,
       }).finish(),

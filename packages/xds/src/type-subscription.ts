@@ -11,7 +11,9 @@ export interface TypeStatus {
   /** Names that an on-demand client follows. */
   readonly names: number;
   readonly sentAt?: Date;
+  readonly sentNonce?: string;
   readonly acknowledgedAt?: Date;
+  readonly acknowledgedNonce?: string;
   /** The proxy's words, as long as it hasn't acknowledged something newer. */
   readonly error?: string;
 }
@@ -85,8 +87,10 @@ export class TypeSubscription {
       state: this.state,
       wildcard,
       names: this.names.size,
-      ...(sentAt === undefined ? {} : { sentAt }),
-      ...(acknowledgedAt === undefined ? {} : { acknowledgedAt }),
+      ...(sentAt === undefined ? {} : { sentAt, sentNonce: `${this.nonceBase}${this.sent}` }),
+      ...(acknowledgedAt === undefined
+        ? {}
+        : { acknowledgedAt, acknowledgedNonce: `${this.nonceBase}${this.acknowledged}` }),
       ...(rejection === undefined ? {} : { error: rejection.message }),
     };
   }

@@ -14,7 +14,9 @@ interface SyncedType {
   readonly error?: string;
 }
 interface SyncedProxy {
+  /** `pod.namespace`. */
   readonly proxy: string;
+  readonly proxy_type: string;
   readonly types: Readonly<Record<string, SyncedType>>;
 }
 interface Replica {
@@ -50,7 +52,7 @@ export function proxyStatusCommand(options: () => ClusterOptions): Command {
       async (name: string | undefined, flags: { verbosity: number; output: 'table' | 'json' | 'yaml' }) => {
         const replicas = (await fetchStatus(await accessCluster(options()))).map(({ istiod, proxies }) => ({
           istiod,
-          proxies: proxies.filter(({ proxy }) => name === undefined || proxyName(proxy).startsWith(name)),
+          proxies: proxies.filter(({ proxy }) => name === undefined || proxy.startsWith(name)),
         }));
         if (name !== undefined && replicas.every(({ proxies }) => proxies.length === 0))
           throw new WeftError('WEFT1903', `no proxy whose name begins with "${name}" is connected`);
@@ -82,25 +84,14 @@ async function fetchStatus(access: ClusterAccess): Promise<readonly Replica[]> {
   );
 }
 
-/** `pod.namespace` of `type~ip~pod.namespace~domain`. */
-function proxyName(nodeId: string): string {
-  return nodeId.split('~')[2] ?? nodeId;
-}
-
 function shortTable(replicas: readonly Replica[]): string {
   return table(
     ['NAME', 'TYPE', 'ISTIOD', 'STATUS', 'SUBSCRIBED TYPES'],
-    rowsOf(replicas).map(({ istiod, proxy, types }) => {
+    rowsOf(replicas).map(({ istiod, proxy, proxy_type, types }) => {
       const names = typeNames
         .filter(([suffix]) => typeOf(types, suffix) !== undefined)
         .map(([, name]) => name);
-      return [
-        proxyName(proxy),
-        proxy.split('~')[0] ?? '',
-        istiod,
-        worst(Object.values(types)),
-        `${names.length} (${names.join(',')})`,
-      ];
+      return [proxy, proxy_type, istiod, worst(Object.values(types)), `${names.length} (${names.join(',')})`];
     }),
   );
 }
@@ -111,7 +102,7 @@ function wideTable(replicas: readonly Replica[], now: Date): string {
   return table(
     ['NAME', 'ISTIOD', ...used.map(([, name]) => name)],
     rows.map(({ istiod, proxy, types }) => [
-      proxyName(proxy),
+      proxy,
       istiod,
       ...used.map(([suffix]) => cell(typeOf(types, suffix), now)),
     ]),
@@ -123,12 +114,12 @@ function rowsOf(replicas: readonly Replica[]): readonly (SyncedProxy & { readonl
     .flatMap(({ istiod, proxies }) => {
       // A proxy may have several streams: a waypoint has one for what it serves and one for names.
       const merged = new Map<string, SyncedProxy>();
-      for (const { proxy, types } of proxies) {
-        merged.set(proxy, { proxy, types: { ...merged.get(proxy)?.types, ...types } });
+      for (const { proxy, proxy_type, types } of proxies) {
+        merged.set(proxy, { proxy, proxy_type, types: { ...merged.get(proxy)?.types, ...types } });
       }
       return [...merged.values()].map((proxy) => ({ ...proxy, istiod }));
     })
-    .sort((a, b) => proxyName(a.proxy).localeCompare(proxyName(b.proxy)));
+    .sort((a, b) => a.proxy.localeCompare(b.proxy));
 }
 
 function typeOf(types: SyncedProxy['types'], suffix: string): SyncedType | undefined {
@@ -157,8 +148,6 @@ function errorsOf(
   replicas: readonly Replica[],
 ): readonly { readonly proxy: string; readonly error: string }[] {
   return rowsOf(replicas).flatMap(({ proxy, types }) =>
-    Object.values(types).flatMap(({ error }) =>
-      error === undefined ? [] : [{ proxy: proxyName(proxy), error }],
-    ),
+    Object.values(types).flatMap(({ error }) => (error === undefined ? [] : [{ proxy, error }])),
   );
 }

@@ -36,7 +36,7 @@ export function restricted(
   };
 }
 
-function isLoopback(address: string): boolean {
+export function isLoopback(address: string): boolean {
   const four = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(address)?.[1] ?? address;
   return four.includes(':') ? loopback.check(four, 'ipv6') : four !== '' && loopback.check(four, 'ipv4');
 }

@@ -26,6 +26,9 @@ function createRoutes(authenticate: (authorization: string | undefined) => { rea
   const routes = debugRoutes({
     version: '1',
     systemNamespace: 'istio-system',
+    clusterId: 'Kubernetes',
+    clusterDomain: 'cluster.local',
+    sources,
     graph,
     ambient,
     registry: createPrometheusRegistry(),

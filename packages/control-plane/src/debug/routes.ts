@@ -11,8 +11,10 @@ import type { TokenAuthenticator } from '../ca/token-authenticator.ts';
 import type { ConnectionStatus } from '@weft/xds';
 import { restricted } from './access.ts';
 import { dumpAuthorizations, dumpServices, dumpWorkloads } from './dumps.ts';
+import { type RegistryOptions, endpoints, registry } from './registry.ts';
+import { connectionSummary, syncStatus } from './sync-status.ts';
 
-export interface DebugOptions {
+export interface DebugOptions extends RegistryOptions {
   readonly version: string;
   readonly systemNamespace: string;
   readonly graph: Graph;
@@ -22,28 +24,46 @@ export interface DebugOptions {
   readonly connections: () => readonly ConnectionStatus[];
 }
 
-/** Port 15014: metrics for anybody, the rest for operators. */
-export function debugRoutes(options: DebugOptions): Record<string, AdminHandler> {
-  const { graph, ambient, registry } = options;
-  const views: Readonly<Record<string, (url: URL) => unknown>> = {
+type Views = Readonly<Record<string, (url: URL) => unknown>>;
+
+/** Pages by path: over HTTP on port 15014 and over xDS alike. */
+export function debugViews(options: DebugOptions): Views {
+  const { graph, ambient } = options;
+  const clients = (): unknown[] => options.connections().map(connectionSummary);
+  const namespaceOf = (url: URL): string | null => url.searchParams.get('namespace');
+  return {
     '/debug/syncz': () => options.connections().map(syncStatus),
-    '/debug/connections': () => options.connections().map(connectionSummary),
-    '/debug/registryz': (url) => dumpServices(ambient, url.searchParams.get('namespace')),
+    '/debug/adsz': () => ({ totalClients: clients().length, clients: clients() }),
+    '/debug/connections': () => ({ totalClients: clients().length, clients: clients() }),
+    '/debug/registryz': (url) => registry(options, namespaceOf(url)),
+    '/debug/endpointz': (url) => endpoints(options, namespaceOf(url)),
     '/debug/ambientz': (url) => {
-      const namespace = url.searchParams.get('namespace');
+      const namespace = namespaceOf(url);
       return {
         workloads: dumpWorkloads(ambient, namespace),
         services: dumpServices(ambient, namespace),
         policies: dumpAuthorizations(ambient, namespace),
       };
     },
-    '/debug/authorizationz': (url) => dumpAuthorizations(ambient, url.searchParams.get('namespace')),
+    '/debug/authorizationz': (url) => dumpAuthorizations(ambient, namespaceOf(url)),
     '/debug/mesh': () => ambient.mesh.get(MESH_KEY) ?? ambient.defaultMesh,
     '/debug/collections': () => graph.statistics(),
   };
+}
+
+/** A page by what follows `/debug/`; undefined for one that doesn't exist. */
+export function debugPage(views: Views, name: string): unknown {
+  const url = new URL(`/debug/${name}`, 'http://debug');
+  return views[url.pathname]?.(url);
+}
+
+/** Port 15014: metrics for anybody, the rest for operators. */
+export function debugRoutes(options: DebugOptions): Record<string, AdminHandler> {
+  const { graph, registry: metrics } = options;
+  const views = debugViews(options);
   const guarded = (handler: AdminHandler): AdminHandler => restricted(handler, options);
   return {
-    '/metrics': async () => ({ contentType: registry.contentType, body: await registry.metrics() }),
+    '/metrics': async () => ({ contentType: metrics.contentType, body: await metrics.metrics() }),
     '/version': () => json({ version: options.version }),
     '/debug/lineage': guarded(({ url }) => lineage(graph, url)),
     '/debug/list': guarded(() => ({
@@ -62,25 +82,6 @@ export function readyRoutes(readiness: Readiness): Record<string, AdminHandler> 
       readiness.ready
         ? { body: 'ready\n' }
         : { status: 503, body: `not ready, waiting for: ${readiness.pending.join(', ')}\n` },
-  };
-}
-
-/** What a proxy was sent, acknowledged and rejected. */
-function syncStatus({ id, node, types }: ConnectionStatus): unknown {
-  return {
-    proxy: node?.id ?? '',
-    connection: id,
-    types: Object.fromEntries(types.map(({ typeUrl, ...status }) => [typeUrl, status])),
-  };
-}
-
-function connectionSummary({ id, address, node, connectedAt, types }: ConnectionStatus): unknown {
-  return {
-    connectionId: id,
-    address,
-    connectedAt,
-    node: node?.id ?? '',
-    watches: types.map(({ typeUrl }) => typeUrl),
   };
 }
 

@@ -1,12 +1,13 @@
 import grpc from '@grpc/grpc-js';
 import { type Logger, type WeftError, describeError } from '@weft/telemetry';
-import { type ConnectionStatus, DeltaServer, deltaServerChannelOptions } from '@weft/xds';
-import type { CallerAuthenticator } from '../ca/caller-authenticator.ts';
+import { type ConnectionStatus, DeltaServer, type ServedType, deltaServerChannelOptions } from '@weft/xds';
+import { type CallerAuthenticator, addressOfPeer } from '../ca/caller-authenticator.ts';
 import { type CertificateService, certificateServiceDefinition } from '../ca/certificate-service.ts';
 import type { MeshAuthority } from '../ca/mesh-authority.ts';
 import type { ServingCertificates } from '../ca/serving-certificate.ts';
 import type { Caller } from '../ca/token-authenticator.ts';
 import type { ControlPlaneConfig } from '../config.ts';
+import { isLoopback } from '../debug/access.ts';
 import type { ControlPlaneMetrics } from '../metrics.ts';
 import { Http2Listener, type Http2ListenerOptions } from './http2-listener.ts';
 import { authenticateProxy, checkNode } from './proxy-identity.ts';
@@ -20,6 +21,9 @@ export interface DiscoveryOptions extends ServedTypesOptions {
   readonly certificateService: CertificateService;
   readonly metrics: ControlPlaneMetrics;
   readonly logger: Logger;
+  readonly systemNamespace: string;
+  /** What operators may ask over xDS. */
+  readonly debugTypes: () => readonly ServedType[];
 }
 
 const CONNECTION_AGE_GRACE_MS = 10_000;
@@ -46,19 +50,24 @@ export class DiscoveryServers {
       'grpc.max_connection_age_grace_ms': CONNECTION_AGE_GRACE_MS,
     };
     const served = new ServedTypes(options);
+    const debug = options.debugTypes();
     const authenticated = new DeltaServer<Caller | undefined>({
       ...this.common('tls'),
-      types: (node, caller) => served.of(node, caller),
+      types: (node, caller) => [
+        ...served.of(node, caller),
+        ...(caller?.namespace === options.systemNamespace ? debug : []),
+      ],
       authenticate: (peer) =>
         authentication ? authenticateProxy(authenticator, peer) : Promise.resolve(undefined),
       authorize: (caller, node) => {
         if (caller !== undefined && identityCheck) checkNode(caller, node);
       },
     });
-    const anonymous = new DeltaServer<undefined>({
+    // Nobody shows who he is here; `kubectl port-forward` comes from this machine.
+    const anonymous = new DeltaServer<{ readonly isLocal: boolean }>({
       ...this.common('plaintext'),
-      types: (node) => served.of(node, undefined),
-      authenticate: () => Promise.resolve(undefined),
+      types: (node, { isLocal }) => [...served.of(node, undefined), ...(isLocal ? debug : [])],
+      authenticate: ({ address }) => Promise.resolve({ isLocal: isLoopback(addressOfPeer(address)) }),
     });
     this.discovery = [authenticated, anonymous];
     this.secure = new grpc.Server(channelOptions);
