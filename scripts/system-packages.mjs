@@ -1,10 +1,10 @@
 // The few programs that come from the system: installed with apt where that is allowed, otherwise named.
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, existsSync } from 'node:fs';
 import path from 'node:path';
 
 /** Program → Debian package. */
-const programs = {
+export const programs = {
   unshare: 'util-linux',
   nsenter: 'util-linux',
   setpriv: 'util-linux',
@@ -17,7 +17,11 @@ const programs = {
   openssl: 'openssl',
 };
 
+/** What tests need beyond that: the CNI project's own plugins, to run beside ours. */
+export const testPrograms = { ...programs, '/usr/lib/cni/bridge': 'containernetworking-plugins' };
+
 function inPath(program) {
+  if (path.isAbsolute(program)) return existsSync(program);
   return (process.env.PATH ?? '').split(path.delimiter).some((dir) => {
     try {
       accessSync(path.join(dir, program), constants.X_OK);
@@ -29,10 +33,10 @@ function inPath(program) {
 }
 
 /** Packages whose programs are not there. */
-export function missingPackages() {
+function missingPackages(wanted) {
   return [
     ...new Set(
-      Object.entries(programs)
+      Object.entries(wanted)
         .filter(([program]) => !inPath(program))
         .map(([, pkg]) => pkg),
     ),
@@ -40,8 +44,8 @@ export function missingPackages() {
 }
 
 /** Returns what is still missing. */
-export function ensureSystemPackages() {
-  const missing = missingPackages();
+export function ensureSystemPackages(wanted = programs) {
+  const missing = missingPackages(wanted);
   if (missing.length === 0) return [];
   if (process.getuid?.() !== 0 || !inPath('apt-get')) return missing;
   console.log(`installing ${missing.join(', ')} …`);
@@ -52,7 +56,7 @@ export function ensureSystemPackages() {
     });
   apt('update');
   apt('install', '-y', '--no-install-recommends', ...missing);
-  return missingPackages();
+  return missingPackages(wanted);
 }
 
 export function explainMissing(missing) {

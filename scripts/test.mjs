@@ -5,9 +5,9 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { explainMissing, ensureSystemPackages } from './system-packages.mjs';
+import { explainMissing, ensureSystemPackages, testPrograms } from './system-packages.mjs';
 
-const missing = ensureSystemPackages();
+const missing = ensureSystemPackages(testPrograms);
 if (missing.length > 0) {
   console.error(explainMissing(missing));
   if (process.env.CI === 'true') process.exit(1);
