@@ -31,9 +31,17 @@ export interface SecureConnectionEvents {
   onClose(): void;
 }
 
+/** What one connection may read before all others of the thread have had their turn. libuv alone would read 2 MiB. */
+export const MAX_TURN_BYTES = 128 * 1024;
+
 /** A connection of `node:tls`, over a socket or any other stream. */
 export function nodeConnection(socket: TLSSocket): SecureConnection {
   socket.setNoDelay(true);
+  let sinceRest = 0;
+  const goOn = (): void => {
+    sinceRest = 0;
+    socket.resume();
+  };
   return {
     remoteAddress: canonicalAddress(socket.remoteAddress),
     remotePort: socket.remotePort ?? 0,
@@ -41,7 +49,13 @@ export function nodeConnection(socket: TLSSocket): SecureConnection {
     localPort: socket.localPort ?? 0,
     lendsBytes: false,
     start: (events) => {
-      socket.on('data', (chunk: Buffer) => events.onBytes(chunk));
+      socket.on('data', (chunk: Buffer) => {
+        events.onBytes(chunk);
+        sinceRest += chunk.length;
+        if (sinceRest < MAX_TURN_BYTES || socket.isPaused()) return;
+        socket.pause();
+        setImmediate(goOn);
+      });
       socket.on('end', () => events.onEnd());
       socket.on('error', (cause) => events.onError(cause));
       socket.on('close', () => events.onClose());

@@ -54,6 +54,8 @@ export class Sandbox {
   static start(scenario: URL): Sandbox {
     const host = fileURLToPath(new URL('./sandbox-host.js', import.meta.url));
     const child = fork(host, [scenario.href], {
+      // Jest gives each file a process.env of its own, which isn't the one that children inherit.
+      env: process.env,
       execPath: 'unshare',
       execArgv: ['-Urnm', process.execPath],
       serialization: 'json',
