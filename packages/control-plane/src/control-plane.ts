@@ -10,6 +10,7 @@ import {
   createPrometheusRegistry,
   describeError,
 } from '@weft/telemetry';
+import { ApiContact } from './api-contact.ts';
 import { createAmbientGraph, nodeIdentityKey } from './ambient/ambient-graph.ts';
 import { createCertificateMetrics, registerAuthorityMetrics } from './ca/certificate-metrics.ts';
 import { CallerAuthenticator } from './ca/caller-authenticator.ts';
@@ -90,7 +91,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const registry = createPrometheusRegistry();
     const metrics = createControlPlaneMetrics(registry, version);
     const readiness = new Readiness(['certificate authority', 'caches', 'listeners']);
-    const ready = new AdminServer(readyRoutes(readiness));
+    const contact = new ApiContact({ client, reachable: metrics.apiReachable, clock, logger, signal });
+    closers.push(() => contact.done);
+    const ready = new AdminServer(readyRoutes(readiness, () => contact.lostForSeconds));
     const readyPort = await ready.listen(ports.ready);
     closers.push(() => ready.close());
 
@@ -108,6 +111,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       clusterDomain,
       systemNamespace: namespace,
       requireWaypoint: config.requireWaypoint,
+      allowWaypoints: config.allowWaypoints,
+      sendDryRun: config.sendDryRun,
       defaults: { trustDomain: config.trustDomain, rootNamespace: namespace },
     });
     const gateways = createGatewayGraph(graph, sources, {
@@ -168,7 +173,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       logger: caLogger,
     });
     closers.push(() => certificates.close());
-    const tokens = new TokenAuthenticator(client, tokenAudiences);
+    const tokens = new TokenAuthenticator(client, tokenAudiences, clock);
     const authenticator = new CallerAuthenticator({
       tokens,
       trustDomain: () => meshNow().trustDomain,

@@ -8,12 +8,25 @@ export interface ControlPlaneMetrics {
   readonly rejections: Counter;
   /** By error code. */
   readonly refusals: Counter<'code'>;
+  /** By short type: what Istio counts for each of Envoy's own types. */
+  readonly rejectionsByType: ReadonlyMap<string, Counter>;
+  readonly expiredNonces: Counter;
   readonly convergenceSeconds: Histogram;
+  readonly queueSeconds: Histogram;
+  readonly debounceSeconds: Histogram;
+  readonly pushSeconds: Histogram<'type'>;
+  readonly sendSeconds: Histogram;
+  readonly configBytes: Histogram<'type'>;
+  readonly triggers: Counter<'type'>;
+  readonly inboundUpdates: Counter<'type'>;
+  /** 1 while the API server answers. */
+  readonly apiReachable: Gauge;
   readonly events: Counter<'type' | 'event'>;
   readonly replacedWatches: Counter<'type'>;
   readonly computationErrors: Counter<'collection'>;
 }
 
+const DURATION_BUCKETS = [0.01, 0.1, 0.5, 1, 3, 5, 10, 20, 30];
 const CONVERGENCE_BUCKETS = [0.01, 0.05, 0.1, 0.2, 0.5, 1, 3, 5, 10, 20, 30];
 
 export function createControlPlaneMetrics(
@@ -27,6 +40,12 @@ export function createControlPlaneMetrics(
     labelNames: ['version'],
     registers,
   }).set({ version }, 1);
+  new Gauge({
+    name: 'istiod_managed_clusters',
+    help: 'Clusters whose objects are read',
+    labelNames: ['cluster_type'],
+    registers,
+  }).set({ cluster_type: 'local' }, 1);
   return {
     connections: new Gauge({
       name: 'pilot_xds',
@@ -49,6 +68,75 @@ export function createControlPlaneMetrics(
       name: 'weft_xds_refusals',
       help: 'Connections and streams to the xDS ports that were refused, by error code',
       labelNames: ['code'],
+      registers,
+    }),
+    rejectionsByType: new Map(
+      [
+        ['Cluster', 'cds'],
+        ['ClusterLoadAssignment', 'eds'],
+        ['Listener', 'lds'],
+        ['RouteConfiguration', 'rds'],
+      ].map(([type = '', short = '']) => [
+        type,
+        new Counter({
+          name: `pilot_xds_${short}_reject`,
+          help: `Rejected pushes of type ${type}`,
+          registers,
+        }),
+      ]),
+    ),
+    expiredNonces: new Counter({
+      name: 'pilot_xds_expired_nonce',
+      help: 'Requests about an older response than the last one',
+      registers,
+    }),
+    queueSeconds: new Histogram({
+      name: 'pilot_proxy_queue_time',
+      help: 'For how long a push waited before it was made for a proxy',
+      buckets: DURATION_BUCKETS,
+      registers,
+    }),
+    debounceSeconds: new Histogram({
+      name: 'pilot_debounce_time',
+      help: 'From the first change of a burst to its push',
+      buckets: DURATION_BUCKETS,
+      registers,
+    }),
+    pushSeconds: new Histogram({
+      name: 'pilot_xds_push_time',
+      help: 'For how long a push of a type took for a proxy',
+      labelNames: ['type'],
+      buckets: DURATION_BUCKETS,
+      registers,
+    }),
+    sendSeconds: new Histogram({
+      name: 'pilot_xds_send_time',
+      help: 'For how long a message waited for its proxy to read',
+      buckets: DURATION_BUCKETS,
+      registers,
+    }),
+    configBytes: new Histogram({
+      name: 'pilot_xds_config_size_bytes',
+      help: 'Size of what is sent at once of a type',
+      labelNames: ['type'],
+      buckets: [1e4, 1e6, 4e6, 1e7, 4e7],
+      registers,
+    }),
+    triggers: new Counter({
+      name: 'pilot_push_triggers',
+      help: 'Pushes by what made them necessary',
+      labelNames: ['type'],
+      registers,
+    }),
+    inboundUpdates: new Counter({
+      name: 'pilot_inbound_updates',
+      help: 'Changes of what is derived, by type',
+      labelNames: ['type'],
+      registers,
+    }),
+    apiReachable: new Gauge({
+      name: 'weft_kubernetes_api_reachable',
+      help: '1 while the Kubernetes API answers, 0 while proxies are served what was known before',
       registers,
     }),
     convergenceSeconds: new Histogram({

@@ -49,6 +49,12 @@ export interface ConnectionOptions {
   readonly logger: Logger;
   readonly onPush: (typeUrl: string, resources: number, removed: number, bytes: number) => void;
   readonly onConverged: (ms: number) => void;
+  /** A push began, so long after its changes were handed over. */
+  readonly onQueued: (ms: number) => void;
+  /** What a push had of one type was made and written. */
+  readonly onTypePushed: (typeUrl: string, ms: number) => void;
+  /** A message was taken by the transport. */
+  readonly onSent: (ms: number) => void;
   readonly onRejection: (typeUrl: string, message: string) => void;
   /** A request about something else than what was sent last. */
   readonly onExpiredNonce: () => void;
@@ -78,6 +84,7 @@ export class Connection implements ServerConnection {
   private readonly demands = new Map<TypeSubscription, Demand>();
   private pending = new Map<string, Set<string>>();
   private pendingSince: number | undefined;
+  private queuedAt: number | undefined;
   private writing = false;
   private closed = false;
 
@@ -138,6 +145,7 @@ export class Connection implements ServerConnection {
     for (const name of names) waiting.add(name);
     this.pending.set(typeUrl, waiting);
     this.pendingSince ??= changedAt;
+    this.queuedAt ??= this.options.clock.now();
   }
 
   /** Nothing is written any more. The stream itself is the server's to end. */
@@ -181,6 +189,8 @@ export class Connection implements ServerConnection {
           this.pending = new Map();
           const since = this.pendingSince;
           this.pendingSince = undefined;
+          if (this.queuedAt !== undefined) this.options.onQueued(this.options.clock.now() - this.queuedAt);
+          this.queuedAt = undefined;
           await this.push(changes);
           if (since !== undefined && !this.closed) this.options.onConverged(this.options.clock.now() - since);
         } else return;
@@ -234,6 +244,7 @@ export class Connection implements ServerConnection {
       const names = changes.get(source.typeUrl);
       const subscription = this.subscriptions.get(source.typeUrl);
       if (names === undefined || subscription === undefined) continue;
+      const startedAt = this.options.clock.now();
       const upserts: VersionedResource[] = [];
       const removed: string[] = [];
       for (const name of names) {
@@ -256,6 +267,7 @@ export class Connection implements ServerConnection {
         if (this.closed) return;
       }
       await message.flush();
+      this.options.onTypePushed(source.typeUrl, this.options.clock.now() - startedAt);
     }
     for (const remove of last) await remove();
   }
@@ -274,7 +286,7 @@ export class Connection implements ServerConnection {
     let resources: Uint8Array[] = [];
     let removed: string[] = [];
     let bytes = 0;
-    const send = async (): Promise<void> => {
+    const sendMessage = async (): Promise<void> => {
       if (this.closed) return;
       const nonce = subscription.nextNonce(new Date(clock.now()));
       const encoded = writeDeltaResponse({
@@ -286,7 +298,7 @@ export class Connection implements ServerConnection {
       });
       onPush(typeUrl, resources.length, removed.length, encoded.length);
       [resources, removed, bytes] = [[], [], 0];
-      if (!this.options.call.write(encoded)) await drained(this.options.call);
+      await send(this.options, encoded);
     };
     return {
       remove: (name: string): void => void removed.push(name),
@@ -294,11 +306,11 @@ export class Connection implements ServerConnection {
         const encoded = writeResource(type.source.contentTypeUrl ?? typeUrl, resource, !wildcard);
         resources.push(encoded);
         bytes += encoded.length;
-        if (resources.length >= maxResources || bytes >= MAX_MESSAGE_BYTES) await send();
+        if (resources.length >= maxResources || bytes >= MAX_MESSAGE_BYTES) await sendMessage();
         if (slice.isOver()) await slice.next();
       },
       flush: async (o: { readonly evenIfEmpty?: boolean } = {}): Promise<void> => {
-        if (resources.length > 0 || removed.length > 0 || o.evenIfEmpty === true) await send();
+        if (resources.length > 0 || removed.length > 0 || o.evenIfEmpty === true) await sendMessage();
       },
     };
   }
@@ -329,8 +341,18 @@ function follows(
   return true;
 }
 
+/** Resolves when the transport has room again. */
+export async function send(
+  { call, clock, onSent }: Pick<ConnectionOptions, 'call' | 'clock' | 'onSent'>,
+  message: Buffer,
+): Promise<void> {
+  const startedAt = clock.now();
+  if (!call.write(message)) await drained(call);
+  onSent(clock.now() - startedAt);
+}
+
 /** grpc-js accepts messages without limit after `write()` said false, so the writer has to wait by itself. */
-export function drained(call: DeltaCall): Promise<void> {
+function drained(call: DeltaCall): Promise<void> {
   return new Promise((resolve) => {
     const events = ['drain', 'close', 'cancelled', 'error', 'finish'];
     const done = (): void => {

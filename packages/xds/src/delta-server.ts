@@ -35,6 +35,14 @@ export interface DeltaServerObserver {
   rejected?(typeUrl: string): void;
   /** A state-of-the-world request about an older response than the last one. */
   expiredNonce?(): void;
+  /** A burst of changes is handed to the connections, so long after its first. */
+  debounced?(ms: number): void;
+  /** A connection began to send a push, so long after it was handed over. */
+  queued?(ms: number): void;
+  /** What a push had of one type was made and written. */
+  typePushed?(typeUrl: string, ms: number): void;
+  /** A message was taken by the transport, which waits for slow clients. */
+  sent?(ms: number): void;
   /** A connection was sent everything of a push; `ms` since the first of its changes. */
   converged?(ms: number): void;
 }
@@ -145,6 +153,7 @@ export class DeltaServer<I> {
     this.changes = new Map();
     this.changedAt = undefined;
     this.pushCount++;
+    this.options.observer?.debounced?.(this.clock.now() - changedAt);
     for (const connection of this.open.keys()) connection.changed(changes, changedAt);
   }
 
@@ -188,6 +197,9 @@ export class DeltaServer<I> {
       logger: this.logger,
       onPush: (...counts) => observer?.pushed?.(...counts),
       onConverged: (ms) => observer?.converged?.(ms),
+      onQueued: (ms) => observer?.queued?.(ms),
+      onTypePushed: (typeUrl, ms) => observer?.typePushed?.(typeUrl, ms),
+      onSent: (ms) => observer?.sent?.(ms),
       onExpiredNonce: () => observer?.expiredNonce?.(),
       onRejection: (typeUrl, message) => {
         observer?.rejected?.(typeUrl);

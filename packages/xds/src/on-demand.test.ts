@@ -128,9 +128,9 @@ it('gets what it names by name, alias or group, with what it did not name but is
 
 it('is answered also when there is nothing, and about new names only', async () => {
   const { request, next, put } = await connect();
+  put('g/1');
   request(begin);
   expect(await next()).toEqual({ names: [], removed: [] });
-  put('g/1');
   request({ resourceNamesSubscribe: ['g/1'] });
   expect(await next()).toEqual({ names: ['g/1 @g/1'], removed: [] });
   request({ resourceNamesSubscribe: ['gone'] });

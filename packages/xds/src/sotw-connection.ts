@@ -4,7 +4,7 @@ import { WeftError } from '@weft/telemetry';
 import {
   MAX_NAMES,
   completionsOf,
-  drained,
+  send,
   type ChangedNames,
   type ConnectionOptions,
   type ConnectionStatus,
@@ -38,6 +38,7 @@ export class SotwConnection implements ServerConnection {
   private readonly told = new Map<TypeSubscription, readonly VersionedResource[]>();
   private due = new Map<TypeSubscription, Due>();
   private dueSince: number | undefined;
+  private queuedAt: number | undefined;
   private writing = false;
   private closed = false;
 
@@ -102,6 +103,7 @@ export class SotwConnection implements ServerConnection {
       this.due.set(subscription, waiting);
     }
     this.dueSince ??= changedAt;
+    this.queuedAt ??= this.options.clock.now();
   }
 
   close(): void {
@@ -152,6 +154,8 @@ export class SotwConnection implements ServerConnection {
         const since = this.dueSince;
         this.due = new Map();
         this.dueSince = undefined;
+        if (this.queuedAt !== undefined) this.options.onQueued(this.options.clock.now() - this.queuedAt);
+        this.queuedAt = undefined;
         const last: TypeSubscription[] = [];
         for (const { source, removals } of this.types) {
           const subscription = this.subscriptions.get(source.typeUrl);
@@ -162,7 +166,10 @@ export class SotwConnection implements ServerConnection {
             subscription.wildcard &&
             due.size > 1 &&
             this.goneOf(subscription).length > 0;
+          const startedAt = this.options.clock.now();
           await this.respond(subscription, what, { keepGone: lingers });
+          if (since !== undefined)
+            this.options.onTypePushed(source.typeUrl, this.options.clock.now() - startedAt);
           if (lingers) last.push(subscription);
         }
         for (const subscription of last) await this.respond(subscription, 'all', { keepGone: false });
@@ -206,7 +213,7 @@ export class SotwConnection implements ServerConnection {
       }).finish(),
     );
     this.options.onPush(typeUrl, resources.length, 0, message.length);
-    if (!this.options.call.write(message)) await drained(this.options.call);
+    await send(this.options, message);
   }
 
   private select(subscription: TypeSubscription, what: Due): readonly VersionedResource[] {

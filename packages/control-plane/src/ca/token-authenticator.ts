@@ -1,5 +1,6 @@
+import { createHash } from 'node:crypto';
 import type { KubernetesClient } from '@weft/kubernetes';
-import { WeftError, type ErrorCode } from '@weft/telemetry';
+import { WeftError, systemClock, type Clock, type ErrorCode } from '@weft/telemetry';
 
 /** Who calls, as authenticated. */
 export interface Caller {
@@ -22,14 +23,28 @@ const SERVICE_ACCOUNT = /^system:serviceaccount:([^:]+):([^:]+)$/;
 const POD_NAME = 'authentication.kubernetes.io/pod-name';
 const POD_UID = 'authentication.kubernetes.io/pod-uid';
 
-/** Asks the API server whose token it is, and whether it was made for us. */
+/** Tokens whose review is remembered. */
+const MAX_REMEMBERED = 10_000;
+
+/**
+ * Asks the API server whose token it is, and whether it was made for us. While that can't be asked, its last word on a
+ * token counts until the token expires: an outage of the API server must not become one of the mesh.
+ */
 export class TokenAuthenticator {
   private readonly client: Pick<KubernetesClient, 'reviewToken'>;
   private readonly audiences: readonly string[];
+  private readonly clock: Clock;
+  /** By hash of the token, the longest unused first. */
+  private readonly remembered = new Map<string, { readonly caller: Caller; readonly untilMs: number }>();
 
-  constructor(client: Pick<KubernetesClient, 'reviewToken'>, audiences: readonly string[]) {
+  constructor(
+    client: Pick<KubernetesClient, 'reviewToken'>,
+    audiences: readonly string[],
+    clock: Clock = systemClock,
+  ) {
     this.client = client;
     this.audiences = audiences;
+    this.clock = clock;
   }
 
   /**
@@ -44,7 +59,18 @@ export class TokenAuthenticator {
     const [, token = ''] = /^Bearer (.+)$/is.exec(authorization?.trim() ?? '') ?? [];
     if (token === '') throw new WeftError(refusal, 'no bearer token was presented');
     if (token.length > MAX_TOKEN_LENGTH) throw new WeftError(refusal, 'the token is too long');
-    const review = await this.review(token.trim(), signal);
+    const hash = createHash('sha256').update(token.trim()).digest('base64');
+    const known = this.remembered.get(hash);
+    // What the API server says now counts, whatever it said before.
+    this.remembered.delete(hash);
+    let review: Awaited<ReturnType<TokenAuthenticator['review']>>;
+    try {
+      review = await this.review(token.trim(), signal);
+    } catch (error) {
+      if (known === undefined || known.untilMs <= this.clock.now()) throw error;
+      this.remembered.set(hash, known);
+      return known.caller;
+    }
     if (review.authenticated !== true) {
       throw new WeftError(
         refusal,
@@ -63,7 +89,16 @@ export class TokenAuthenticator {
     const [name] = extra[POD_NAME] ?? [];
     const [uid] = extra[POD_UID] ?? [];
     const pod = name === undefined || uid === undefined ? undefined : { name, uid };
-    return { namespace, serviceAccount, pod, by: 'token' };
+    const caller: Caller = { namespace, serviceAccount, pod, by: 'token' };
+    this.remember(hash, caller, expiryMs(token));
+    return caller;
+  }
+
+  private remember(hash: string, caller: Caller, untilMs: number): void {
+    this.remembered.set(hash, { caller, untilMs });
+    if (this.remembered.size <= MAX_REMEMBERED) return;
+    const [longestUnused] = this.remembered.keys();
+    if (longestUnused !== undefined) this.remembered.delete(longestUnused);
   }
 
   private async review(token: string, signal: AbortSignal): ReturnType<KubernetesClient['reviewToken']> {
@@ -72,5 +107,16 @@ export class TokenAuthenticator {
     } catch (error) {
       throw new WeftError('WEFT1807', 'the API server cannot be asked about the token', { cause: error });
     }
+  }
+}
+
+/** When a token that the API server has accepted expires (RFC 7519 §4.1.4); one that doesn't say is not remembered. */
+function expiryMs(token: string): number {
+  try {
+    const claims: unknown = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString());
+    const expiry = typeof claims === 'object' && claims !== null && 'exp' in claims ? Number(claims.exp) : 0;
+    return Number.isFinite(expiry) ? expiry * 1_000 : 0;
+  } catch {
+    return 0;
   }
 }

@@ -91,6 +91,7 @@ it('explains what made a resource', async () => {
 
 it('says what readiness waits for', async () => {
   const readiness = new Readiness(['caches']);
+  let lostFor: number | undefined;
   const request: AdminRequest = {
     method: 'GET',
     url: new URL('http://admin/ready'),
@@ -98,8 +99,10 @@ it('says what readiness waits for', async () => {
     remoteAddress: '',
     body: '',
   };
-  const ready = () => readyRoutes(readiness)['/ready']?.(request);
+  const ready = () => readyRoutes(readiness, () => lostFor)['/ready']?.(request);
   expect(await ready()).toEqual({ status: 503, body: 'not ready, waiting for: caches\n' });
   readiness.open('caches');
   expect(await ready()).toEqual({ body: 'ready\n' });
+  lostFor = 40;
+  expect(await ready()).toEqual({ body: 'ready, but the Kubernetes API has not answered for 40 s\n' });
 });

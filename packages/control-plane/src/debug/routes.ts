@@ -76,12 +76,23 @@ export function debugRoutes(options: DebugOptions): Record<string, AdminHandler>
 }
 
 /** Port 8080: says what is missing, for whoever reads the pod's events. */
-export function readyRoutes(readiness: Readiness): Record<string, AdminHandler> {
+export function readyRoutes(
+  readiness: Readiness,
+  /** Undefined while the API server answers. */
+  apiLostForSeconds: () => number | undefined,
+): Record<string, AdminHandler> {
   return {
-    '/ready': () =>
-      readiness.ready
-        ? { body: 'ready\n' }
-        : { status: 503, body: `not ready, waiting for: ${readiness.pending.join(', ')}\n` },
+    '/ready': () => {
+      if (!readiness.ready)
+        return { status: 503, body: `not ready, waiting for: ${readiness.pending.join(', ')}\n` };
+      const lostFor = apiLostForSeconds();
+      return {
+        body:
+          lostFor === undefined
+            ? 'ready\n'
+            : `ready, but the Kubernetes API has not answered for ${lostFor} s\n`,
+      };
+    },
   };
 }
 

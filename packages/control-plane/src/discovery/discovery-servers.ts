@@ -1,6 +1,7 @@
 import grpc from '@grpc/grpc-js';
 import { type Logger, type WeftError, describeError } from '@weft/telemetry';
 import { type ConnectionStatus, DeltaServer, type ServedType, deltaServerChannelOptions } from '@weft/xds';
+import type { ChangeSet } from '@weft/collections';
 import { type CallerAuthenticator, addressOfPeer } from '../ca/caller-authenticator.ts';
 import { type CertificateService, certificateServiceDefinition } from '../ca/certificate-service.ts';
 import type { MeshAuthority } from '../ca/mesh-authority.ts';
@@ -70,6 +71,7 @@ export class DiscoveryServers {
       authenticate: ({ address }) => Promise.resolve({ isLocal: isLoopback(addressOfPeer(address)) }),
     });
     this.discovery = [authenticated, anonymous];
+    options.graph.subscribe((changes) => this.countChanges(changes));
     this.secure = new grpc.Server(channelOptions);
     authenticated.addTo(this.secure);
     this.secure.addService(certificateServiceDefinition, certificateService.implementation);
@@ -79,6 +81,21 @@ export class DiscoveryServers {
       xds: this.listener(this.secure, { tls: options }),
       plaintextXds: this.listener(this.plaintext, {}),
     };
+  }
+
+  /** Changes of what proxies are told of, before they are gathered to pushes. */
+  private countChanges(changes: ChangeSet): void {
+    const { ambient, metrics } = this.options;
+    for (const [type, trigger, collection] of [
+      ['svc', 'service', ambient.services],
+      ['eds', 'endpoint', ambient.workloads],
+      ['config', 'config', ambient.authorizations],
+    ] as const) {
+      const { size } = changes.of<unknown>(collection);
+      if (size === 0) continue;
+      metrics.inboundUpdates.inc({ type }, size);
+      metrics.triggers.inc({ type: trigger });
+    }
   }
 
   /** Resolves to the bound ports. */
@@ -125,8 +142,20 @@ export class DiscoveryServers {
       observer: {
         connected: () => metrics.connections.inc({ version }),
         disconnected: () => metrics.connections.dec({ version }),
-        pushed: (typeUrl: string) => metrics.pushes.inc({ type: shortType(typeUrl) }),
-        rejected: () => metrics.rejections.inc(),
+        pushed: (typeUrl: string, _resources: number, _removed: number, bytes: number) => {
+          metrics.pushes.inc({ type: metricType(typeUrl) });
+          metrics.configBytes.observe({ type: typeUrl }, bytes);
+        },
+        rejected: (typeUrl: string) => {
+          metrics.rejections.inc();
+          metrics.rejectionsByType.get(shortType(typeUrl))?.inc();
+        },
+        expiredNonce: () => metrics.expiredNonces.inc(),
+        debounced: (ms: number) => metrics.debounceSeconds.observe(ms / 1_000),
+        queued: (ms: number) => metrics.queueSeconds.observe(ms / 1_000),
+        typePushed: (typeUrl: string, ms: number) =>
+          metrics.pushSeconds.observe({ type: metricType(typeUrl) }, ms / 1_000),
+        sent: (ms: number) => metrics.sendSeconds.observe(ms / 1_000),
         refused: (code: string) => metrics.refusals.inc({ code }),
         converged: (ms: number) => metrics.convergenceSeconds.observe(ms / 1_000),
       },
@@ -136,4 +165,20 @@ export class DiscoveryServers {
 
 function shortType(typeUrl: string): string {
   return typeUrl.slice(typeUrl.lastIndexOf('.') + 1);
+}
+
+/** The names by which Istio's dashboard knows Envoy's types; `wds` and `wads` are its names of ambient's. */
+const metricTypes: ReadonlyMap<string, string> = new Map([
+  ['Cluster', 'cds'],
+  ['ClusterLoadAssignment', 'eds'],
+  ['Listener', 'lds'],
+  ['RouteConfiguration', 'rds'],
+  ['Address', 'wds'],
+  ['Workload', 'wds'],
+  ['Authorization', 'wads'],
+]);
+
+function metricType(typeUrl: string): string {
+  const short = shortType(typeUrl);
+  return metricTypes.get(short) ?? short;
 }

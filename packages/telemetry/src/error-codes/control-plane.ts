@@ -62,6 +62,11 @@ export const controlPlaneErrors = {
     title: 'The control plane was stopped before it was ready',
     next: 'Nothing is wrong if you stopped it; otherwise look for the first error above.',
   },
+  WEFT1815: {
+    layer: 'control plane',
+    title: 'The Kubernetes API does not answer; proxies are served what was known before',
+    next: 'Restore the API server, or the way from istiod to it; nothing else is needed.',
+  },
   WEFT1820: {
     layer: 'xds',
     title: 'A proxy could not be authenticated',
