@@ -49,6 +49,7 @@ export const DerivedPolicy = {
   staticStrict: 'istio_converted_static_strict',
   peerAuthenticationPrefix: 'converted_peer_authentication_',
   requireWaypointPrefix: 'weft_require_waypoint_',
+  allowWaypointPrefix: 'istio_allow_waypoint_',
 } as const;
 
 export const GatewayClass = {

@@ -40,6 +40,10 @@ export interface ControlPlaneConfig {
   };
   /** Which Services can't be reached around their waypoint, where no label decides. */
   readonly requireWaypoint: RequireWaypointDefault;
+  /** Workloads behind waypoints allow them, and so nobody else unless told otherwise. */
+  readonly allowWaypoints: boolean;
+  /** ztunnels are told of policies in dry run. */
+  readonly sendDryRun: boolean;
   /** What waypoints run. */
   readonly proxyImage: string;
   readonly debounce: { readonly quietMs: number; readonly maxMs: number };
@@ -96,6 +100,8 @@ export function readConfig(
     },
     proxyImage: environment.string('PROXY_IMAGE', 'weft/proxyv2:latest'),
     requireWaypoint: environment.oneOf('REQUIRE_WAYPOINT', ['never', 'policy', 'asked'], 'policy'),
+    allowWaypoints: environment.boolean('PILOT_AUTO_ALLOW_WAYPOINT_POLICY', false),
+    sendDryRun: environment.boolean('AMBIENT_ENABLE_DRY_RUN_AUTHORIZATION_POLICY', false),
     debounce: {
       quietMs: environment.durationMs('PILOT_DEBOUNCE_AFTER', 100),
       maxMs: environment.durationMs('PILOT_DEBOUNCE_MAX', 10_000),

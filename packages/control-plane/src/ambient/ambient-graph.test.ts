@@ -184,4 +184,32 @@ endpoints: [{ addresses: [10.0.0.1], targetRef: { kind: Pod, name: a } }, { addr
     expect(text).toContain('"collection":"pods","key":"shop/a"');
     expect(text).toContain('"collection":"services","key":"shop/web"');
   });
+
+  it('tells ztunnels of policies in dry run, and has workloads allow their waypoints, when told to', () => {
+    const objects = [
+      '{ kind: GatewayClass, metadata: { name: istio-waypoint }, spec: { controllerName: istio.io/mesh-controller } }',
+      '{ kind: Gateway, metadata: { name: wp, namespace: shop }, spec: { gatewayClassName: istio-waypoint, listeners: [] }, status: { addresses: [{ value: 10.96.0.9 }] } }',
+      '{ kind: Service, metadata: { name: web, namespace: shop, labels: { istio.io/use-waypoint: wp } }, spec: { selector: { app: web }, clusterIPs: [10.96.0.1], ports: [{ port: 80 }] } }',
+      '{ kind: AuthorizationPolicy, metadata: { name: p, namespace: shop, annotations: { istio.io/dry-run: "true" } }, spec: { selector: { matchLabels: { app: web } }, action: DENY, rules: [{}] } }',
+      pod('a', 'app: web'),
+    ];
+    const quiet = createMesh();
+    quiet.apply(...objects);
+    expect(quiet.workload('a')?.authorizationPolicies).toEqual([]);
+    const mesh = createMesh({ allowWaypoints: true, sendDryRun: true });
+    mesh.apply(...objects);
+    expect(mesh.workload('a')?.authorizationPolicies).toEqual([
+      'shop/p',
+      'shop/istio_allow_waypoint_shop_wp',
+    ]);
+    expect(mesh.authorization('shop/p')).toMatchObject({ dryRun: true, action: 1 });
+    expect(mesh.authorization('shop/istio_allow_waypoint_shop_wp')).toMatchObject({
+      scope: 2,
+      rules: [{ clauses: [{ matches: [{ principals: [{ exact: 'cluster.local/ns/shop/sa/wp' }] }] }] }],
+    });
+    expect(mesh.conditions.authorizationPolicies.get('shop/p')).toMatchObject({
+      reason: 'Accepted',
+      message: 'attached to ztunnel, in dry run: what it would do is not done',
+    });
+  });
 });

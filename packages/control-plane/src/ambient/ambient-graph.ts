@@ -2,6 +2,7 @@ import { Label } from '@weft/api';
 import { type Collection, type Graph, type Index, labelKeys, selectorKey, selects } from '@weft/collections';
 import type { PodFacts, ServiceFacts } from '../sources/facts.ts';
 import { MESH_KEY, type Sources } from '../sources/sources.ts';
+import { waypointAllowances } from './allow-waypoint.ts';
 import type { ConvertedPolicy } from './authorization-policies.ts';
 import {
   type EntryServices,
@@ -21,6 +22,7 @@ import { kubernetesService } from './services.ts';
 import { bindWaypoint } from './waypoint-binding.ts';
 import {
   type WaypointGraph,
+  createAllowPolicies,
   createRequirementPolicies,
   createServiceEndpoints,
   createWaypointGraph,
@@ -33,6 +35,10 @@ export interface AmbientOptions extends ClusterNames {
   readonly defaults: { readonly trustDomain: string; readonly rootNamespace: string };
   /** `policy` unless told otherwise. */
   readonly requireWaypoint?: RequireWaypointDefault;
+  /** Workloads behind waypoints allow them. */
+  readonly allowWaypoints?: boolean;
+  /** Policies in dry run are sent, marked as such. */
+  readonly sendDryRun?: boolean;
 }
 
 /** Everything that ztunnels are told, and what else is derived on the way. */
@@ -82,6 +88,7 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
   } = createPolicyGraph(graph, sources, {
     mesh,
     defaultMesh,
+    sendDryRun: options.sendDryRun ?? false,
   });
   const entryServices = createEntryServices(graph, sources, { mesh, defaultMesh, clusterDomain });
   const { entryServicesBySelector, gatewaysByNetwork } = entryServices;
@@ -127,9 +134,18 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
     clusterDomain,
     endpointsByService,
   });
-  const authorizations = graph.join('authorizations', [...policyResources, requirementPolicies], {
-    equal: sameResource,
+  const allowPolicies = createAllowPolicies(graph, waypointGraph, {
+    mesh,
+    defaultMesh,
+    isAsked: options.allowWaypoints ?? false,
   });
+  const authorizations = graph.join(
+    'authorizations',
+    [...policyResources, requirementPolicies, allowPolicies],
+    {
+      equal: sameResource,
+    },
+  );
 
   const kubernetesServices = graph.flatMap('serviceResources', {
     from: sources.services,
@@ -182,6 +198,8 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
               { waypoint: (at) => fetch.waypoints.get(at) },
             )
           : undefined;
+      const reachable = [...services, ...sliceServices.map(({ service }) => service)];
+      const waypointOf = (service: string) => fetch.serviceWaypoints.get(service);
       const workload = podWorkload(pod, {
         ...names,
         mesh: meshNow,
@@ -190,9 +208,8 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
         sliceServices,
         policies: [
           ...attachedPolicies(pod, meshNow.rootNamespace, fetch),
-          ...requirementsOf([...services, ...sliceServices.map(({ service }) => service)], (at) =>
-            fetch.serviceWaypoints.get(at),
-          ),
+          ...(options.allowWaypoints === true ? waypointAllowances(binding, reachable, waypointOf) : []),
+          ...requirementsOf(reachable, waypointOf),
         ],
         entries: ownKeys
           .flatMap((at) => fetch.entryServicesBySelector.lookup(at))
@@ -231,6 +248,7 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
     waypoints,
     serviceWaypoints,
     servicesBySelector,
+    allowWaypoints: options.allowWaypoints ?? false,
   });
   const services = graph.join('meshServices', [kubernetesServices, entryResources.services], {
     equal: sameResource,

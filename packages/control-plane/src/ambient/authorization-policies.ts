@@ -39,6 +39,7 @@ export type ConvertedPolicy =
 export function convertAuthorizationPolicy(
   policy: PolicyObject<AuthorizationPolicySpec>,
   rootNamespace: string,
+  o: { readonly sendDryRun?: boolean } = {},
 ): ConvertedPolicy {
   const { namespace, name, spec } = policy;
   if (targetsOf(spec).length > 0) {
@@ -46,7 +47,9 @@ export function convertAuthorizationPolicy(
   }
   const { action = 'ALLOW' } = spec;
   if (action !== 'ALLOW' && action !== 'DENY') return { kind: 'not enforced', why: 'action', action };
-  if (isDryRun(policy)) return { kind: 'not enforced', why: 'dry run' };
+  const dryRun = isDryRun(policy);
+  // A data plane that doesn't know the field would enforce the policy.
+  if (dryRun && o.sendDryRun !== true) return { kind: 'not enforced', why: 'dry run' };
 
   const labels = selectorLabels(spec.selector);
   const selector = Object.keys(labels).length === 0 ? undefined : labels;
@@ -62,6 +65,7 @@ export function convertAuthorizationPolicy(
       scope: selector !== undefined ? Scope.WORKLOAD_SELECTOR : everywhere ? Scope.GLOBAL : Scope.NAMESPACE,
       action: action === 'ALLOW' ? Action.ALLOW : Action.DENY,
       rules: rules.map(({ message }) => message),
+      ...(dryRun ? { dryRun } : {}),
     },
     selector,
     everywhere,

@@ -1,5 +1,6 @@
 import { Annotation } from '@weft/api';
 import { type Collection, type Graph, type Index, labelKeys, selectorKey, selects } from '@weft/collections';
+import { waypointAllowances } from './allow-waypoint.ts';
 import type { ServiceFacts } from '../sources/facts.ts';
 import type { Resolution } from '../sources/entries.ts';
 import { MESH_KEY, type Sources } from '../sources/sources.ts';
@@ -110,6 +111,7 @@ export interface EntryResourceOptions
   readonly waypoints: Collection<Waypoint>;
   readonly serviceWaypoints: Collection<ServiceWaypoint>;
   readonly servicesBySelector: Index<ServiceFacts>;
+  readonly allowWaypoints: boolean;
 }
 
 export interface ProxiedEntry {
@@ -247,12 +249,14 @@ export function createEntryResources(
       const services = keys
         .flatMap((at) => fetch.servicesBySelector.lookup(at))
         .filter(({ selector }) => selects(selector, labels));
+      const waypointOf = (service: string) => fetch.serviceWaypoints.get(service);
       const workload = workloadEntryWorkload(entry, {
         ...names,
         mesh: meshNow,
         policies: [
           ...attachedPolicies(entry, meshNow.rootNamespace, fetch),
-          ...requirementsOf(services, (at) => fetch.serviceWaypoints.get(at)),
+          ...(options.allowWaypoints ? waypointAllowances(binding, services, waypointOf) : []),
+          ...requirementsOf(services, waypointOf),
         ],
         waypoint: binding.kind === 'bound' ? waypointAddress(binding.waypoint, meshNow) : undefined,
         networkGateway: (network) => gatewayOf(network, fetch.gatewaysByNetwork),

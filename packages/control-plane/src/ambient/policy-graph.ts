@@ -50,13 +50,18 @@ const EVERYWHERE = '*';
 export function createPolicyGraph(
   graph: Graph,
   sources: Sources,
-  { mesh, defaultMesh }: { readonly mesh: Collection<Mesh>; readonly defaultMesh: Mesh },
+  o: {
+    readonly mesh: Collection<Mesh>;
+    readonly defaultMesh: Mesh;
+    readonly sendDryRun: boolean;
+  },
 ): PolicyGraph {
+  const { mesh, defaultMesh } = o;
   const policies = graph.map('policies', {
     from: sources.authorizationPolicies,
     uses: { mesh },
     transform: (policy, fetch) =>
-      convertAuthorizationPolicy(policy, (fetch.mesh.get(MESH_KEY) ?? defaultMesh).rootNamespace),
+      convertAuthorizationPolicy(policy, (fetch.mesh.get(MESH_KEY) ?? defaultMesh).rootNamespace, o),
   });
   // Apart from the rules, so that editing a rule doesn't touch the workloads that the policy selects.
   const policySelectors = graph.map('policySelectors', {

@@ -21,7 +21,8 @@ export function ztunnelAccepted(policy: ConvertedPolicy): ZtunnelAccepted | unde
   }
   const warning = policyWarning(policy);
   if (warning !== undefined) return { status: 'True', reason: 'UnsupportedValue', message: warning };
-  return { status: 'True', reason: 'Accepted', message: 'attached to ztunnel' };
+  const dryRun = policy.authorization.dryRun === true ? ', in dry run: what it would do is not done' : '';
+  return { status: 'True', reason: 'Accepted', message: `attached to ztunnel${dryRun}` };
 }
 
 /** What an author should know though the policy is valid; undefined when it does what it says. */

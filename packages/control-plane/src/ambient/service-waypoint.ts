@@ -185,6 +185,14 @@ export function waypointPrincipals(
     requiredReference(binding) ?? [],
     canary.kind === 'bound' ? canary.waypoint : [],
   ].flat();
+  return principalsOf(references, context);
+}
+
+/** The principals of Gateways' pods, without scheme, sorted. */
+export function principalsOf(
+  references: readonly Pick<WaypointReference, 'namespace' | 'name'>[],
+  context: Parameters<typeof waypointPrincipals>[1],
+): string[] {
   const principals = references.flatMap(({ namespace, name }) => {
     const key = `${namespace}/${name}`;
     const waypoint = context.waypoint(key);

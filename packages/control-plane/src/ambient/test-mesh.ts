@@ -41,7 +41,9 @@ const byKind: Readonly<Record<string, keyof Sources>> = {
 };
 
 /** Test support: a graph of the whole ambient mesh, fed with objects in YAML. */
-export function createMesh(options: Pick<AmbientOptions, 'requireWaypoint'> = {}) {
+export function createMesh(
+  options: Pick<AmbientOptions, 'requireWaypoint' | 'allowWaypoints' | 'sendDryRun'> = {},
+) {
   const errors: string[] = [];
   const graph = new Graph({ onError: ({ collection, key }) => void errors.push(`${collection}/${key}`) });
   const sources = createSources(graph);

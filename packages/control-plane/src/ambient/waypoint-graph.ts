@@ -17,11 +17,17 @@ import type { EntryService } from './entry-services.ts';
 import { serviceEntryWorkloads, workloadEntryWorkload } from './entry-workloads.ts';
 import type { Mesh } from './mesh.ts';
 import { gatewayOf } from './networks.ts';
+import { allowWaypointPolicy } from './allow-waypoint.ts';
 import { attachmentKeys, attachmentKeysOf } from './policy-targets.ts';
 import { type RequireWaypointDefault, requireWaypointPolicy } from './require-waypoint.ts';
-import { type EncodedResource, authorizationResource, sameResource } from './resources.ts';
+import { type EncodedResource, authorizationResource, named, sameResource } from './resources.ts';
 import { type ServiceEndpoint, serviceEndpoints } from './service-endpoints.ts';
-import { type ServiceWaypoint, serviceWaypoint, waypointPrincipals } from './service-waypoint.ts';
+import {
+  type ServiceWaypoint,
+  principalsOf,
+  serviceWaypoint,
+  waypointPrincipals,
+} from './service-waypoint.ts';
 import { serviceHostname } from './services.ts';
 import { waypointReference } from './waypoint-binding.ts';
 import { type Waypoint, waypointOf } from './waypoints.ts';
@@ -243,6 +249,32 @@ function selectedEntries(
     .flatMap((at) => proxied.lookup(at))
     .map(({ service }) => service)
     .filter(({ selector = {} }) => selects(selector, labels));
+}
+
+/** The policies by which workloads allow their waypoints; none unless that is asked for. */
+export function createAllowPolicies(
+  graph: Graph,
+  { waypoints, podsByGateway }: WaypointGraph,
+  {
+    mesh,
+    defaultMesh,
+    isAsked,
+  }: { readonly mesh: Collection<Mesh>; readonly defaultMesh: Mesh; readonly isAsked: boolean },
+): Collection<EncodedResource> {
+  return graph.flatMap('waypointAllowPolicies', {
+    from: waypoints,
+    uses: { mesh, waypoints, podsByGateway },
+    equal: sameResource,
+    transform: (waypoint, fetch) => {
+      if (!isAsked || waypoint.address === undefined) return [];
+      const principals = principalsOf([waypoint], {
+        trustDomain: (fetch.mesh.get(MESH_KEY) ?? defaultMesh).trustDomain,
+        waypoint: (at) => fetch.waypoints.get(at),
+        accountsOf: (at) => fetch.podsByGateway.lookup(at).map(({ serviceAccount }) => serviceAccount),
+      });
+      return [named(authorizationResource(allowWaypointPolicy(waypoint, principals)))];
+    },
+  });
 }
 
 /** The policies that make Services unreachable but through their waypoints. */
