@@ -95,7 +95,7 @@ export function createEntryServices(
 }
 
 /** `namespace/name` of the Kubernetes Service that a hostname of the cluster's domain stands for. */
-export function kubernetesServiceKey(hostname: string, clusterDomain: string): string | undefined {
+function kubernetesServiceKey(hostname: string, clusterDomain: string): string | undefined {
   const suffix = `.svc.${clusterDomain}`;
   if (!hostname.endsWith(suffix)) return undefined;
   const [name = '', namespace = '', ...rest] = hostname.slice(0, -suffix.length).split('.');
