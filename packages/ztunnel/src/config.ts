@@ -235,7 +235,7 @@ function drainDeadlineMs(env: Environment): number {
 }
 
 function engine(env: Environment): EngineName | 'auto' {
-  const value = env.optional('ZTUNNEL_ENGINE') || 'portable';
+  const value = env.optional('ZTUNNEL_ENGINE') || 'auto';
   if (value === 'auto' || value === 'fast' || value === 'portable') return value;
   throw new WeftError('WEFT1001', `ZTUNNEL_ENGINE=${value}: expected auto, fast or portable`);
 }
