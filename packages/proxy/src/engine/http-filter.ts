@@ -30,6 +30,11 @@ export interface StreamCallbacks {
   sendLocalReply(reply: LocalReply): void;
   /** Collects the request's body until its end, then passes headers and body on; beyond `limitBytes` answers 413. */
   bufferRequestBody(limitBytes: number): void;
+  /**
+   * For a filter that stops at the headers: `done` is given the body as soon as it is complete, or its first
+   * `limitBytes` when there is more. Nothing passes until `continueRequest`.
+   */
+  peekRequestBody(limitBytes: number, done: (body: Buffer, complete: boolean) => void): void;
   /** Forgets the chosen route: the next look at it matches anew with the headers and metadata of now. */
   clearRouteCache(): void;
   /** The route for the headers as they are now, undefined if none. */

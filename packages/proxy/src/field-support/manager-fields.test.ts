@@ -92,7 +92,7 @@ describe('a field of the HTTP connection manager has its effect', () => {
     ],
     [
       'http_filters.is_optional: one that is not there is left out',
-      { http_filters: [{ ...typed('filters.http.ext_authz.v3.ExtAuthz'), is_optional: true }, router] },
+      { http_filters: [{ ...typed('filters.http.grpc_web.v3.GrpcWeb'), is_optional: true }, router] },
       { filters: [] },
     ],
     [

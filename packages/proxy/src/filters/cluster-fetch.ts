@@ -26,6 +26,7 @@ export interface FetchedResponse {
   readonly status: number;
   readonly headers: HeaderMap;
   readonly body: Buffer;
+  readonly trailers?: HeaderMap;
 }
 
 /** A request that the proxy itself makes, through a cluster. Rejects when there is no complete answer in time. */
@@ -54,10 +55,11 @@ export function fetchThroughCluster(engine: Engine, request: ClusterFetch): Prom
     const chunks: Buffer[] = [];
     let size = 0;
     let headers: HeaderMap | undefined;
-    const complete = (): void => {
+    const complete = (trailers?: HeaderMap): void => {
       const status = headers?.status ?? 0;
       endpoint.reportResult({ kind: 'response', status });
-      settle(() => resolve({ status, headers: headers ?? new HeaderMap(), body: Buffer.concat(chunks) }));
+      const answer = { status, headers: headers ?? new HeaderMap(), body: Buffer.concat(chunks) };
+      settle(() => resolve(trailers === undefined ? answer : { ...answer, trailers }));
     };
     const pending = cluster.openStream(endpoint, context, {
       onReady: (ready) => {

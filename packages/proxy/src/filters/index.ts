@@ -1,5 +1,6 @@
 import type { HttpFilterFactory, NetworkFilterFactory } from '../engine/types.ts';
 import { cors } from './cors.ts';
+import { extAuthz } from './ext-authz/http-filter.ts';
 import { fault } from './fault.ts';
 import { grpcStats } from './grpc-stats.ts';
 import { headerMutation } from './header-mutation.ts';
@@ -14,6 +15,7 @@ import { httpSetFilterState, networkSetFilterState } from './set-filter-state.ts
 /** The HTTP filters of this folder; the router is the HTTP part's. */
 export const httpFilters: readonly HttpFilterFactory[] = [
   cors,
+  extAuthz,
   fault,
   grpcStats,
   headerMutation,

@@ -46,6 +46,27 @@ export function structToPlain(struct: google.protobuf.Struct.$Properties): Metad
   );
 }
 
+/** The way back. */
+export function plainToStruct(plain: MetadataStruct): google.protobuf.Struct.$Properties {
+  return {
+    fields: Object.fromEntries(Object.entries(plain).map(([key, value]) => [key, plainToValue(value)])),
+  };
+}
+
+function plainToValue(value: MetadataValue): google.protobuf.Value.$Properties {
+  if (value === null) return { nullValue: 0 };
+  if (typeof value === 'string') return { stringValue: value };
+  if (typeof value === 'number') return { numberValue: value };
+  if (typeof value === 'boolean') return { boolValue: value };
+  if (isList(value)) return { listValue: { values: value.map(plainToValue) } };
+  return { structValue: plainToStruct(value) };
+}
+
+/** `Array.isArray` does not know lists that can't be changed. */
+function isList(value: MetadataStruct | readonly MetadataValue[]): value is readonly MetadataValue[] {
+  return Array.isArray(value);
+}
+
 export function valueToPlain(value: google.protobuf.Value.$Properties): MetadataValue {
   switch (value.kind) {
     case 'numberValue':

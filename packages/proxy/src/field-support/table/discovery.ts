@@ -65,9 +65,12 @@ export const discovery: SupportTable = {
     works: {
       'proxy.test.ts': 'envoy_grpc',
       'field-support/bootstrap-fields.test.ts': 'google_grpc initial_metadata',
+      'filters/ext-authz/ext-authz.test.ts': 'timeout',
     },
   },
-  'envoy.config.core.v3.GrpcService.EnvoyGrpc': { works: { 'proxy.test.ts': 'cluster_name' } },
+  'envoy.config.core.v3.GrpcService.EnvoyGrpc': {
+    works: { 'proxy.test.ts': 'cluster_name', 'filters/ext-authz/ext-authz.test.ts': 'authority' },
+  },
   'envoy.config.core.v3.GrpcService.GoogleGrpc': {
     works: { 'field-support/bootstrap-fields.test.ts': 'target_uri' },
     ignored: { 'it names statistics of Envoy’s gRPC library': 'stat_prefix' },

@@ -1,5 +1,6 @@
 import type { SupportTable } from '../support.ts';
 
+const AUTHZ = 'filters/ext-authz/ext-authz.test.ts';
 const DIFFERENTIAL = 'differential.kernel.test.ts';
 const FIELDS = 'field-support/filter-fields.test.ts';
 const HTTP = 'envoy.extensions.filters.http';
@@ -111,6 +112,42 @@ export const filters: SupportTable = {
   [`${HTTP}.jwt_authn.v3.ProviderWithAudiences`]: { works: { [JWT]: 'provider_name audiences' } },
   [`${HTTP}.jwt_authn.v3.JwtRequirementOrList`]: { works: { [JWT]: 'requirements' } },
   [`${HTTP}.jwt_authn.v3.JwtRequirementAndList`]: { works: { [FIELDS]: 'requirements' } },
+
+  [`${HTTP}.ext_authz.v3.ExtAuthz`]: {
+    works: {
+      [AUTHZ]: `grpc_service http_service failure_mode_allow failure_mode_allow_header_add with_request_body
+        clear_route_cache status_on_error metadata_context_namespaces filter_enabled deny_at_disable
+        filter_enabled_metadata include_peer_certificate include_tls_session stat_prefix allowed_headers
+        disallowed_headers`,
+    },
+    ignored: {
+      'there is one version': 'transport_api_version',
+      'what a service wants is always checked': 'validate_mutations',
+    },
+    only: { transport_api_version: ['V3'] },
+  },
+  [`${HTTP}.ext_authz.v3.ExtAuthzPerRoute`]: { works: { [AUTHZ]: 'disabled check_settings' } },
+  [`${HTTP}.ext_authz.v3.CheckSettings`]: {
+    works: { [AUTHZ]: 'context_extensions disable_request_body_buffering with_request_body' },
+  },
+  [`${HTTP}.ext_authz.v3.BufferSettings`]: {
+    works: { [AUTHZ]: 'max_request_bytes allow_partial_message pack_as_bytes' },
+  },
+  [`${HTTP}.ext_authz.v3.HttpService`]: {
+    works: { [AUTHZ]: 'server_uri path_prefix authorization_request authorization_response' },
+  },
+  [`${HTTP}.ext_authz.v3.AuthorizationRequest`]: { works: { [AUTHZ]: 'allowed_headers headers_to_add' } },
+  [`${HTTP}.ext_authz.v3.AuthorizationResponse`]: {
+    works: {
+      [AUTHZ]: `allowed_upstream_headers allowed_client_headers allowed_upstream_headers_to_append
+        allowed_client_headers_on_success dynamic_metadata_from_headers`,
+    },
+  },
+  'envoy.config.core.v3.RuntimeFeatureFlag': {
+    works: { [AUTHZ]: 'default_value' },
+    ignored: { 'the default holds: nothing sets runtime keys': 'runtime_key' },
+  },
+  'envoy.type.matcher.v3.ListStringMatcher': { works: { [AUTHZ]: 'patterns' } },
 
   [`${HTTP}.cors.v3.Cors`]: {},
   [`${HTTP}.cors.v3.CorsPolicy`]: {

@@ -172,6 +172,7 @@ export function pass(
       finish('replied');
     },
     bufferRequestBody: () => undefined,
+    peekRequestBody: () => undefined,
     clearRouteCache: () => {
       passage.routeCleared = true;
     },

@@ -191,6 +191,10 @@ export class Exchange implements HttpStreamEvents, RouterHost, StreamCallbacks {
     this.filters.request?.collectBody(limitBytes, () => this.sendLocalReply(payloadTooLarge));
   }
 
+  peekRequestBody(limitBytes: number, done: (body: Buffer, complete: boolean) => void): void {
+    this.filters.request?.peekBody(limitBytes, done);
+  }
+
   clearRouteCache(): void {
     this.routing.forget();
   }

@@ -5,6 +5,8 @@ export type MessageEvent =
   | { readonly kind: 'data'; readonly chunk: Buffer; readonly end: boolean }
   | { readonly kind: 'trailers'; readonly trailers: HeaderMap };
 
+export type BodyPeek = (body: Buffer, complete: boolean) => void;
+
 export interface PassOptions {
   readonly filters: readonly HttpFilter[];
   invoke(filter: HttpFilter, event: MessageEvent): FilterStatus;
@@ -33,6 +35,7 @@ export class FilterPass {
   private resumed = false;
   private holding = false;
   private collecting: { readonly limit: number; readonly onOverflow: () => void } | undefined;
+  private peeking: { readonly limit: number; readonly done: BodyPeek } | undefined;
   private collected: Buffer[] = [];
   private collectedBytes = 0;
 
@@ -51,7 +54,8 @@ export class FilterPass {
       return;
     }
     this.queue.push(event);
-    this.run();
+    if (this.peeking === undefined) this.run();
+    else this.peek(this.peeking);
   }
 
   resume(): void {
@@ -66,11 +70,29 @@ export class FilterPass {
     this.collecting ??= { limit, onOverflow };
   }
 
+  /** A filter that stops at the head wants to see the body, or as much of it, first. */
+  peekBody(limit: number, done: BodyPeek): void {
+    this.peeking = { limit, done };
+  }
+
   close(): void {
     this.state = 'closed';
+    this.peeking = undefined;
     this.queue.length = 0;
     this.current = undefined;
     this.collected = [];
+  }
+
+  private peek({ limit, done }: NonNullable<FilterPass['peeking']>): void {
+    const chunks = this.queue.flatMap((event) => (event.kind === 'data' ? [event.chunk] : []));
+    const last = this.queue.at(-1);
+    const ended = last?.kind === 'trailers' || (last?.kind === 'data' && last.end);
+    const bytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+    if (!ended && bytes <= limit) return;
+    this.peeking = undefined;
+    const body = Buffer.concat(chunks, bytes);
+    done(body.subarray(0, limit), bytes <= limit);
+    if (this.state === 'stopped') this.hold();
   }
 
   private collect(event: MessageEvent): void {
