@@ -14,6 +14,7 @@ export * from './transport/pool-limits.ts';
 export { Reactor, type ReactorHandler } from './transport/reactor/reactor.ts';
 export { ReactorListener, type ReactorListenerEvents } from './transport/reactor/reactor-listener.ts';
 export { connectSocket, type ConnectOptions, ReactorSocket } from './transport/reactor/reactor-socket.ts';
+export { spliceRelay } from './transport/reactor/splice-relay.ts';
 export * from './transport/relay.ts';
 export * from './transport/server.ts';
 export { TunnelResources, type TunnelSession } from './transport/session.ts';

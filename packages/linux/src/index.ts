@@ -12,6 +12,7 @@ export * from './udp-socket.ts';
 export * from './reactor/descriptor-table.ts';
 export * from './reactor/epoll.ts';
 export { type Address, addressOfBuffer, ForeignBuffer } from './reactor/foreign.ts';
+export * from './reactor/splice.ts';
 export * from './reactor/stream-io.ts';
 export { openSsl } from './tls/openssl.ts';
 export * from './tls/tls-context.ts';

@@ -6,9 +6,11 @@ import {
   HboneServer,
   relay,
   socketEnd,
+  spliceRelay,
   tunnelEnd,
   type ConnectRequest,
   type Reactor,
+  ReactorSocket,
   type RelayEnd,
   type TunnelResources,
 } from '@weft/hbone';
@@ -252,7 +254,10 @@ export class PodProxy {
       if (order.kind === 'tunnel') fallback = 'WEFT1316';
       const { downstream, upstream } = await steps.connect(order);
       isRelaying = true;
-      await relay(downstream, upstream, connection, connection.signal);
+      // Between two plain sockets no byte has to be seen.
+      const isPlain = downstream instanceof ReactorSocket && upstream instanceof ReactorSocket;
+      if (isPlain) await spliceRelay(downstream, upstream, connection, connection.signal);
+      else await relay(downstream, upstream, connection, connection.signal);
     } catch (error) {
       failure = failureOf(error, isRelaying ? 'WEFT1325' : fallback);
       if (!isRelaying) steps.refuse(failure.flag === 'DENY' ? 401 : 503);

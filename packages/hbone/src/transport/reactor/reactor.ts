@@ -1,4 +1,5 @@
 import { CiphertextRing, DescriptorTable, Epoll, EpollEvent, ForeignBuffer, StreamIo } from '@weft/linux';
+import { PipePool } from './pipe-pool.ts';
 
 /** One buffer for whatever is being read: plaintext of eight TLS records, or of one plain socket. */
 const READ_BUFFER_BYTES = 128 * 1024;
@@ -23,6 +24,7 @@ export interface ReactorHandler {
 export class Reactor {
   readonly io = new StreamIo();
   readonly ring = new CiphertextRing();
+  readonly pipes: PipePool;
   /** For one read at a time: what is in it is gone after the call that it was given to. */
   readonly readBuffer = new ForeignBuffer(READ_BUFFER_BYTES);
   private readonly epoll = new Epoll();
@@ -36,6 +38,7 @@ export class Reactor {
 
   constructor(descriptors = new DescriptorTable()) {
     this.descriptors = descriptors;
+    this.pipes = new PipePool(this.io, descriptors);
     descriptors.add(this.epoll.fd);
     this.epoll.watch(this.turn);
   }
@@ -96,6 +99,7 @@ export class Reactor {
     for (const fd of this.handlers.keys()) this.release(fd);
     for (const free of this.disposals.splice(0)) free();
     clearImmediate(this.immediate);
+    this.pipes.closeAll();
     this.descriptors.delete(this.epoll.fd);
     this.epoll.close();
     this.ring.close();

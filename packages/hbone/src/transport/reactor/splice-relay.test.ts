@@ -1,0 +1,128 @@
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
+import { resetSocket } from '@weft/linux';
+import { ENGINE_VARIABLE, socketEngine, type SocketEngine } from '../../testing/socket-engine.ts';
+import { dialTcp, listen } from '../../testing/tunnel-pair.ts';
+import { type ByteCounts, relay } from '../relay.ts';
+import { ReactorSocket } from './reactor-socket.ts';
+import { spliceRelay } from './splice-relay.ts';
+
+process.env[ENGINE_VARIABLE] = 'reactor';
+const closers: (() => Promise<unknown> | void)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+
+interface Joined {
+  readonly client: Socket;
+  readonly server: Socket;
+  readonly counts: ByteCounts;
+  readonly cut: AbortController;
+  /** How the relay ended. */
+  readonly outcome: Promise<string>;
+}
+
+/** client ═ relay ═ server: the outer ends are node's, the relay's own are the reactor's. */
+async function joined(how: typeof relay | typeof spliceRelay): Promise<Joined> {
+  const engine: SocketEngine = socketEngine();
+  const counts = { received: 0, sent: 0 };
+  const cut = new AbortController();
+  let onServer: (socket: Socket) => void = () => undefined;
+  const accepted = new Promise<Socket>((resolve) => (onServer = resolve));
+  const far = await listen((socket) => onServer(socket.on('error', () => undefined)));
+  let onOutcome: (outcome: string) => void = () => undefined;
+  const outcome = new Promise<string>((resolve) => (onOutcome = resolve));
+  const near = await engine.listen((down) => {
+    void engine.dial(far.port).then((up) => {
+      if (!(down instanceof ReactorSocket && up instanceof ReactorSocket))
+        throw new Error('not of the reactor');
+      how(down, up, counts, cut.signal).then(
+        () => onOutcome('ended'),
+        (error: unknown) => onOutcome(error instanceof Error ? error.message : String(error)),
+      );
+    });
+  });
+  const client = (await dialTcp(near.port)).on('error', () => undefined);
+  closers.push(
+    () => engine.close(),
+    () => near.close(),
+    () => void far.listener.close(),
+    () => void client.destroy(),
+  );
+  return { client, server: await accepted, counts, cut, outcome };
+}
+
+/** Of all that comes, leaving the socket open. */
+function digest(socket: Socket): Promise<string> {
+  const hash = createHash('sha256');
+  socket.on('data', (chunk: Buffer) => hash.update(chunk));
+  return new Promise((resolve) => socket.once('end', () => resolve(hash.digest('hex'))));
+}
+
+/** Whether it closed by an error. */
+function closing(socket: Socket): Promise<boolean> {
+  return new Promise((resolve) => socket.once('close', resolve));
+}
+
+describe.each([
+  ['by splice', spliceRelay],
+  ['by copying', relay],
+])('a relay of two plain sockets %s', (_, how) => {
+  it('carries both directions, each to its own end, and counts them', async () => {
+    const { client, server, counts, outcome } = await joined(how);
+    const [up, down] = [randomBytes(3_000_000), randomBytes(2_000_000)];
+    const digests = Promise.all([digest(server), digest(client)]);
+    client.end(up);
+    server.end(down);
+    expect(await digests).toEqual([up, down].map((b) => createHash('sha256').update(b).digest('hex')));
+    expect(await outcome).toBe('ended');
+    expect(counts).toEqual({ received: up.length, sent: down.length });
+  });
+
+  it('lets one direction flow on after the end of the other', async () => {
+    const { client, server, outcome } = await joined(how);
+    client.end('ask');
+    expect(await digest(server)).toBe(createHash('sha256').update('ask').digest('hex'));
+    const answer = digest(client);
+    server.end('answer');
+    expect(await answer).toBe(createHash('sha256').update('answer').digest('hex'));
+    expect(await outcome).toBe('ended');
+  });
+
+  it('waits for a slow reader', async () => {
+    const { client, server, counts, outcome } = await joined(how);
+    const bytes = randomBytes(20_000_000);
+    server.pause();
+    client.end(bytes);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(counts.received).toBeLessThan(bytes.length);
+    const seen = digest(server);
+    server.resume();
+    expect(await seen).toBe(createHash('sha256').update(bytes).digest('hex'));
+    server.end();
+    client.resume();
+    expect(await outcome).toBe('ended');
+  });
+
+  it('passes a reset on', async () => {
+    const { client, server, outcome } = await joined(how);
+    client.write('x');
+    await once(server, 'data');
+    const closed = closing(server);
+    resetSocket(client);
+    expect(await closed).toBe(true);
+    expect(await outcome).toContain('ECONNRESET');
+  });
+
+  it('resets both ends when it is cut', async () => {
+    const { client, server, cut, outcome } = await joined(how);
+    client.resume();
+    server.resume();
+    const closed = Promise.all([closing(client), closing(server)]);
+    cut.abort(new Error('a policy says so'));
+    expect(await closed).toEqual([true, true]);
+    expect(await outcome).toBe('a policy says so');
+  });
+});
