@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { systemErrorCode, type Logger } from '@weft/telemetry';
 import { writeAtomically } from './atomic-write.ts';
@@ -31,7 +31,6 @@ export class ConfigInstaller {
 
   constructor(options: ConfigInstallerOptions) {
     this.options = options;
-    mkdirSync(options.confDir, { recursive: true });
   }
 
   /** Makes the configuration right. */
@@ -72,6 +71,7 @@ export class ConfigInstaller {
 
 /** In the order in which container runtimes choose. A file that goes meanwhile is none. */
 function readFiles(dir: string): readonly ConfigFile[] {
+  if (!existsSync(dir)) return [];
   return readdirSync(dir)
     .filter((name) => /\.(conf|conflist|json)$/.test(name) && !name.startsWith('.'))
     .sort()

@@ -1,4 +1,4 @@
-import { watch, type FSWatcher } from 'node:fs';
+import { mkdirSync, watch, type FSWatcher } from 'node:fs';
 import { describeError, systemClock, type Logger } from '@weft/telemetry';
 import type { ConfigInstaller, InstallState } from './config-installer.ts';
 import type { KubeconfigFile } from './kubeconfig-file.ts';
@@ -27,6 +27,7 @@ export class Installation {
 
   start(): void {
     const { confDir, logger } = this.options;
+    mkdirSync(confDir, { recursive: true });
     this.watcher = watch(confDir, () => this.check()).on('error', (error) =>
       logger.warn('the CNI configuration is not watched any more', { error: describeError(error) }),
     );

@@ -34,6 +34,8 @@ export interface PluginProgram {
 
 /** Beside the wrapper. One folder for each version in it, so that no start ever meets a mixture of two. */
 const PROGRAM_DIR = '.istio-cni';
+/** What is larger is no wrapper, but the executable. */
+const MAX_WRAPPER_BYTES = 4_096;
 const LOADER = /^ld-(linux|musl)[^/]*\.so/;
 
 /** The files of the running Node: what it has mapped. What was compiled for Node itself, as addons are, isn't among them. */
@@ -93,10 +95,10 @@ exec ${run}"$dir/node" "$dir/plugin.cjs"
 }
 
 /** The version that a wrapper names. */
-function versionInUse(wrapperFile: string): string | undefined {
-  if (!existsSync(wrapperFile)) return undefined;
-  const head = readFileSync(wrapperFile).subarray(0, 1_024).toString('latin1');
-  return new RegExp(`/${PROGRAM_DIR}/([0-9a-f]+)"`).exec(head)?.[1];
+function versionInUse(file: string): string | undefined {
+  if ((statSync(file, { throwIfNoEntry: false })?.size ?? Number.POSITIVE_INFINITY) > MAX_WRAPPER_BYTES)
+    return undefined;
+  return new RegExp(`/${PROGRAM_DIR}/([0-9a-f]+)"`).exec(readFileSync(file, 'utf8'))?.[1];
 }
 
 function loaderOf({ libraryFiles }: PluginProgram): string | undefined {
