@@ -20,6 +20,8 @@ export interface UpstreamContext {
   readonly hash?: bigint;
   /** Endpoints that were tried already (retry predicate previous_hosts). */
   readonly excluded?: ReadonlySet<Endpoint>;
+  /** Priorities that were tried (retry_priority previous_priorities): others get their traffic, if there are any. */
+  readonly avoidedPriorities?: ReadonlySet<number>;
   readonly priority?: 'default' | 'high';
   /** Of the request (`HTTP/1.1` or `HTTP/2`), for use_downstream_protocol. */
   readonly downstreamProtocol?: 'http1' | 'http2';

@@ -252,7 +252,8 @@ describe('a field of a route has its effect', () => {
 
     it('FilterConfig.is_optional lets a type pass that nothing here knows', () => {
       const config = {
-        '@type': 'type.googleapis.com/envoy.extensions.filters.http.stateful_session.v3.StatefulSessionPerRoute',
+        '@type':
+          'type.googleapis.com/envoy.extensions.filters.http.stateful_session.v3.StatefulSessionPerRoute',
       };
       expect(
         statusOf(find({ routes: [to({}, at(wrapped({ config, is_optional: true })))] })),

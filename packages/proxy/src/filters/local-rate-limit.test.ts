@@ -6,6 +6,7 @@ import { localRateLimit, TokenBucket } from './local-rate-limit.ts';
 import {
   get,
   pass,
+  respond,
   testConnection,
   testContext,
   testEngine,
@@ -32,6 +33,7 @@ function setup(json: object) {
   /** The limit of a route. */
   const ofRoute = (limit: object): unknown =>
     localRateLimit.compileRoute?.(encoded(limit), testContext(engine), '');
+  const filter = () => compiled.create(testStream({ connection }));
   const send = (o: { readonly limit?: unknown; readonly connection?: typeof connection } = {}) => {
     const info = testStream({ connection: o.connection ?? connection });
     const route = testRoute(o.limit === undefined ? {} : { [localRateLimit.name]: o.limit });
@@ -43,7 +45,7 @@ function setup(json: object) {
         'value' in value ? [[fullName.slice(fullName.lastIndexOf('.') + 1), value.value]] : [],
       ),
     );
-  return { engine, send, ofRoute, counted };
+  return { engine, filter, send, ofRoute, counted };
 }
 
 describe('a token bucket', () => {
@@ -72,6 +74,26 @@ describe('the local rate limit', () => {
     await engine.clock.advance(1_000);
     expect(send().status).toBe('continued');
     expect(counted()).toEqual({ enabled: 3, ok: 2, rate_limited: 1, enforced: 1 });
+  });
+
+  it('tells what is left with enable_x_ratelimit_headers, as Envoy: the reset is that of the next token', async () => {
+    const told = { ...strict, token_bucket: { max_tokens: 2, tokens_per_fill: 2, fill_interval: '20s' } };
+    const { engine, filter } = setup({ ...told, enable_x_ratelimit_headers: 'DRAFT_VERSION_03' });
+    const next = () => {
+      const one = filter();
+      pass(one, get());
+      return [...respond(one, testStream())].map(([, value]) => value);
+    };
+    expect([next(), next(), next()]).toEqual([
+      ['2', '1', '0'],
+      ['2', '0', '10'],
+      ['2', '0', '10'],
+    ]);
+    await engine.clock.advance(3_200);
+    expect(next()).toEqual(['2', '0', '7']);
+    const silent = setup(told).filter();
+    pass(silent, get());
+    expect([...respond(silent, testStream())]).toEqual([]);
   });
 
   it('does nothing unless it is enabled, which by default it is not', () => {

@@ -17,6 +17,7 @@ type Config = envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit.$P
 
 const NAME = 'envoy.filters.http.local_ratelimit';
 const TYPE_URL = 'type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit';
+const { DRAFT_VERSION_03 } = envoy.extensions.common.ratelimit.v3.XRateLimitHeadersRFCVersion;
 const TOO_MANY_REQUESTS = 429;
 const MIN_ERROR_STATUS = 400;
 /** As in Envoy: faster is not worth it. */
@@ -45,6 +46,21 @@ export class TokenBucket {
     this.filledAtMs = clock.now();
   }
 
+  get limit(): number {
+    return this.config.maxTokens;
+  }
+
+  /** Whole tokens. */
+  get remaining(): number {
+    return Math.floor(this.tokens);
+  }
+
+  /** Until there is a token, in seconds. */
+  get resetSeconds(): number {
+    const { tokensPerFill, fillIntervalMs } = this.config;
+    return this.tokens >= 1 ? 0 : Math.ceil(((1 - this.tokens) * fillIntervalMs) / tokensPerFill / 1000);
+  }
+
   take(): boolean {
     const { maxTokens, tokensPerFill, fillIntervalMs } = this.config;
     const now = this.clock.now();
@@ -68,6 +84,8 @@ interface Limit {
   readonly bucketOf: ((connection: ConnectionInfo) => TokenBucket) | undefined;
   readonly whenNotEnforced: readonly HeaderMutator[];
   readonly onLimited: readonly HeaderMutator[];
+  /** Responses say what is left. */
+  readonly tells: boolean;
 }
 
 /** `envoy.filters.http.local_ratelimit`, without descriptors: so many requests in a time, by this proxy alone. */
@@ -101,6 +119,7 @@ function compileLimit(bytes: Uint8Array, context: Parameters<HttpFilterFactory['
         'request_headers_to_add_when_not_enforced',
       ),
       onLimited: headerOptions(config.responseHeadersToAdd, 'response_headers_to_add'),
+      tells: config.enableXRatelimitHeaders === DRAFT_VERSION_03,
     };
   });
 }
@@ -146,6 +165,8 @@ class LocalRateLimitFilter implements HttpFilter {
   private readonly own: Limit;
   private readonly name: string;
   private readonly random: () => number;
+  /** What the response is to tell of. */
+  private told: TokenBucket | undefined;
 
   constructor(own: Limit, name: string, random: () => number) {
     this.own = own;
@@ -160,7 +181,9 @@ class LocalRateLimitFilter implements HttpFilter {
     const { stats, bucketOf } = limit;
     if (bucketOf === undefined || !this.hits(limit.enabled)) return 'continue';
     stats.counter('enabled').add();
-    if (bucketOf(info.connection).take()) {
+    const bucket = bucketOf(info.connection);
+    if (limit.tells) this.told = bucket;
+    if (bucket.take()) {
       stats.counter('ok').add();
       return 'continue';
     }
@@ -181,6 +204,16 @@ class LocalRateLimitFilter implements HttpFilter {
       headers: [...added],
     });
     return 'stop';
+  }
+
+  onResponseHeaders(headers: HeaderMap): FilterStatus {
+    const { told } = this;
+    if (told !== undefined) {
+      headers.set('x-ratelimit-limit', String(told.limit));
+      headers.set('x-ratelimit-remaining', String(told.remaining));
+      headers.set('x-ratelimit-reset', String(told.resetSeconds));
+    }
+    return 'continue';
   }
 
   private hits(share: number): boolean {

@@ -143,7 +143,8 @@ export class ClusterHosts {
 
   private pickFromSets(context: UpstreamContext): Host | undefined {
     if (this.sets.panicking) this.stats.healthyPanic.add();
-    const query = { hash: context.hash, metadataMatch: context.metadataMatch };
+    const { metadataMatch, avoidedPriorities } = context;
+    const query = { hash: context.hash, metadataMatch, avoidedPriorities };
     let host = this.sets.pick(query);
     const { excluded } = context;
     // As Envoy's host_selection_retry_max_attempts: another try or so, then whoever was picked.
@@ -152,7 +153,7 @@ export class ClusterHosts {
       left > 0 && host !== undefined && excluded?.has(host) === true;
       left--
     ) {
-      host = this.sets.pick(context.hash === undefined ? query : { metadataMatch: context.metadataMatch });
+      host = this.sets.pick(context.hash === undefined ? query : { metadataMatch, avoidedPriorities });
     }
     return host;
   }

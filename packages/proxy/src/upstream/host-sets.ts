@@ -37,6 +37,8 @@ export interface SubsetConfig {
 export interface HostQuery extends BalanceContext {
   /** `envoy.lb` keys and values that a host's metadata must have. */
   readonly metadataMatch?: MetadataStruct | undefined;
+  /** As if their hosts weren't healthy, unless that leaves none. */
+  readonly avoidedPriorities?: ReadonlySet<number> | undefined;
 }
 
 /** Balancers of subsets that are kept; the oldest is made anew when it is wanted again. */
@@ -144,9 +146,11 @@ class Chooser {
   readonly loads: readonly LevelLoad[];
   private readonly levels: readonly Level[];
   private readonly options: HostSetOptions;
+  private readonly overprovisioningPercent: number;
 
   constructor(hosts: readonly Host[], options: HostSetOptions, overprovisioningPercent: number) {
     this.options = options;
+    this.overprovisioningPercent = overprovisioningPercent;
     this.hosts = hosts.length;
     const count = hosts.reduce((most, host) => Math.max(most, host.priority + 1), 0);
     this.levels = Array.from(
@@ -162,7 +166,7 @@ class Chooser {
   }
 
   pick(query: HostQuery): Host | undefined {
-    const { loads } = this;
+    const loads = this.loadsWithout(query.avoidedPriorities);
     let left = this.options.random() * 100;
     for (let i = 0; i < loads.length; i++) {
       left -= loads[i]?.healthy ?? 0;
@@ -176,6 +180,16 @@ class Chooser {
     const last = loads.findLastIndex((load) => load.healthy > 0 || load.degraded > 0);
     if (last < 0) return undefined;
     return this.fromLevel(last, (loads[last]?.degraded ?? 0) > 0 ? 'degraded' : 'healthy', query);
+  }
+
+  private loadsWithout(avoided: ReadonlySet<number> | undefined): readonly LevelLoad[] {
+    if (avoided === undefined) return this.loads;
+    const levels = this.levels.map((level, i) =>
+      avoided.has(i) ? { hosts: level.hosts, healthy: 0, degraded: 0 } : level,
+    );
+    if (levels.every(({ healthy, degraded }) => healthy + degraded === 0)) return this.loads;
+    // A level that is avoided must not be taken for one in panic.
+    return priorityLoads(levels, { overprovisioningPercent: this.overprovisioningPercent, panicPercent: 0 });
   }
 
   private fromLevel(index: number, health: 'healthy' | 'degraded', query: HostQuery): Host | undefined {

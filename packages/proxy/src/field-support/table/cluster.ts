@@ -17,6 +17,7 @@ export const cluster: SupportTable = {
         common_http_protocol_options original_dst_lb_config`,
       [HBONE]: 'http2_protocol_options cleanup_interval upstream_http_protocol_options',
       'filters/policy.test.ts': 'metadata',
+      'upstream/connect/tcp.test.ts': 'upstream_bind_config',
       [FIELDS]: `per_connection_buffer_limit_bytes http_protocol_options lb_subset_config ring_hash_lb_config
         protocol_selection upstream_connection_options least_request_lb_config transport_socket_matches
         round_robin_lb_config dns_refresh_rate dns_failure_refresh_rate dns_lookup_family`,

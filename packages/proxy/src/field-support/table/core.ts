@@ -83,6 +83,10 @@ export const core: SupportTable = {
   },
   'envoy.extensions.formatter.metadata.v3.Metadata': {},
   'envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery': {},
+  'envoy.config.core.v3.BindConfig': {
+    works: { 'upstream/connect/tcp.test.ts': 'source_address extra_source_addresses' },
+  },
+  'envoy.config.core.v3.ExtraSourceAddress': { works: { 'upstream/connect/tcp.test.ts': 'address' } },
   'envoy.config.core.v3.HttpUri': {
     works: {
       'filters/jwt-authn/jwt-authn.test.ts': 'uri cluster',

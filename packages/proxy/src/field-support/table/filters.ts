@@ -170,7 +170,8 @@ export const filters: SupportTable = {
     works: {
       [LIMIT]: `stat_prefix status token_bucket filter_enabled filter_enforced
         request_headers_to_add_when_not_enforced response_headers_to_add
-        local_rate_limit_per_downstream_connection rate_limited_as_resource_exhausted`,
+        local_rate_limit_per_downstream_connection rate_limited_as_resource_exhausted
+        enable_x_ratelimit_headers`,
     },
     ignored: {
       'there are no descriptors that could do without it': 'always_consume_default_token_bucket',

@@ -5,6 +5,7 @@ const FIELDS = 'field-support/route-fields.test.ts';
 const HASH = 'field-support/hash-policy-fields.test.ts';
 const MANAGER = 'http/manager/manager.test.ts';
 const MATCHING = 'matching/matching.test.ts';
+const RETRIES = 'http/router/retries.test.ts';
 const ROUTE = 'http/route/route.test.ts';
 const NO_SPANS = 'no spans are made: there is no tracing provider';
 
@@ -111,10 +112,18 @@ export const route: SupportTable = {
     works: {
       [MANAGER]: `retry_on num_retries per_try_timeout host_selection_retry_max_attempts
         retriable_status_codes retry_back_off retriable_headers per_try_idle_timeout`,
+      [RETRIES]: 'retry_priority',
       [FIELDS]: 'retry_host_predicate retriable_request_headers rate_limited_retry_back_off',
     },
   },
   'envoy.config.route.v3.RetryPolicy.RetryBackOff': { works: { [MANAGER]: 'base_interval max_interval' } },
+  'envoy.config.route.v3.RetryPolicy.RetryPriority': {
+    works: { [RETRIES]: 'typed_config' },
+    ignored: { 'names are for the reader: what counts is the type': 'name' },
+  },
+  'envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig': {
+    works: { [RETRIES]: 'update_frequency' },
+  },
   'envoy.config.route.v3.RetryPolicy.RetryHostPredicate': {
     works: { [FIELDS]: 'name' },
     ignored: { 'the name says which': 'typed_config' },

@@ -1,4 +1,4 @@
-import type { envoy } from '@weft/api/envoy';
+import { envoy } from '@weft/api/envoy';
 import type { HeaderMap } from '../../engine/types.ts';
 import type { ResetReason } from '../codec.ts';
 import { durationMs } from '../../filters/message.ts';
@@ -46,6 +46,8 @@ export interface RetryPolicy {
   readonly retriableHeaders: HeaderPredicate | undefined;
   readonly retriableRequestHeaders: HeaderPredicate | undefined;
   readonly avoidPreviousHosts: boolean;
+  /** After so many attempts, those of the priorities that were tried are avoided; undefined: never. */
+  readonly avoidPrioritiesAfter: number | undefined;
   readonly hostSelectionAttempts: number;
   readonly rateLimited: RateLimitedBackOff | undefined;
 }
@@ -81,6 +83,9 @@ export function compileRetryPolicy(config: RetryPolicyConfig): RetryPolicy {
     retriableHeaders: anyOf(retriableHeaders, 'retriable_headers'),
     retriableRequestHeaders: anyOf(retriableRequestHeaders, 'retriable_request_headers'),
     avoidPreviousHosts: (config.retryHostPredicate ?? []).some((p) => p.name?.includes('previous_hosts')),
+    avoidPrioritiesAfter: config.retryPriority
+      ? at('retry_priority', () => previousPriorities(config.retryPriority ?? {}))
+      : undefined,
     hostSelectionAttempts: Number(config.hostSelectionRetryMaxAttempts ?? 0) || 1,
     rateLimited: limited
       ? {
@@ -92,6 +97,14 @@ export function compileRetryPolicy(config: RetryPolicyConfig): RetryPolicy {
         }
       : undefined,
   };
+}
+
+function previousPriorities({
+  typedConfig,
+}: envoy.config.route.v3.RetryPolicy.RetryPriority.$Properties): number {
+  const { PreviousPrioritiesConfig } = envoy.extensions.retry.priority.previous_priorities.v3;
+  const { updateFrequency } = PreviousPrioritiesConfig.decode(typedConfig?.value ?? new Uint8Array());
+  return updateFrequency > 0 ? updateFrequency : invalid('must be positive', 'update_frequency');
 }
 
 /** Unknown conditions are ignored, as in Envoy. */

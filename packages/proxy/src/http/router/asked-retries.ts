@@ -32,6 +32,7 @@ const defaultRetryPolicy: RetryPolicy = {
   retriableHeaders: undefined,
   retriableRequestHeaders: undefined,
   avoidPreviousHosts: false,
+  avoidPrioritiesAfter: undefined,
   hostSelectionAttempts: 1,
   rateLimited: undefined,
 };

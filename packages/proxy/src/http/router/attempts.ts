@@ -116,7 +116,7 @@ export class Attempts {
   private upstreamContext(): UpstreamContext {
     const { host, hash, action } = this.o;
     const metadataMatch = host.chosenRoute?.cluster?.metadataMatch;
-    const { tried } = this.retries;
+    const { tried, avoidedPriorities } = this.retries;
     return {
       info: host.info,
       priority: action.priority,
@@ -124,6 +124,7 @@ export class Attempts {
       ...(metadataMatch === undefined ? {} : { metadataMatch }),
       ...(hash === undefined ? {} : { hash }),
       ...(tried.size === 0 ? {} : { excluded: tried }),
+      ...(avoidedPriorities.size === 0 ? {} : { avoidedPriorities }),
     };
   }
 

@@ -30,6 +30,8 @@ export class Retries {
   private readonly info: StreamInfo;
   private readonly engine: RouterHost['engine'];
   private remaining: number;
+  private readonly triedPriorities = new Set<number>();
+  private avoided: ReadonlySet<number> = new Set();
   private made = 0;
   /** One of the cluster's retries is ours. */
   private claimed = false;
@@ -51,6 +53,11 @@ export class Retries {
   /** Attempts after the first. */
   get count(): number {
     return this.made;
+  }
+
+  /** Priorities that had their chance. */
+  get avoidedPriorities(): ReadonlySet<number> {
+    return this.avoided;
   }
 
   get perTryIdleTimeoutMs(): number {
@@ -97,6 +104,9 @@ export class Retries {
     this.made++;
     stats.retry.add();
     this.tried.add(endpoint);
+    this.triedPriorities.add(endpoint.priority);
+    const every = this.policy?.avoidPrioritiesAfter;
+    if (every !== undefined && this.made % every === 0) this.avoided = new Set(this.triedPriorities);
     return true;
   }
 

@@ -1,9 +1,11 @@
+import { isIP } from 'node:net';
 import { envoy } from '@weft/api/envoy';
 import type { CompileContext, Metadata, MetadataStruct } from '../../engine/types.ts';
 import { compileMessage, compileMetadata, durationMs, structToPlain } from '../../filters/message.ts';
 import { at, invalid } from '../../matching/index.ts';
 import type { CircuitBreakerThresholds, RoutingPriority } from '../circuit-breaker.ts';
 import type { OutlierDetectionConfig } from '../outlier-config.ts';
+import type { IpAddress } from '../connect/tcp.ts';
 import { compileEndpoints, type Endpoints } from './endpoints.ts';
 import { compileHttpOptions, type HttpConfig } from './http-options.ts';
 import { compileOutlierDetection, compileThresholds } from './limits.ts';
@@ -59,6 +61,8 @@ export interface ClusterConfig {
   readonly metadata: Metadata;
   /** Seconds of silence before TCP asks whether the peer is there. */
   readonly keepaliveTimeS: number | undefined;
+  /** What connections come from; empty: what the kernel chooses. */
+  readonly sources: readonly IpAddress[];
 }
 
 const DEFAULT_CONNECT_TIMEOUT_MS = 5_000;
@@ -107,7 +111,20 @@ function clusterConfig(message: ClusterMessage): ClusterConfig {
     http: compileHttpOptions(message),
     metadata: compileMetadata(message.metadata),
     keepaliveTimeS: keepalive ? (keepalive.keepaliveTime?.value ?? DEFAULT_KEEPALIVE_TIME_S) : undefined,
+    sources: at('upstream_bind_config', () => sourcesOf(message.upstreamBindConfig)),
   };
+}
+
+function sourcesOf(
+  config: envoy.config.core.v3.BindConfig.$Properties | null | undefined,
+): readonly IpAddress[] {
+  const { sourceAddress, extraSourceAddresses = [] } = config ?? {};
+  return [sourceAddress, ...(extraSourceAddresses ?? []).map(({ address }) => address)].flatMap((address) => {
+    if (!address) return [];
+    const ip = address.address ?? '';
+    if (isIP(ip) === 0) invalid(`"${ip}" is no IP address`, 'source_address.address');
+    return [{ kind: 'ip', ip, port: address.portValue ?? 0 } as const];
+  });
 }
 
 function discoveryOf(message: ClusterMessage, name: string): DiscoveryConfig {

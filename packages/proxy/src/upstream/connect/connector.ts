@@ -119,6 +119,7 @@ export class Connector {
             : { filterState: new FilterState(internal.filterState), metadata: new Map(internal.metadata) },
         timeoutMs: config.connectTimeoutMs,
         keepaliveTimeS: config.keepaliveTimeS,
+        sources: config.sources,
       },
       {
         clock: engine.clock,

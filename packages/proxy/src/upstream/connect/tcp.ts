@@ -2,13 +2,15 @@ import { isIPv6, Socket } from 'node:net';
 import type { SocketAddress } from '../../engine/types.ts';
 import { tcpConnectError } from './connect-error.ts';
 
-type IpAddress = Extract<SocketAddress, { kind: 'ip' }>;
+export type IpAddress = Extract<SocketAddress, { kind: 'ip' }>;
 
 /** Head start of each address before the next family is tried too: RFC 8305 §5 allows 100 ms to 2 s. */
 export const HAPPY_EYEBALLS_DELAY_MS = 300;
 
 export interface TcpOptions {
   readonly keepaliveTimeS?: number | undefined;
+  /** What connections come from: one address for each family. */
+  readonly sources?: readonly IpAddress[] | undefined;
 }
 
 /**
@@ -54,7 +56,14 @@ export function connectTcp(
       });
       socket.setNoDelay(true);
       if (options.keepaliveTimeS !== undefined) socket.setKeepAlive(true, options.keepaliveTimeS * 1000);
-      socket.connect({ host: address.ip, port: address.port, family: isIPv6(address.ip) ? 6 : 4 });
+      const family = isIPv6(address.ip) ? 6 : 4;
+      const source = options.sources?.find(({ ip }) => isIPv6(ip) === (family === 6));
+      socket.connect({
+        host: address.ip,
+        port: address.port,
+        family,
+        ...(source === undefined ? {} : { localAddress: source.ip, localPort: source.port }),
+      });
       if (next < addresses.length) timer = setTimeout(startNext, HAPPY_EYEBALLS_DELAY_MS);
     };
     if (signal.aborted) {

@@ -15,7 +15,7 @@ import { StreamDuplex } from '../../network/stream-duplex.ts';
 import type { Host } from '../host.ts';
 import type { UpstreamTls } from '../tls/upstream-tls.ts';
 import { ConnectError } from './connect-error.ts';
-import { connectTcp } from './tcp.ts';
+import { connectTcp, type IpAddress } from './tcp.ts';
 import { connectTls, type TlsFailureStat, type TlsHandshake } from './tls-connect.ts';
 
 export interface ConnectPlan {
@@ -26,6 +26,7 @@ export interface ConnectPlan {
   readonly internal: { readonly filterState: FilterState; readonly metadata: Metadata } | undefined;
   readonly timeoutMs: number;
   readonly keepaliveTimeS: number | undefined;
+  readonly sources: readonly IpAddress[];
 }
 
 export interface ConnectEnvironment {
@@ -78,7 +79,7 @@ async function openTcp(
 ): Promise<ByteStream> {
   const { host } = plan;
   const addresses = [host.address, ...host.spec.additionalAddresses].filter((a) => a.kind === 'ip');
-  const socket = await connectTcp(addresses, { keepaliveTimeS: plan.keepaliveTimeS }, signal);
+  const socket = await connectTcp(addresses, plan, signal);
   const info = createConnectionInfo({
     remoteAddress: host.address,
     localAddress: localAddressOf(socket),
