@@ -3,7 +3,6 @@ import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { expect, it } from '@jest/globals';
 import { resetSocket } from '@weft/linux';
 import type { IpAddress } from '../state/ip-address.ts';
-import { parseIp } from '../state/ip-address.ts';
 import { dial } from './dial.ts';
 
 it('gives a socket whose failure is harmless while nobody listens to it', async () => {
@@ -29,7 +28,3 @@ it('gives a socket whose failure is harmless while nobody listens to it', async 
   await expect(closed).resolves.toBe(true);
   server.close();
 });
-
-function fail(): never {
-  throw new Error('not an address');
-}
