@@ -7,6 +7,7 @@ import {
   SYSTEM_NAMESPACE,
   TOKEN_AUDIENCE,
 } from '@weft/api';
+import { DEFAULT_THROTTLE } from '@weft/xds';
 import type { RequireWaypointDefault } from './ambient/require-waypoint.ts';
 import { Environment, type LogFormat, type LogLevel, WeftError } from '@weft/telemetry';
 
@@ -52,6 +53,8 @@ export interface ControlPlaneConfig {
     readonly identityCheck: boolean;
     readonly authentication: boolean;
     readonly maxConnectionAgeMs: number;
+    readonly pushConcurrency: number;
+    readonly connectionsPerSecond: number;
   };
 }
 
@@ -109,6 +112,11 @@ export function readConfig(
     xds: {
       authentication: environment.boolean('XDS_AUTH', true),
       identityCheck: environment.boolean('PILOT_ENABLE_XDS_IDENTITY_CHECK', true),
+      pushConcurrency: environment.integer('PILOT_PUSH_THROTTLE', DEFAULT_THROTTLE, { min: 1, max: 100_000 }),
+      connectionsPerSecond: environment.integer('PILOT_MAX_REQUESTS_PER_SECOND', DEFAULT_THROTTLE, {
+        min: 1,
+        max: 100_000,
+      }),
       maxConnectionAgeMs: environment.durationMs('MAX_SERVER_CONNECTION_AGE', 30 * 60_000),
     },
   };

@@ -9,6 +9,7 @@ import {
 } from './delta-message.ts';
 import type { ResourceSource, ServedType } from './resource-source.ts';
 import type { VersionedResource } from './resource.ts';
+import type { Throttle } from './throttle.ts';
 import { TimeSlice } from './time-slice.ts';
 import { TypeSubscription, type Demand, type TypeStatus } from './type-subscription.ts';
 
@@ -46,6 +47,8 @@ export interface ConnectionOptions {
   /** Of the last change of any source. */
   readonly sequence: () => number;
   readonly clock: Clock;
+  /** Of all connections of a server. */
+  readonly throttle: Throttle;
   readonly logger: Logger;
   readonly onPush: (typeUrl: string, resources: number, removed: number, bytes: number) => void;
   readonly onConverged: (ms: number) => void;
@@ -64,6 +67,8 @@ export interface ConnectionOptions {
 export const RESOURCES_PER_MESSAGE = 300;
 /** The first answer is one message, but no client accepts more than 200 MiB. */
 export const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
+/** For so long a client that doesn't read counts as one that is being written to. */
+export const MAX_WRITE_SLOT_MS = 1_000;
 /** Names that one on-demand client may follow. */
 export const MAX_NAMES = 100_000;
 
@@ -180,24 +185,28 @@ export class Connection implements ServerConnection {
     this.writing = true;
     try {
       for (;;) {
-        const [next] = this.demands;
-        if (next !== undefined) {
-          this.demands.delete(next[0]);
-          await this.answer(...next);
-        } else if (this.pending.size > 0) {
-          const changes = this.pending;
-          this.pending = new Map();
-          const since = this.pendingSince;
-          this.pendingSince = undefined;
-          if (this.queuedAt !== undefined) this.options.onQueued(this.options.clock.now() - this.queuedAt);
-          this.queuedAt = undefined;
-          await this.push(changes);
-          if (since !== undefined && !this.closed) this.options.onConverged(this.options.clock.now() - since);
-        } else return;
+        if (this.demands.size === 0 && this.pending.size === 0) return;
+        await inTurn(this.options, () => this.writeNext());
       }
     } finally {
       this.writing = false;
     }
+  }
+
+  private async writeNext(): Promise<void> {
+    const [next] = this.demands;
+    if (next !== undefined) {
+      this.demands.delete(next[0]);
+      return this.answer(...next);
+    }
+    const changes = this.pending;
+    this.pending = new Map();
+    const since = this.pendingSince;
+    this.pendingSince = undefined;
+    if (this.queuedAt !== undefined) this.options.onQueued(this.options.clock.now() - this.queuedAt);
+    this.queuedAt = undefined;
+    await this.push(changes);
+    if (since !== undefined && !this.closed) this.options.onConverged(this.options.clock.now() - since);
   }
 
   /**
@@ -339,6 +348,24 @@ function follows(
   if (!others.some((other) => subscription.names.has(other))) return false;
   subscription.names.add(name);
   return true;
+}
+
+/**
+ * Few at a time, so that thousands who reconnect together don't all have their first answer in memory. Whoever reads
+ * too slowly keeps its message, but not its place.
+ */
+export async function inTurn(
+  { throttle, clock }: Pick<ConnectionOptions, 'throttle' | 'clock'>,
+  work: () => Promise<void>,
+): Promise<void> {
+  const release = await throttle.acquire();
+  const cancel = clock.schedule(MAX_WRITE_SLOT_MS, release);
+  try {
+    await work();
+  } finally {
+    cancel();
+    release();
+  }
 }
 
 /** Resolves when the transport has room again. */

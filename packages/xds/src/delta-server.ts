@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { availableParallelism } from 'node:os';
 import type { PeerCertificate } from 'node:tls';
 import grpc from '@grpc/grpc-js';
 import { ADS_METHOD, DELTA_ADS_METHOD } from '@weft/api';
@@ -15,6 +16,7 @@ import { Debounce } from './debounce.ts';
 import type { Node } from './delta-message.ts';
 import type { ResourceSource, ServedType } from './resource-source.ts';
 import { SotwConnection } from './sotw-connection.ts';
+import { ArrivalRate, Throttle } from './throttle.ts';
 import { SourceSubscriptions } from './source-subscriptions.ts';
 
 /** What a client shows of itself before its first request. */
@@ -61,6 +63,10 @@ export interface DeltaServerOptions<I> {
   readonly debounceMs?: number;
   readonly debounceMaxMs?: number;
   readonly maxConnections?: number;
+  /** Answers and pushes that are written at once. */
+  readonly pushConcurrency?: number;
+  /** New streams a second; whoever would wait for more than a second is told to try again. */
+  readonly connectionsPerSecond?: number;
   readonly observer?: DeltaServerObserver;
   readonly logger?: Logger;
   readonly clock?: Clock;
@@ -69,6 +75,9 @@ export interface DeltaServerOptions<I> {
 const DEBOUNCE_MS = 100;
 const DEBOUNCE_MAX_MS = 10_000;
 export const MAX_CONNECTIONS = 10_000;
+/** As istiod has it: pushes at once, and new streams a second. */
+export const DEFAULT_THROTTLE = Math.min(15 + 5 * availableParallelism(), 100);
+const MAX_ARRIVAL_WAIT_MS = 1_000;
 /** A client of 10,000 resources lists about 1 MiB of versions when it reconnects. */
 export const MAX_REQUEST_BYTES = 32 * 1024 * 1024;
 
@@ -88,6 +97,8 @@ export class DeltaServer<I> {
   private readonly clock: Clock;
   private readonly logger: Logger;
   private readonly debounce: Debounce;
+  private readonly throttle: Throttle;
+  private readonly arrivals: ArrivalRate;
   private readonly sources: SourceSubscriptions;
   private readonly open = new Map<ServerConnection, DeltaCall>();
   private changes = new Map<ResourceSource, Map<string, number>>();
@@ -103,6 +114,13 @@ export class DeltaServer<I> {
     this.options = options;
     this.clock = options.clock ?? systemClock;
     this.logger = options.logger ?? silentLogger;
+    const { pushConcurrency = DEFAULT_THROTTLE, connectionsPerSecond = DEFAULT_THROTTLE } = options;
+    this.throttle = new Throttle(pushConcurrency);
+    this.arrivals = new ArrivalRate({
+      perSecond: connectionsPerSecond,
+      maxWaitMs: MAX_ARRIVAL_WAIT_MS,
+      clock: this.clock,
+    });
     this.debounce = new Debounce({
       quietMs: options.debounceMs ?? DEBOUNCE_MS,
       maxMs: options.debounceMaxMs ?? DEBOUNCE_MAX_MS,
@@ -165,13 +183,16 @@ export class DeltaServer<I> {
     try {
       if (this.open.size >= maxConnections)
         throw new WeftError('WEFT1507', `${maxConnections} connections are open`);
+      const waitMs = this.arrivals.arrive();
+      if (waitMs === undefined) throw new WeftError('WEFT1508', 'try again');
+      if (waitMs > 0) await this.clock.sleep(waitMs);
       const certificate = call.getAuthContext()?.sslPeerCertificate;
       identity = await authenticate({ metadata: call.metadata, address: call.getPeer(), certificate });
     } catch (error) {
-      const isFull = WeftError.is(error) && error.code === 'WEFT1507';
+      const isBusy = WeftError.is(error) && (error.code === 'WEFT1507' || error.code === 'WEFT1508');
       this.refuse(
         call,
-        isFull ? error : new WeftError('WEFT1504', 'authentication failure', { cause: error }),
+        isBusy ? error : new WeftError('WEFT1504', 'authentication failure', { cause: error }),
       );
       return;
     }
@@ -194,6 +215,7 @@ export class DeltaServer<I> {
       systemVersion: () => `${this.instance}/${this.pushCount}`,
       sequence: () => this.sequence,
       clock: this.clock,
+      throttle: this.throttle,
       logger: this.logger,
       onPush: (...counts) => observer?.pushed?.(...counts),
       onConverged: (ms) => observer?.converged?.(ms),
@@ -240,11 +262,13 @@ export class DeltaServer<I> {
 
   private refuse(call: DeltaCall, error: WeftError): void {
     this.options.observer?.refused?.(error.code);
-    this.logger.warn('refused xDS stream', { peer: call.getPeer(), error: describeError(error) });
+    // Thousands may come too fast, and do so again.
+    const level = error.code === 'WEFT1508' ? 'debug' : 'warn';
+    this.logger[level]('refused xDS stream', { peer: call.getPeer(), error: describeError(error) });
     const code =
       error.code === 'WEFT1504'
         ? grpc.status.UNAUTHENTICATED
-        : error.code === 'WEFT1507'
+        : error.code === 'WEFT1507' || error.code === 'WEFT1508'
           ? grpc.status.RESOURCE_EXHAUSTED
           : grpc.status.INVALID_ARGUMENT;
     // How grpc-js takes a status from a streaming handler.

@@ -4,6 +4,7 @@ import { WeftError } from '@weft/telemetry';
 import {
   MAX_NAMES,
   completionsOf,
+  inTurn,
   send,
   type ChangedNames,
   type ConnectionOptions,
@@ -149,35 +150,34 @@ export class SotwConnection implements ServerConnection {
   private async write(): Promise<void> {
     this.writing = true;
     try {
-      while (this.due.size > 0 && !this.closed) {
-        const due = this.due;
-        const since = this.dueSince;
-        this.due = new Map();
-        this.dueSince = undefined;
-        if (this.queuedAt !== undefined) this.options.onQueued(this.options.clock.now() - this.queuedAt);
-        this.queuedAt = undefined;
-        const last: TypeSubscription[] = [];
-        for (const { source, removals } of this.types) {
-          const subscription = this.subscriptions.get(source.typeUrl);
-          const what = subscription === undefined ? undefined : due.get(subscription);
-          if (subscription === undefined || what === undefined) continue;
-          const lingers =
-            removals === 'last' &&
-            subscription.wildcard &&
-            due.size > 1 &&
-            this.goneOf(subscription).length > 0;
-          const startedAt = this.options.clock.now();
-          await this.respond(subscription, what, { keepGone: lingers });
-          if (since !== undefined)
-            this.options.onTypePushed(source.typeUrl, this.options.clock.now() - startedAt);
-          if (lingers) last.push(subscription);
-        }
-        for (const subscription of last) await this.respond(subscription, 'all', { keepGone: false });
-        if (since !== undefined) this.options.onConverged(this.options.clock.now() - since);
-      }
+      while (this.due.size > 0 && !this.closed) await inTurn(this.options, () => this.writeDue());
     } finally {
       this.writing = false;
     }
+  }
+
+  private async writeDue(): Promise<void> {
+    const due = this.due;
+    const since = this.dueSince;
+    this.due = new Map();
+    this.dueSince = undefined;
+    if (this.queuedAt !== undefined) this.options.onQueued(this.options.clock.now() - this.queuedAt);
+    this.queuedAt = undefined;
+    const last: TypeSubscription[] = [];
+    for (const { source, removals } of this.types) {
+      const subscription = this.subscriptions.get(source.typeUrl);
+      const what = subscription === undefined ? undefined : due.get(subscription);
+      if (subscription === undefined || what === undefined) continue;
+      const lingers =
+        removals === 'last' && subscription.wildcard && due.size > 1 && this.goneOf(subscription).length > 0;
+      const startedAt = this.options.clock.now();
+      await this.respond(subscription, what, { keepGone: lingers });
+      if (since !== undefined)
+        this.options.onTypePushed(source.typeUrl, this.options.clock.now() - startedAt);
+      if (lingers) last.push(subscription);
+    }
+    for (const subscription of last) await this.respond(subscription, 'all', { keepGone: false });
+    if (since !== undefined) this.options.onConverged(this.options.clock.now() - since);
   }
 
   /** What the client was told of last, and isn't there any more. */

@@ -105,4 +105,6 @@ it('says what readiness waits for', async () => {
   expect(await ready()).toEqual({ body: 'ready\n' });
   lostFor = 40;
   expect(await ready()).toEqual({ body: 'ready, but the Kubernetes API has not answered for 40 s\n' });
+  lostFor = 40;
+  expect(await ready()).toEqual({ body: 'ready, but the Kubernetes API has not answered for 40 s\n' });
 });

@@ -138,6 +138,8 @@ export class DiscoveryServers {
     return {
       debounceMs: config.debounce.quietMs,
       debounceMaxMs: config.debounce.maxMs,
+      pushConcurrency: config.xds.pushConcurrency,
+      connectionsPerSecond: config.xds.connectionsPerSecond,
       logger: logger.scope(`xds::${port}`),
       observer: {
         connected: () => metrics.connections.inc({ version }),

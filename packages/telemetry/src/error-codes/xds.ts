@@ -37,4 +37,9 @@ export const xdsErrors = {
     title: 'More xDS clients than this control plane accepts',
     next: 'Run more replicas of the control plane.',
   },
+  WEFT1508: {
+    layer: 'xds',
+    title: 'New xDS clients come faster than this control plane takes them in',
+    next: 'Nothing if a replica was just replaced: proxies come back by themselves. Otherwise run more replicas, or raise PILOT_MAX_REQUESTS_PER_SECOND.',
+  },
 } as const satisfies ErrorCodeTable;

@@ -1,0 +1,52 @@
+import type { Clock } from '@weft/telemetry';
+
+/** So many pieces of work at once; the rest waits in the order in which it came. */
+export class Throttle {
+  private readonly limit: number;
+  private readonly waiting: (() => void)[] = [];
+  private running = 0;
+
+  constructor(limit: number) {
+    this.limit = limit;
+  }
+
+  /** Resolves to what gives the place back; calling that twice is harmless. */
+  async acquire(): Promise<() => void> {
+    if (this.running >= this.limit) await new Promise<void>((resolve) => void this.waiting.push(resolve));
+    else this.running++;
+    let held = true;
+    return () => {
+      if (!held) return;
+      held = false;
+      const next = this.waiting.shift();
+      if (next === undefined) this.running--;
+      else next();
+    };
+  }
+}
+
+/** Lets through so many a second, of which each may wait a moment for its turn. */
+export class ArrivalRate {
+  private readonly intervalMs: number;
+  private readonly burst: number;
+  private readonly maxWaitMs: number;
+  private readonly clock: Clock;
+  /** When the next one's turn is, if none had been saved up. */
+  private nextAt = 0;
+
+  constructor(o: { readonly perSecond: number; readonly maxWaitMs: number; readonly clock: Clock }) {
+    this.intervalMs = 1_000 / o.perSecond;
+    this.burst = o.perSecond;
+    this.maxWaitMs = o.maxWaitMs;
+    this.clock = o.clock;
+  }
+
+  /** Milliseconds until its turn, or undefined when that is too far away. */
+  arrive(): number | undefined {
+    const now = this.clock.now();
+    const turn = Math.max(this.nextAt, now - this.burst * this.intervalMs);
+    if (turn - now > this.maxWaitMs) return undefined;
+    this.nextAt = turn + this.intervalMs;
+    return Math.max(0, turn - now);
+  }
+}
