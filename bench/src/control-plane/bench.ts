@@ -3,6 +3,7 @@ import { FakeApiServer } from '@weft/kubernetes/testing';
 import { type Result, compare, median } from '../result.ts';
 import { NODES, collectionPaths, objectsOf, pod, syntheticCluster } from './cluster.ts';
 import { ControlPlaneProcess } from './control-plane-process.ts';
+import { benchReconnect } from './reconnect.ts';
 import { ZtunnelStream } from './ztunnel-stream.ts';
 
 export interface ControlPlaneBenchOptions {
@@ -42,6 +43,7 @@ export async function* benchControlPlane(options: ControlPlaneBenchOptions): Asy
     measurements.push(measurement);
     yield* resultsOf(measurement);
   }
+  yield* benchReconnect();
   const [smallest, largest] = [
     measurements.find(({ pods }) => pods === 10_000) ?? measurements[0],
     measurements.at(-1),

@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import { Graph } from '@weft/collections';
-import { type KubernetesClient, LeaseElection, resources } from '@weft/kubernetes';
+import { type KubernetesClient, LeaseElection } from '@weft/kubernetes';
 import {
   AdminServer,
   type Clock,
