@@ -99,7 +99,12 @@ async function run(config: AgentConfig, logger: Logger): Promise<void> {
     metrics,
     onRuntimeConnected: (connected) => {
       installed(connected);
-      if (connected) uninstall(); // what an agent without NRI has left
+      if (!connected) return;
+      try {
+        uninstall(); // what an agent without NRI has left
+      } catch (error) {
+        logger.warn('the CNI plugin of an earlier agent stays', { error: describeError(error) });
+      }
     },
     logger,
   });
