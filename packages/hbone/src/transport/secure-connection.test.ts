@@ -2,10 +2,15 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { connect, createServer, type TLSSocket } from 'node:tls';
-import { expect, it } from '@jest/globals';
+import { afterEach, expect, it } from '@jest/globals';
 import { TestAuthority } from '../testing/certificates.ts';
 import { CLIENT_ID } from '../testing/tunnel-pair.ts';
 import { MAX_TURN_BYTES, nodeConnection } from './secure-connection.ts';
+
+const closers: (() => void)[] = [];
+afterEach(() => {
+  for (const close of closers.splice(0)) close();
+});
 
 const ignore = (): void => undefined;
 /** What one read from the kernel may bring beyond the limit. */
@@ -20,6 +25,11 @@ it('reads no more in a turn of the event loop than leaves others theirs, and los
   const { port } = server.address() as AddressInfo; // it listens on TCP
   const client = connect({ port, host: '127.0.0.1', ca: rootsPem, checkServerIdentity: () => undefined });
   const [accepted] = (await accepting) as [TLSSocket];
+  closers.push(
+    () => client.destroy(),
+    () => accepted.destroy(),
+    () => server.close(),
+  );
   const message = Buffer.alloc(4 * 1024 * 1024, 'abc');
   client.end(message);
   for (let turn = 0; turn < 100; turn++) await nextTurn(); // until the kernel holds what it can
@@ -48,7 +58,4 @@ it('reads no more in a turn of the event loop than leaves others theirs, and los
   expect(Buffer.concat(received).equals(message)).toBe(true);
   expect(most).toBeGreaterThanOrEqual(MAX_TURN_BYTES);
   expect(most).toBeLessThanOrEqual(MAX_TURN_BYTES + ONE_READ_BYTES);
-  accepted.destroy();
-  client.destroy();
-  server.close();
 });

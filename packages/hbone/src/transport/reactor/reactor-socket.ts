@@ -32,6 +32,8 @@ export class ReactorSocket implements ReactorHandler, RelayEnd {
   private peerEnded = false;
   private ending: 'no' | 'after-queue' | 'done' = 'no';
   private closesWhenSent = false;
+  /** What ended it before anybody listened. */
+  failure: Error | undefined;
   private state: 'open' | 'closed' | 'handed-over' = 'open';
 
   /** Takes over a connected descriptor. @throws Error if it is gone already; the descriptor stays the caller's */
@@ -63,7 +65,8 @@ export class ReactorSocket implements ReactorHandler, RelayEnd {
     this.handler = handler;
     this.onGone = undefined;
     if (this.state === 'closed') {
-      queueMicrotask(() => handler.onClose({ kind: 'failed', error: new Error('closed before its end') }));
+      const error = this.failure ?? new Error('closed before its end');
+      queueMicrotask(() => handler.onClose({ kind: 'failed', error }));
     } else this.askAgain();
   }
 
@@ -133,7 +136,9 @@ export class ReactorSocket implements ReactorHandler, RelayEnd {
     if ((events & READ_EVENTS) !== 0) this.readable = true;
     if ((events & END_EVENTS) !== 0) this.endIsNear = true;
     if (this.handler === undefined) {
-      if ((events & (EpollEvent.hangup | EpollEvent.error)) !== 0) this.close();
+      if ((events & (EpollEvent.hangup | EpollEvent.error)) === 0) return;
+      this.failure = this.reactor.io.takeError(this.fd, 'read');
+      this.close();
       return;
     }
     try {

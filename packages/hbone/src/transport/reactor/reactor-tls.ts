@@ -51,7 +51,7 @@ export class ReactorTls implements ReactorHandler, SecureConnection {
   private events: SecureConnectionEvents | undefined;
   private endIsNear = false;
   private peerEnded = false;
-  private ending: 'no' | 'after-writes' | 'done' = 'no';
+  private ending: 'no' | 'after-writes' | 'notified' | 'done' = 'no';
   private closesWhenSent = false;
   private isClosed = false;
 
@@ -93,7 +93,7 @@ export class ReactorTls implements ReactorHandler, SecureConnection {
 
   write(bytes: Buffer, written: () => void): boolean {
     // As with a stream that was destroyed, nobody is told.
-    if (this.isClosed || this.ending === 'done') return false;
+    if (this.isClosed || this.ending === 'notified' || this.ending === 'done') return false;
     const write = { bytes, written, offset: 0 };
     if (this.writes.length > 0) {
       this.writes.push(write);
@@ -232,10 +232,14 @@ export class ReactorTls implements ReactorHandler, SecureConnection {
   }
 
   private endIfWritten(): void {
-    if (this.ending !== 'after-writes' || this.writes.length > 0 || this.queue.size > 0) return;
-    this.tls.shutdown();
-    this.sendCiphertext();
-    if (this.queue.size > 0) return;
+    if (this.writes.length > 0 || this.queue.size > 0) return;
+    if (this.ending === 'after-writes') {
+      // Once: a second call would read, and drop, what the peer still sends.
+      this.ending = 'notified';
+      this.tls.shutdown();
+      this.sendCiphertext();
+    }
+    if (this.ending !== 'notified' || this.queue.size > 0) return;
     this.ending = 'done';
     this.socket.reactor.io.shutdownWrite(this.socket.fd);
   }

@@ -57,7 +57,8 @@ class SpliceRelay implements ReactorHandler {
     const ends = [downstream, upstream];
     if (ends.some((end) => end.destroyed)) {
       for (const end of ends) end.abort();
-      settle({ cause: signal.aborted ? signal.reason : new Error('closed before its end') });
+      const failure = downstream.failure ?? upstream.failure ?? new Error('closed before its end');
+      settle({ cause: signal.aborted ? signal.reason : failure });
       return;
     }
     for (const end of ends) end.detach();
