@@ -5,6 +5,7 @@ const sample = (more: Partial<Sample> = {}): Sample => ({
   node: 'n',
   rssMib: 100,
   anonymousMib: 50,
+  heapMib: 30,
   descriptors: 60,
   sockets: 40,
   threads: 13,
@@ -27,13 +28,17 @@ describe('growth', () => {
   it('is found in memory that goes up all the time', () => {
     expect(grown(Array.from({ length: 40 }, (_, i) => sample({ rssMib: 100 + i * 2 })))).toEqual(['rssMib']);
   });
+  it('is not the height of what memory comes down from', () => {
+    const rss = (i: number): number => (i < 30 ? 100 + (i % 5) : 100 + (i % 5) * 40);
+    expect(grown(Array.from({ length: 40 }, (_, i) => sample({ rssMib: rss(i) })))).toEqual([]);
+  });
   it('is found in descriptors that stay open at rest', () => {
     expect(grown([sample(), sample(), sample(), sample()], sample({ descriptors: 90 }))).toEqual([
       'descriptors',
     ]);
   });
   it('is assumed where nothing was measured', () => {
-    expect(grown([]).length).toBe(6);
+    expect(grown([]).length).toBe(7);
   });
   it('is printed as a table', () => {
     expect(growthTable(growth([sample()], [[sample({ rssMib: 101.25 })]], [sample()]))).toContain(

@@ -17,7 +17,7 @@ if (!(minutes > 0 && minutes <= 24 * 60)) {
   process.exit(2);
 }
 
-const result = await soak(minutes * 60, true, (elapsed, samples) => {
+const result = await soak(minutes * 60, (elapsed, samples) => {
   const use = samples.map((s) => `${s.node} ${s.rssMib.toFixed(0)} MiB, ${s.descriptors} descriptors`);
   process.stderr.write(`${Math.round(elapsed)} s: ${use.join('; ')}\n`);
 });
@@ -42,8 +42,8 @@ function report({ seconds, work, unexpected, rows }: SoakResult): string {
   const facts = Object.entries(environment()).map(([name, value]) => `${name} ${value}`);
   const done = Object.entries(work).map(([name, count]) => `${count.toLocaleString('en')} ${name}`);
   return [
-    `\`npm run soak -- --minutes ${seconds / 60} --write\`: two ztunnels under churn, memory in MiB. "Early" and "late" are medians of the`,
-    'second and the last quarter; limits are in `e2e/src/soak/growth.ts`.',
+    `\`npm run soak -- --minutes ${seconds / 60} --write\`: two ztunnels under churn, memory in MiB. "Early" and "late" are the`,
+    'second and the last quarter, of memory its least and else the median; limits are in `e2e/src/soak/growth.ts`.',
     '',
     `${facts.join('; ')}.`,
     `Done: ${done.join(', ')}. Failed that should not: ${unexpected.length === 0 ? 'none' : unexpected.join(' | ')}.`,

@@ -10,12 +10,10 @@ if (reason !== undefined) console.warn(`skipped: ${reason}`);
   'two ztunnels under churn',
   () => {
     it('use no more after a minute than after its first quarter, and fail no connection', async () => {
-      const { rows, unexpected, work } = await soak(40, false);
+      const { rows, unexpected, work } = await soak(40);
       expect(unexpected).toEqual([]);
       expect(rows.some(({ grew }) => grew) ? growthTable(rows) : '').toBe('');
-      const { pods, ...churned } = work;
-      expect(pods).toBe(0); // known: relays of a pod that leaves may stay; `npm run soak` has pods come and go
-      for (const count of Object.values(churned)) expect(count).toBeGreaterThan(10);
+      for (const count of Object.values(work)) expect(count).toBeGreaterThan(5);
     }, 150_000);
   },
 );

@@ -122,7 +122,8 @@ console.log(
     before,
     after,
     // The message itself is gone by now, and was there before.
-    storeMb: Math.round((after.heapMb + after.externalMb - before.heapMb - before.externalMb + messageMb) * 10) / 10,
+    storeMb:
+      Math.round((after.heapMb + after.externalMb - before.heapMb - before.externalMb + messageMb) * 10) / 10,
     pushMs,
     plans: waits.length,
     planP50Ms: at(0.5, waits),
