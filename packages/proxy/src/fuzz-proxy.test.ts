@@ -1,11 +1,13 @@
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
-import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, expect, it, jest } from '@jest/globals';
 import fc from 'fast-check';
 import { parseBootstrap } from './config/bootstrap.ts';
 import { Proxy } from './proxy.ts';
-import { until } from './testing/hostile-setup.ts';
+import { TEST_TIMEOUT_MS, until } from './testing/hostile-setup.ts';
 import { headers, settings } from './testing/raw-frames.ts';
 import { listener, routeTable, staticCluster } from './testing/resources.ts';
+
+jest.setTimeout(TEST_TIMEOUT_MS);
 
 const SEED = Number(process.env['WEFT_SEED'] ?? 11);
 const CONNECTIONS = 400;

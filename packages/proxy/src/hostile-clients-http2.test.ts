@@ -1,6 +1,6 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { ErrorCode, Flag, FrameType, SettingId } from '@weft/hbone/http2';
-import { HostileSetup, pause, type RawClient, until } from './testing/hostile-setup.ts';
+import { HostileSetup, pause, type RawClient, TEST_TIMEOUT_MS, until } from './testing/hostile-setup.ts';
 import {
   block,
   type Field,
@@ -11,6 +11,8 @@ import {
   start,
   uint32,
 } from './testing/raw-frames.ts';
+
+jest.setTimeout(TEST_TIMEOUT_MS);
 
 let setup: HostileSetup;
 

@@ -1,5 +1,7 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { HostileSetup, pause, until } from './testing/hostile-setup.ts';
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { HostileSetup, pause, TEST_TIMEOUT_MS, until } from './testing/hostile-setup.ts';
+
+jest.setTimeout(TEST_TIMEOUT_MS);
 
 let setup: HostileSetup;
 
@@ -324,7 +326,7 @@ describe('a client that takes its time', () => {
     }
     // stream_idle_timeout ends the answers, the lingering close ends the connections.
     await until(() => setup.isIdle());
-  }, 20_000);
+  });
 
   it('may pipeline what it likes: it waits its turn', async () => {
     const client = setup.open();

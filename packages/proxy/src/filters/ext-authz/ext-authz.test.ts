@@ -6,7 +6,6 @@ import { checkFields } from '../../field-support/check-fields.ts';
 import { ProxyUnderTest, type UpstreamAttempt } from '../../http/testing/proxy-under-test.ts';
 import { settle } from '../../http/testing/raw-connection.ts';
 import { structToPlain } from '../message.ts';
-import { setQuery } from './query.ts';
 
 const TYPE = 'envoy.extensions.filters.http.ext_authz.v3';
 const AUTHZ = 'up-authz';
@@ -392,14 +391,4 @@ it.each<[string, object, string]>([
   ['no limit', { ...http(), with_request_body: {} }, 'max_request_bytes'],
 ])('a configuration with %s is refused', (_, config, field) => {
   expect(() => setup(config, () => undefined)).toThrow(field);
-});
-
-it.each([
-  ['/a', [['x', 'y']], [], '/a?x=y'],
-  ['/a?x=1&b=2&x=3', [['x', 'y']], [], '/a?b=2&x=y'],
-  ['/a?x=1', [], ['x'], '/a'],
-  ['/a?%78=1&%zz', [], ['x'], '/a?%zz'],
-  ['/a?', [], [], '/a?'],
-] as const)('the query of %s with %j set and %j removed is %s', (target, set, remove, expected) => {
-  expect(setQuery(target, { set, remove })).toBe(expected);
 });

@@ -187,7 +187,14 @@ class ExtAuthzFilter implements HttpFilter {
       this.o.logger.debug('the authorization service gave no answer', { error: describeError(error) });
       verdict = ERROR;
     }
-    if (!signal.aborted) this.apply(verdict, headers, callbacks);
+    if (signal.aborted) return;
+    try {
+      this.apply(verdict, headers, callbacks);
+    } catch (error) {
+      // A fault of ours must not leave the request hanging, and never let it through.
+      this.o.logger.error('a verdict could not be applied', { error: describeError(error) });
+      callbacks.resetStream();
+    }
   }
 
   private apply(verdict: Verdict, headers: HeaderMap, callbacks: StreamCallbacks): void {

@@ -1,6 +1,6 @@
 import { google } from '@weft/api/envoy';
 import type { HeaderMap, MetadataStruct, NodeInfo, WorkloadMetadata } from '../../engine/types.ts';
-import { structToPlain } from '../message.ts';
+import { plainToStruct, structToPlain } from '../message.ts';
 
 /** Istio's exchange of names in headers: who the sender is, and the id of its node. */
 export const PEER_METADATA = 'x-envoy-peer-metadata';
@@ -25,22 +25,12 @@ export function peerOfHeaders(headers: HeaderMap): WorkloadMetadata | undefined 
 
 /** The node's own metadata in that form. */
 export function headersOfNode({ id, metadata }: NodeInfo): readonly (readonly [string, string])[] {
-  const own = Object.entries(metadata).filter(([key]) => nodeFields.has(key));
-  const labels = labelsOf(metadata);
-  const fields = Object.fromEntries(
-    own.flatMap(([key, value]): [string, google.protobuf.Value.$Properties][] =>
-      typeof value === 'string' ? [[key, { stringValue: value }]] : [],
-    ),
-  );
-  const kept = Object.entries(labels).filter(([key]) => labelFields.has(key));
-  if (kept.length > 0) {
-    const text = kept.map(([key, stringValue = '']): [string, google.protobuf.Value.$Properties] => [
-      key,
-      { stringValue },
-    ]);
-    fields['LABELS'] = { structValue: { fields: Object.fromEntries(text) } };
-  }
-  const bytes = google.protobuf.Struct.encode({ fields }).finish();
+  const labels = kept(metadata['LABELS'], labelFields);
+  const own = {
+    ...kept(metadata, nodeFields),
+    ...(Object.keys(labels).length === 0 ? {} : { LABELS: labels }),
+  };
+  const bytes = google.protobuf.Struct.encode(plainToStruct(own)).finish();
   return [
     [PEER_METADATA, Buffer.from(bytes).toString('base64')],
     [PEER_METADATA_ID, id],
@@ -72,11 +62,12 @@ const nodeFields: ReadonlySet<string> = new Set([
 const labelFields: ReadonlySet<string> = new Set([CANONICAL_NAME, CANONICAL_REVISION, 'app', 'version']);
 
 function workloadOf(struct: MetadataStruct): WorkloadMetadata {
-  const labels = labelsOf(struct);
+  const own = kept(struct, nodeFields);
+  const labels = kept(struct['LABELS'], labelFields);
   const fields = {
-    name: textOf(struct['WORKLOAD_NAME']),
-    namespace: textOf(struct['NAMESPACE']),
-    cluster: textOf(struct['CLUSTER_ID']),
+    name: own['WORKLOAD_NAME'],
+    namespace: own['NAMESPACE'],
+    cluster: own['CLUSTER_ID'],
     canonicalName: labels[CANONICAL_NAME],
     canonicalRevision: labels[CANONICAL_REVISION],
     app: labels['app'],
@@ -85,12 +76,12 @@ function workloadOf(struct: MetadataStruct): WorkloadMetadata {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }
 
-function labelsOf(struct: MetadataStruct): Readonly<Record<string, string | undefined>> {
-  const labels = struct['LABELS'];
-  if (typeof labels !== 'object' || labels === null || Array.isArray(labels)) return {};
-  return Object.fromEntries(Object.entries(labels).map(([key, value]) => [key, textOf(value)]));
-}
-
-function textOf(value: unknown): string | undefined {
-  return typeof value === 'string' && value !== '' ? value : undefined;
+/** Those of the wanted fields that are text, and say something. */
+function kept(struct: unknown, wanted: ReadonlySet<string>): Readonly<Record<string, string>> {
+  if (typeof struct !== 'object' || struct === null) return {};
+  return Object.fromEntries(
+    Object.entries(struct).filter(
+      ([name, value]) => wanted.has(name) && typeof value === 'string' && value !== '',
+    ),
+  );
 }

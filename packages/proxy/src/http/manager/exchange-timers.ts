@@ -1,14 +1,17 @@
 import type { Clock } from '@weft/telemetry';
-import type { LocalReply } from '../../engine/types.ts';
+import type { HeaderMap, LocalReply } from '../../engine/types.ts';
+import type { ChosenRoute } from '../route/route.ts';
 import type { ManagerConfig } from './config.ts';
 import { IdleTimer } from './idle-timer.ts';
 import type { ManagerStats } from './stats.ts';
+import { applyStreamDuration } from './stream-duration.ts';
 
 /** The times of one exchange: until the request is here, without any byte, and in all. */
 export class ExchangeTimers {
   private readonly clock: Clock;
   private readonly stats: ManagerStats;
   private readonly onTimeout: (reply: LocalReply) => void;
+  private readonly maxStreamMs: number;
   private requestEnded = false;
   private idle: IdleTimer | undefined;
   private cancelRequest: () => void = () => undefined;
@@ -19,19 +22,25 @@ export class ExchangeTimers {
     this.clock = engine.clock;
     this.stats = stats;
     this.onTimeout = onTimeout;
-    const { requestMs, streamIdleMs } = timeouts;
+    const { requestMs, streamIdleMs, maxStreamMs } = timeouts;
+    this.maxStreamMs = maxStreamMs;
     if (requestMs > 0) this.cancelRequest = this.clock.schedule(requestMs, () => this.requestTimedOut());
     this.setIdle(streamIdleMs);
   }
 
-  /** @param ms 0: none. */
-  setIdle(ms: number): void {
-    this.idle?.stop();
-    this.idle = ms > 0 ? new IdleTimer(this.clock, ms, () => this.idleTimedOut()) : undefined;
+  /** What the route says of times goes before what the connection manager says. */
+  applyRoute(headers: HeaderMap, route: ChosenRoute | undefined): void {
+    const action = route?.route.action;
+    const forward = action?.kind === 'forward' ? action.forward : undefined;
+    const ms = applyStreamDuration(headers, forward, this.maxStreamMs);
+    if (ms !== undefined) this.cancelDuration = this.clock.schedule(ms, () => this.durationReached());
+    if (forward?.idleTimeoutMs !== undefined) this.setIdle(forward.idleTimeoutMs);
   }
 
-  setDuration(ms: number): void {
-    this.cancelDuration = this.clock.schedule(ms, () => this.durationReached());
+  /** @param ms 0: none. */
+  private setIdle(ms: number): void {
+    this.idle?.stop();
+    this.idle = ms > 0 ? new IdleTimer(this.clock, ms, () => this.idleTimedOut()) : undefined;
   }
 
   /** A byte went through. */

@@ -24,7 +24,6 @@ import { newStreamInfo } from './new-stream-info.ts';
 import { prepareRequest } from './prepare-request.ts';
 import { ResponseWriter } from './response-writer.ts';
 import { RouteChoice } from './route-choice.ts';
-import { applyStreamDuration } from './stream-duration.ts';
 import { upgradeAllowed } from './upgrades.ts';
 
 /** What an exchange tells its connection. */
@@ -124,7 +123,7 @@ export class Exchange implements HttpStreamEvents, RouterHost, StreamCallbacks {
       this.sendLocalReply(refused);
       return;
     }
-    this.applyRouteTimes(headers);
+    this.timers.applyRoute(headers, this.routing.find());
     if (!upgradeAllowed(headers, this.chosenRoute, config.upgrades)) {
       this.sendLocalReply({ status: 403, details: 'upgrade_failed' });
       return;
@@ -275,14 +274,6 @@ export class Exchange implements HttpStreamEvents, RouterHost, StreamCallbacks {
   }
 
   // ── inside ──
-
-  private applyRouteTimes(headers: HeaderMap): void {
-    const action = this.routing.find()?.route.action;
-    const forward = action?.kind === 'forward' ? action.forward : undefined;
-    const ms = applyStreamDuration(headers, forward, this.config.timeouts.maxStreamMs);
-    if (ms !== undefined) this.timers.setDuration(ms);
-    if (forward?.idleTimeoutMs !== undefined) this.timers.setIdle(forward.idleTimeoutMs);
-  }
 
   private deliverRequest(event: MessageEvent): void {
     const { router } = this;
