@@ -1,5 +1,5 @@
 import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
-import { networkInterfaces } from 'node:os';
+import { networkInterfaces, type NetworkInterfaceInfo } from 'node:os';
 import path from 'node:path';
 import { inNetworkNamespace, openNetworkNamespace, type NetworkNamespace } from '@weft/linux';
 import { systemErrorCode } from '@weft/telemetry';
@@ -61,19 +61,22 @@ function startTime(stat: string): number {
   return Number(fields[19] ?? Number.POSITIVE_INFINITY);
 }
 
-/** Addresses by which others reach the namespace. */
+/** Addresses by which others reach the namespace, as far as the interfaces tell. */
 export function addressesIn(namespace: NetworkNamespace): readonly string[] {
-  return inNetworkNamespace(namespace, () =>
-    Object.values(networkInterfaces()).flatMap((entries = []) =>
-      entries.filter((e) => !e.internal && !e.address.startsWith('fe80:')).map((e) => e.address),
-    ),
-  );
+  return interfaceAddresses(namespace)
+    .filter(({ internal, address }) => !internal && !address.startsWith('fe80:'))
+    .map(({ address }) => address);
+}
+
+function interfaceAddresses(namespace: NetworkNamespace): readonly NetworkInterfaceInfo[] {
+  return inNetworkNamespace(namespace, () => Object.values(networkInterfaces()).flatMap((i) => i ?? []));
 }
 
 /** Whether an interface in the namespace has one of the addresses. */
 export function ownsAddress(namespace: NetworkNamespace, addresses: readonly string[]): boolean {
   try {
-    const own = addressesIn(namespace);
+    // A pod may have its address on the loopback device, as some CNIs with policy routing give it.
+    const own = interfaceAddresses(namespace).map(({ address }) => address);
     return addresses.some((address) => own.includes(address));
   } catch {
     return false; // a plain file in the folder, or a namespace that is going away
