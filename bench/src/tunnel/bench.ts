@@ -23,7 +23,7 @@ interface Comparison {
 const COMPARISONS: readonly Comparison[] = [
   { suite: 'bulk', ours: 'weft', peers: ['envoy', 'portable', 'no mesh'] },
   { suite: 'requests', ours: 'weft', peers: ['envoy', 'portable', 'no mesh'] },
-  { suite: 'new-connections', ours: 'weft', peers: ['envoy', 'no mesh'] },
+  { suite: 'new-connections', ours: 'weft', peers: ['envoy', 'portable', 'no mesh'] },
   { suite: 'paced', ours: 'weft', peers: ['envoy'] },
   { suite: 'memory', ours: 'weft', peers: ['envoy', 'portable'] },
   { suite: 'stalled', ours: 'weft', peers: ['envoy'] },
