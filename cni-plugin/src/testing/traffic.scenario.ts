@@ -240,8 +240,13 @@ export async function probesUnseen(name: string): Promise<Record<string, string 
   const without = await probeRedirect(pod, 4);
   const redirection = new PodRedirection(commandRunner(pod), settingsFor(name));
   redirection.apply({ bypassInbound: false, dnsCapture: false, virtualInterfaces: [] });
-  const withRules = [await probeRedirect(pod, 4), await probeRedirect(pod, 6)].join(' ');
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  const results: string[] = [];
+  for (const family of [4, 6] as const) {
+    const before = accepted;
+    const again = (): void => void (accepted = before);
+    results.push(await quickly(() => probeRedirect(pod, family), again));
+  }
+  const withRules = results.join(' ');
   server.close();
   await new Promise((resolve) => setImmediate(resolve));
   const withoutListener = await probeRedirect(pod, 4);
@@ -249,4 +254,17 @@ export async function probesUnseen(name: string): Promise<Record<string, string 
   const withoutRoute = await probeRedirect(pod, 4);
   world.close();
   return { without, withRules, accepted, withoutListener, withoutRoute };
+}
+
+/** The kernel holds the packet back for 40 ms at least; a machine that stalls for as long shows nothing, and is asked again. */
+async function quickly(probe: () => Promise<string>, again: () => void): Promise<string> {
+  for (let tries = 0; tries < 50; tries++) {
+    const start = performance.now();
+    const result = await probe();
+    const tookMs = performance.now() - start;
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    if (tookMs < 30) return result;
+    again();
+  }
+  return 'the machine stalls';
 }
