@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { createLogger, createMetricsRegistry, LogLevels } from '@weft/telemetry';
+import { createLogger, createMetricsRegistry, LogLevels, type LogFormat } from '@weft/telemetry';
 import { AccessLog, type LoggedConnection } from './access-log.ts';
 import { ZtunnelMetrics } from './metrics.ts';
 import { trafficLabelNames, trafficLabels } from './traffic-labels.ts';
@@ -58,11 +58,11 @@ describe('traffic labels', () => {
 });
 
 describe('access log', () => {
-  const logged = (work: (log: AccessLog) => void): string => {
+  const logged = (work: (log: AccessLog) => void, format: LogFormat = 'plain'): string => {
     let text = '';
     const sink = { write: (line: string) => (text += line), flush: () => undefined };
     const now = (): Date => new Date('2026-01-02T03:04:05.678Z');
-    work(new AccessLog(createLogger({ scope: 'access', sink, now })));
+    work(new AccessLog(createLogger({ scope: 'access', sink, now, format })));
     return text;
   };
 
@@ -75,6 +75,33 @@ describe('access log', () => {
         'dst.workload="server" dst.namespace="default" dst.identity="spiffe://cluster.local/ns/default/sa/server" ' +
         'dst.cluster="Kubernetes" direction="outbound" bytes_sent=5 bytes_recv=26 duration="12ms"\n',
     );
+  });
+
+  it('has the same fields in the same order as JSON', () => {
+    const text = logged((log) => log.closed(outbound, { received: 5, sent: 26 }, 12.4, undefined), 'json');
+    expect(text).toMatch(/^\{.*\}\n$/);
+    expect(Object.entries(JSON.parse(text) as Record<string, unknown>)).toEqual([
+      ['level', 'info'],
+      ['time', '2026-01-02T03:04:05.678000Z'],
+      ['scope', 'access'],
+      ['message', 'connection complete'],
+      ['src.addr', '10.0.0.1:4000'],
+      ['src.workload', 'client'],
+      ['src.namespace', 'default'],
+      ['src.identity', 'spiffe://cluster.local/ns/default/sa/client'],
+      ['src.cluster', 'Kubernetes'],
+      ['dst.addr', '10.0.0.2:15008'],
+      ['dst.hbone_addr', '10.0.0.2:8080'],
+      ['dst.service', 'web.default.svc.cluster.local'],
+      ['dst.workload', 'server'],
+      ['dst.namespace', 'default'],
+      ['dst.identity', 'spiffe://cluster.local/ns/default/sa/server'],
+      ['dst.cluster', 'Kubernetes'],
+      ['direction', 'outbound'],
+      ['bytes_sent', 5],
+      ['bytes_recv', 26],
+      ['duration', '12ms'],
+    ]);
   });
 
   it('tells errors with their code', () => {
