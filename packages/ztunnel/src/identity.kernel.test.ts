@@ -21,6 +21,7 @@ if (reason !== undefined) console.warn(`skipped: ${reason}`);
       open: 'ECONNRESET',
       fresh: 'ECONNRESET',
       logged: 'error',
+      countedByCut: 1,
       counted: true,
       afterwards: 'server sees 10.0.1.1',
     };

@@ -140,6 +140,12 @@ if (reason !== undefined) console.warn(`skipped: ${reason}`);
       });
     }, 40_000);
 
+    it('goes on with its pods after data threads have failed', async () => {
+      const result = await sandbox.call('crashDataThreads');
+      expect(result).toEqual({ lost: expect.any(Number), failed: [], ready: 200 });
+      expect((result as { lost: number }).lost).toBeGreaterThanOrEqual(3); // as the scenario returns it
+    }, 60_000);
+
     it('cuts connections of a pod that leaves the mesh, and takes it back', async () => {
       expect(await sandbox.call('removePod')).toEqual({
         open: { before: 'server sees 10.0.1.1', after: 'ECONNRESET' },

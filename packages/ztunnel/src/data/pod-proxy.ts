@@ -68,6 +68,7 @@ export class PodProxy {
       onConnect: (request) => void this.serveTunnel(request),
       verifyPeer: (peer, own) => revocation.check(peer, own),
       onError: (error, from) => {
+        if (revocation.hasCut(error)) return;
         const peer = addressOf(from.remoteAddress, from.remotePort);
         // The node agent begins handshakes inside the pod, to see whose certificate is served, and never ends them.
         if (peer === undefined || !LOOPBACK.has(peer.ip)) onTrouble(peer, failureOf(error, 'WEFT1323'));

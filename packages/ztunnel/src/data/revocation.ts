@@ -9,6 +9,7 @@ export class Revocation {
   private readonly roots = new WeakMap<WorkloadCertificate, readonly X509Certificate[]>();
   /** With which certificate of ours a peer was met, for its roots. */
   private readonly metWith = new WeakMap<X509Certificate, WorkloadCertificate>();
+  private readonly cuts = new WeakSet<WeftError>();
 
   replace(bytes: Uint8Array): void {
     this.lists = RevocationLists.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
@@ -24,8 +25,15 @@ export class Revocation {
     for (const session of sessions) {
       const own = this.metWith.get(session.peerCertificate);
       const refusal = own && this.check(session.peerCertificate, own);
-      if (refusal !== undefined) session.destroy(refusal);
+      if (refusal === undefined) continue;
+      this.cuts.add(refusal);
+      session.destroy(refusal);
     }
+  }
+
+  /** Whether a tunnel that was open ended by this: each of its connections tells so itself. */
+  hasCut(error: WeftError): boolean {
+    return this.cuts.has(error);
   }
 
   private rootsOf(own: WorkloadCertificate): readonly X509Certificate[] {

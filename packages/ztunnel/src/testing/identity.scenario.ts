@@ -51,6 +51,8 @@ export interface Revocation {
   readonly open: string;
   readonly fresh: string;
   readonly logged: string;
+  /** Rejections that the open connection made. */
+  readonly countedByCut: number;
   readonly counted: boolean;
   readonly afterwards: string;
 }
@@ -81,6 +83,8 @@ async function whileRevoked(node: 'node-1' | 'node-2', list: string): Promise<Re
   const ended = readAll(socket).then(() => 'closed', codeOf);
   writeFileSync(crlOf(node), list);
   const open = await ended;
+  await eventually('the cut to be counted', async () => (await rejections()) > before);
+  const countedByCut = (await rejections()) - before;
   const fresh = await talk();
   const counted = await eventually('both to be counted', async () => (await rejections()) >= before + 2).then(
     () => true,
@@ -90,7 +94,14 @@ async function whileRevoked(node: 'node-1' | 'node-2', list: string): Promise<Re
   writeFileSync(crlOf(node), '');
   await eventually('connections again', async () => (await talk()).startsWith('server'));
   const line = logged.split('\n').find((l) => l.includes('connection complete') && l.includes('WEFT1608'));
-  return { open, fresh, logged: line?.split('\t')[1] ?? logged, counted, afterwards: await talk() };
+  return {
+    open,
+    fresh,
+    logged: line?.split('\t')[1] ?? logged,
+    countedByCut,
+    counted,
+    afterwards: await talk(),
+  };
 }
 
 /** Every certificate anew, by another authority or for another time: new proxies ask for all of them. */

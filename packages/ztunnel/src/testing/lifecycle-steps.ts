@@ -1,4 +1,7 @@
 import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { eventually, readAll, sleep } from './mesh-sandbox.ts';
 import { codeOf, ips, mesh, whileOpen, type Ending } from './two-nodes.ts';
 
@@ -18,6 +21,43 @@ export async function killAndRestart(): Promise<{
   await mesh.untilReady('node-2');
   const after = await mesh.talk('client', ips.server, 8080).catch(codeOf);
   return { during, unready: body, after, fromOld: await mesh.talk('server', ips.client, 8080).catch(codeOf) };
+}
+
+/** One data thread after the other of the server's node fails, while connections are open. */
+export async function crashDataThreads(): Promise<{ lost: number; failed: string[]; ready: number }> {
+  await mesh.stopZtunnel('node-2', 'SIGKILL');
+  const folder = mkdtempSync(join(tmpdir(), 'weft-crash-'));
+  const file = join(folder, 'now');
+  mesh.startZtunnel('node-2', {
+    NODE_OPTIONS: `--import=${new URL('./crash-data-thread.js', import.meta.url).href}`,
+    CRASH_DATA_THREAD: file,
+  });
+  await mesh.untilReady('node-2');
+  const failed: string[] = [];
+  const lost = (): number => mesh.log('node-2').slice(logAt).split('crashed on purpose').length - 1;
+  const logAt = mesh.log('node-2').length;
+  for (let crashes = 1; crashes <= 3; crashes++) {
+    const open = mesh.dial('client', ips.server, 8080);
+    await once(open, 'data');
+    await sleep(1_100); // a thread that fails at its start would not be replaced
+    const before = lost();
+    writeFileSync(file, '');
+    await eventually('a lost thread', async () => lost() > before);
+    await eventually('the server again', async () =>
+      (await mesh.talk('client', ips.server, 8080).catch(codeOf)).startsWith('server'),
+    );
+    for (let i = 0; i < 20; i++) {
+      const answer = await mesh.talk('client', ips.server, 8080, `n${i}`).catch(codeOf);
+      if (answer !== `server sees ${ips.client}\nn${i}`) failed.push(answer);
+    }
+    open.destroy();
+  }
+  const ready = (await mesh.readiness('node-2')).status;
+  await mesh.stopZtunnel('node-2', 'SIGKILL');
+  rmSync(folder, { recursive: true });
+  mesh.startZtunnel('node-2', { CONNECTION_TERMINATION_DEADLINE: '2s' });
+  await mesh.untilReady('node-2');
+  return { lost: lost(), failed, ready };
 }
 
 /** Del over ZDS while a connection is open; then the pod comes back. */
