@@ -67,7 +67,9 @@ const dump = JSON.parse(
   JSON.stringify(
     configDump({
       state,
-      config: loadConfig({}),
+      config: loadConfig({
+        LOCAL_XDS: 'workloads: [{name: local, namespace: default, workloadIps: [10.9.0.1]}]',
+      }),
       version: '0.1.0',
       istioVersion: '1.32',
       certificates: [
@@ -112,6 +114,15 @@ describe('/config_dump', () => {
       'istioVersion',
       'cryptoProvider',
     ]);
+  });
+
+  it('tells what is known without a control plane apart', () => {
+    expect(dump['staticConfig']).toEqual({
+      workloads: [expect.objectContaining({ name: 'local', workloadIps: ['10.9.0.1'] })],
+      policies: [],
+      services: [],
+    });
+    expect(dump['workloads']).not.toContainEqual(expect.objectContaining({ name: 'local' }));
   });
 
   it('describes workloads, services and policies as istioctl reads them', () => {

@@ -4,7 +4,8 @@ import type { Config } from '../config.ts';
 import type { OpenConnection } from '../control/connection-table.ts';
 import type { Pod } from '../inpod/pod-manager.ts';
 import { Cidr, formatSocketAddress } from '../state/ip-address.ts';
-import type { MeshState } from '../state/mesh-state.ts';
+import { applyLocalState } from '../state/local-state.ts';
+import { MeshState } from '../state/mesh-state.ts';
 import type { Policy } from '../state/policy.ts';
 import {
   networkAddressKey,
@@ -35,7 +36,7 @@ export function configDump(source: DumpSource): unknown {
     stagedServices: Object.fromEntries(
       [...workloads.stagedServices()].map(([key, endpoints]) => [key, dumpEndpoints(key, endpoints)]),
     ),
-    staticConfig: { workloads: [], policies: [], services: [] },
+    staticConfig: dumpLocalState(config),
     version: {
       version: source.version,
       gitRevision: 'unknown',
@@ -48,6 +49,18 @@ export function configDump(source: DumpSource): unknown {
     config: dumpConfig(config),
     certificates: source.certificates.map(dumpCertificate),
     workloadState: dumpPods(source.pods, [...source.connections]),
+  };
+}
+
+/** What LOCAL_XDS holds, which the control plane may have replaced since. */
+function dumpLocalState({ localState }: Config): unknown {
+  const state = new MeshState();
+  if (localState !== undefined) applyLocalState(state, localState.source, localState.text);
+  const { workloads, policies } = state;
+  return {
+    workloads: [...workloads.allWorkloads()].map(dumpWorkload),
+    policies: [...policies.all()].map(dumpPolicy),
+    services: [...workloads.allServices()].map((s) => dumpService(s, workloads.endpoints(s.key))),
   };
 }
 
