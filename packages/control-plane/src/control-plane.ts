@@ -12,6 +12,7 @@ import {
 } from '@weft/telemetry';
 import { ApiContact } from './api-contact.ts';
 import { createAmbientGraph, nodeIdentityKey } from './ambient/ambient-graph.ts';
+import { trustDomains } from './ambient/trust-domain-aliases.ts';
 import { createCertificateMetrics, registerAuthorityMetrics } from './ca/certificate-metrics.ts';
 import { CallerAuthenticator } from './ca/caller-authenticator.ts';
 import { CertificateService } from './ca/certificate-service.ts';
@@ -239,10 +240,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const webhooks = new WebhookServer({
       certificates,
       admit: (request) => {
-        const { rootNamespace, trustDomain } = meshNow();
+        const { rootNamespace, ...mesh } = meshNow();
         const has = (ns: string, account: string): boolean =>
           sources.serviceAccounts.get(`${ns}/${account}`) === true;
-        return admit(request, { rootNamespace, accounts: { trustDomain, has } });
+        return admit(request, { rootNamespace, accounts: { trustDomains: trustDomains(mesh), has } });
       },
       registry,
       logger: logger.scope('webhook'),

@@ -157,6 +157,19 @@ endpoints: [{ addresses: [10.0.0.1], targetRef: { kind: Pod, name: a } }, { addr
     expect(mesh.flush()).toEqual([uid('a'), 'root/p']);
   });
 
+  it('follows the aliases of the trust domain, and refuses what is none', () => {
+    const mesh = createMesh();
+    mesh.apply(policy('p', '{ rules: [{ from: [{ source: { principals: [old/ns/shop/sa/a] } }] }] }'));
+    mesh.apply(policy('q', '{ rules: [{ from: [{ source: { principals: [other/ns/shop/sa/a] } }] }] }'));
+    mesh.sources.meshConfig.set(MESH_KEY, 'trustDomainAliases: [old]');
+    expect(mesh.flush()).toEqual(['shop/p']);
+    mesh.sources.meshConfig.set(MESH_KEY, 'trustDomainAliases: [old/ns/shop]');
+    expect(mesh.flush()).toEqual([]);
+    expect(mesh.errors).toEqual(['meshSettings/mesh']);
+    mesh.sources.meshConfig.set(MESH_KEY, '');
+    expect(mesh.flush()).toEqual(['shop/p']);
+  });
+
   it('puts everything into the network that labels the system namespace', () => {
     const mesh = createMesh();
     mesh.apply(pod('a', 'app: web'), webService);

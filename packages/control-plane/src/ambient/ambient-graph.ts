@@ -1,6 +1,7 @@
 import { Label } from '@weft/api';
 import { type Collection, type Graph, type Index, labelKeys, selectorKey, selects } from '@weft/collections';
 import type { PodFacts, ServiceFacts } from '../sources/facts.ts';
+import type { AuthorizationPolicySpec, PolicyObject } from '../sources/policy-objects.ts';
 import { MESH_KEY, type Sources } from '../sources/sources.ts';
 import { waypointAllowances } from './allow-waypoint.ts';
 import type { ConvertedPolicy } from './authorization-policies.ts';
@@ -50,6 +51,8 @@ export interface Ambient extends WaypointGraph, EntryServices, EntryWaypoints {
   readonly addresses: Collection<EncodedResource>;
   readonly authorizations: Collection<EncodedResource>;
   readonly policies: Collection<ConvertedPolicy>;
+  /** As users wrote them, but for the mesh's trust domains, which count alike. */
+  readonly authorizationPolicies: Collection<PolicyObject<AuthorizationPolicySpec>>;
   /** Workloads of Services that L7 proxies have to know, by `namespace/hostname`. */
   readonly endpointsByService: Index<ServiceEndpoint>;
   /** By `node/namespace/serviceAccount`. */
@@ -83,6 +86,7 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
 
   const {
     policies,
+    authorizationPolicies,
     resources: policyResources,
     attachment,
   } = createPolicyGraph(graph, sources, {
@@ -269,6 +273,7 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
     addresses,
     authorizations,
     policies,
+    authorizationPolicies,
     ...waypointGraph,
     ...entryServices,
     ...entryWaypoints,

@@ -4,6 +4,8 @@ import { type VisibilityRules, everybodySees, parseVisibilityRules } from './vis
 /** What all derived resources depend on. */
 export interface Mesh {
   readonly trustDomain: string;
+  /** Other trust domains whose identities count as the mesh's own. */
+  readonly trustDomainAliases: readonly string[];
   /** Policies of this namespace apply to the whole mesh. */
   readonly rootNamespace: string;
   /** The network of this cluster, by the label on the system namespace; empty when there is only one. */
@@ -12,7 +14,7 @@ export interface Mesh {
 }
 
 export function defaultMesh(settings: Pick<Mesh, 'trustDomain' | 'rootNamespace'>): Mesh {
-  return { ...settings, network: '', serviceEntryVisibility: everybodySees };
+  return { ...settings, trustDomainAliases: [], network: '', serviceEntryVisibility: everybodySees };
 }
 
 /**
@@ -33,7 +35,16 @@ export function parseMeshConfig(text: string, defaults: Mesh): Mesh {
   return {
     ...defaults,
     trustDomain: read('trustDomain'),
+    trustDomainAliases: readAliases(settings.get('trustDomainAliases')),
     rootNamespace: read('rootNamespace'),
     serviceEntryVisibility: parseVisibilityRules(settings.get('serviceEntryVisibility')),
   };
+}
+
+function readAliases(value: unknown): readonly string[] {
+  if (value === undefined || value === null) return [];
+  // A slash would move the border between trust domain and path.
+  const isAlias = (one: unknown): one is string => typeof one === 'string' && /^[^/*]+$/.test(one);
+  if (Array.isArray(value) && value.every(isAlias)) return value;
+  throw new Error('mesh configuration: trustDomainAliases is not a list of trust domains');
 }

@@ -8,10 +8,15 @@ import {
   selectorKey,
   selects,
 } from '@weft/collections';
-import type { PeerAuthenticationSpec, PolicyObject } from '../sources/policy-objects.ts';
+import type {
+  AuthorizationPolicySpec,
+  PeerAuthenticationSpec,
+  PolicyObject,
+} from '../sources/policy-objects.ts';
 import { MESH_KEY, type Sources } from '../sources/sources.ts';
 import { type ConvertedPolicy, convertAuthorizationPolicy } from './authorization-policies.ts';
 import type { Mesh } from './mesh.ts';
+import { expandTrustDomains, trustDomains } from './trust-domain-aliases.ts';
 import {
   convertPeerAuthentication,
   derivedPolicyNames,
@@ -39,6 +44,8 @@ export type AttachmentUses = {
 export interface PolicyGraph {
   /** By `namespace/name` of the AuthorizationPolicy. */
   readonly policies: Collection<ConvertedPolicy>;
+  /** Before that, with the mesh's trust domains alike. */
+  readonly authorizationPolicies: Collection<PolicyObject<AuthorizationPolicySpec>>;
   /** Converted from what users wrote. Of equal names the first collection's counts. */
   readonly resources: readonly Collection<EncodedResource>[];
   readonly attachment: AttachmentUses;
@@ -57,8 +64,14 @@ export function createPolicyGraph(
   },
 ): PolicyGraph {
   const { mesh, defaultMesh } = o;
-  const policies = graph.map('policies', {
+  const authorizationPolicies = graph.map('meshAuthorizationPolicies', {
     from: sources.authorizationPolicies,
+    uses: { mesh },
+    transform: (policy, fetch) =>
+      expandTrustDomains(policy, trustDomains(fetch.mesh.get(MESH_KEY) ?? defaultMesh)),
+  });
+  const policies = graph.map('policies', {
+    from: authorizationPolicies,
     uses: { mesh },
     transform: (policy, fetch) =>
       convertAuthorizationPolicy(policy, (fetch.mesh.get(MESH_KEY) ?? defaultMesh).rootNamespace, o),
@@ -116,6 +129,7 @@ export function createPolicyGraph(
   });
   return {
     policies,
+    authorizationPolicies,
     resources: [userPolicies, peerPolicies, staticPolicies],
     attachment: { policiesBySelector, selectingPeerAuthentications, namespacePeerAuthentications },
   };

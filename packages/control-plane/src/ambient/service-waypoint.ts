@@ -176,7 +176,7 @@ function requiredReference(
 export function waypointPrincipals(
   { binding, canary }: ServiceWaypoint,
   context: {
-    readonly trustDomain: string;
+    readonly trustDomains: readonly string[];
     readonly waypoint: WaypointLookup['waypoint'];
     readonly accountsOf: (key: string) => readonly string[];
   },
@@ -203,7 +203,9 @@ export function principalsOf(
         : waypoint.serviceAccount === undefined
           ? context.accountsOf(key)
           : [waypoint.serviceAccount];
-    return accounts.map((account) => `${context.trustDomain}/ns/${namespace}/sa/${account}`);
+    return context.trustDomains.flatMap((domain) =>
+      accounts.map((account) => `${domain}/ns/${namespace}/sa/${account}`),
+    );
   });
   return [...new Set(principals)].sort();
 }

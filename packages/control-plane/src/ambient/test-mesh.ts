@@ -22,6 +22,7 @@ import {
 } from '../sources/gateway-objects.ts';
 import { createNetworkingGraph } from '../networking/networking-graph.ts';
 import { policyObject } from '../sources/policy-objects.ts';
+import { meshConfigMapName } from '../sources/reflect.ts';
 import { MESH_KEY, type Sources, createSources } from '../sources/sources.ts';
 import { createGatewayGraph } from '../gateway/gateway-graph.ts';
 import { createConditionKinds } from '../status/condition-kinds.ts';
@@ -39,6 +40,8 @@ const byKind: Readonly<Record<string, keyof Sources>> = {
   AuthorizationPolicy: 'authorizationPolicies',
   PeerAuthentication: 'peerAuthentications',
 };
+
+const MESH_CONFIGMAP_KEY = `istio-system/${meshConfigMapName('')}`;
 
 /** Test support: a graph of the whole ambient mesh, fed with objects in YAML. */
 export function createMesh(
@@ -118,6 +121,9 @@ export function createMesh(
       case 'TCPRoute':
         return sources.tcpRoutes.set(key, unservedRouteFacts('TCPRoute')(object));
       case 'ConfigMap':
+        if (key === MESH_CONFIGMAP_KEY) {
+          return sources.meshConfig.set(MESH_KEY, configMapFacts(object).data['mesh'] ?? '');
+        }
         return sources.gatewayParameters.set(key, { kind: 'present', ...configMapFacts(object) });
       case 'BackendTLSPolicy':
         return sources.backendTlsPolicies.set(key, backendTlsPolicyFacts(object));

@@ -16,6 +16,7 @@ import type { EntryServices, EntryWaypoints, ProxiedEntry } from './entry-graph.
 import type { EntryService } from './entry-services.ts';
 import { serviceEntryWorkloads, workloadEntryWorkload } from './entry-workloads.ts';
 import type { Mesh } from './mesh.ts';
+import { trustDomains } from './trust-domain-aliases.ts';
 import { gatewayOf } from './networks.ts';
 import { allowWaypointPolicy } from './allow-waypoint.ts';
 import { attachmentKeys, attachmentKeysOf } from './policy-targets.ts';
@@ -268,7 +269,7 @@ export function createAllowPolicies(
     transform: (waypoint, fetch) => {
       if (!isAsked || waypoint.address === undefined) return [];
       const principals = principalsOf([waypoint], {
-        trustDomain: (fetch.mesh.get(MESH_KEY) ?? defaultMesh).trustDomain,
+        trustDomains: trustDomains(fetch.mesh.get(MESH_KEY) ?? defaultMesh),
         waypoint: (at) => fetch.waypoints.get(at),
         accountsOf: (at) => fetch.podsByGateway.lookup(at).map(({ serviceAccount }) => serviceAccount),
       });
@@ -299,7 +300,7 @@ export function createRequirementPolicies(
       if (waypoint?.required !== true) return [];
       const { namespace, name, ports } = service;
       const principals = waypointPrincipals(waypoint, {
-        trustDomain: (fetch.mesh.get(MESH_KEY) ?? defaultMesh).trustDomain,
+        trustDomains: trustDomains(fetch.mesh.get(MESH_KEY) ?? defaultMesh),
         waypoint: (at) => fetch.waypoints.get(at),
         accountsOf: (at) => fetch.podsByGateway.lookup(at).map(({ serviceAccount }) => serviceAccount),
       });

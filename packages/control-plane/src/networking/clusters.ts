@@ -49,7 +49,7 @@ export function serviceCluster({ name, protocol, service, named }: ServiceCluste
 }
 
 /** Clusters that every waypoint has, by name. */
-export function sharedClusters(trustDomain: string): Cluster[] {
+export function sharedClusters(trustDomains: readonly string[]): Cluster[] {
   return [
     internalCluster(Name.mainInternal, Name.mainInternal),
     internalCluster(Name.encap, Name.connectOriginate),
@@ -73,7 +73,7 @@ export function sharedClusters(trustDomain: string): Cluster[] {
         upstreamPortOverride: { value: Port.hbone },
         metadataKey: { key: Metadata.originalDestination, path: [{ key: 'waypoint' }] },
       },
-      transportSocket: tunnelClientTls(trustDomain),
+      transportSocket: tunnelClientTls(trustDomains),
       typedExtensionProtocolOptions: {
         [HTTP_OPTIONS]: any(HttpProtocolOptions, {
           commonHttpProtocolOptions: { idleTimeout: duration(TUNNEL_IDLE_TIMEOUT_MS) },

@@ -8,7 +8,9 @@ import type { EncodedResource } from '../ambient/resources.ts';
  * What the waypoint shop/wp is told of each case, in ProtoJSON beside it; `WEFT_UPDATE_GOLDEN=true` writes that anew.
  */
 
-/** The parts that tell one case from another; what all waypoints share is in the case `shared`. */
+/** Cases about what all waypoints share; the others show only what tells them apart. */
+const sharedCases = ['shared', 'trust-domain-aliases'];
+
 function resourcesOf(name: string): unknown {
   const mesh = createMesh();
   mesh.apply(...networkingGolden.objects(name));
@@ -18,7 +20,7 @@ function resourcesOf(name: string): unknown {
     Object.fromEntries([...resources].map((r) => [r.name, envoyToJson(type, r.bytes)]));
   const isShared = ({ name: of }: EncodedResource): boolean => !of.includes('|') && of !== 'main_internal';
   const own = (set: ReadonlyMap<string, EncodedResource> | undefined): EncodedResource[] =>
-    [...(set?.values() ?? [])].filter((resource) => name === 'shared' || !isShared(resource));
+    [...(set?.values() ?? [])].filter((resource) => sharedCases.includes(name) || !isShared(resource));
   return {
     listeners: json('envoy.config.listener.v3.Listener', own(listeners.get('shop/wp'))),
     clusters: json('envoy.config.cluster.v3.Cluster', own(clusters.get('shop/wp'))),

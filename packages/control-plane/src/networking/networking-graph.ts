@@ -5,6 +5,7 @@ import type { Ambient } from '../ambient/ambient-graph.ts';
 import { type EncodedResource, encoded, sameResource } from '../ambient/resources.ts';
 import { attachmentKeys, attachmentKeysOf, distinctPolicies } from '../ambient/policy-targets.ts';
 import { serviceHostname } from '../ambient/services.ts';
+import { trustDomains } from '../ambient/trust-domain-aliases.ts';
 import { entryInput, haveNames } from './entry-config.ts';
 import type { ServiceFacts } from '../sources/facts.ts';
 import type { AnyRouteFacts } from '../sources/gateway-objects.ts';
@@ -55,7 +56,7 @@ export function createNetworkingGraph(
 
   const httpRoutes = sources.httpRoutes.index('parent', parentServices);
   const grpcRoutes = sources.grpcRoutes.index('parent', parentServices);
-  const authorization = sources.authorizationPolicies.index('target', attachmentKeys);
+  const authorization = ambient.authorizationPolicies.index('target', attachmentKeys);
   const authentication = sources.requestAuthentications.index('target', attachmentKeys);
 
   const grants = sources.referenceGrants.index('namespace', ({ namespace }) => [namespace]);
@@ -178,7 +179,8 @@ export function createNetworkingGraph(
     uses: { mesh, configsByWaypoint, workloadsByWaypoint, authorization },
     equal: sameSet,
     transform: (_waypoint, fetch, key) => {
-      const { trustDomain, rootNamespace } = fetch.mesh.get(MESH_KEY) ?? defaultMesh;
+      const meshNow = fetch.mesh.get(MESH_KEY) ?? defaultMesh;
+      const { rootNamespace } = meshNow;
       // Of policies only those of the waypoint as a whole concern a workload: targets are Services, not pods.
       const policies = attachmentKeysOf({ service: undefined, waypoint: key, rootNamespace }).flatMap(
         (target) => fetch.authorization.lookup(target),
@@ -186,7 +188,7 @@ export function createNetworkingGraph(
       const workloads = workloadGroups(fetch.workloadsByWaypoint.lookup(key), distinctPolicies(policies));
       const services = fetch.configsByWaypoint.lookup(key).map(({ config }) => config);
       return resourceSet<Listener>(envoy.config.listener.v3.Listener, [
-        connectTerminate(trustDomain),
+        connectTerminate(trustDomains(meshNow)),
         mainInternal(services, workloads),
         connectOriginate(),
       ]);
@@ -197,10 +199,9 @@ export function createNetworkingGraph(
     uses: { mesh, configsByWaypoint },
     equal: sameSet,
     transform: (_waypoint, fetch, key) => {
-      const { trustDomain } = fetch.mesh.get(MESH_KEY) ?? defaultMesh;
       const ofServices = fetch.configsByWaypoint.lookup(key).flatMap(({ config }) => config.clusters);
       return resourceSet<Cluster>(envoy.config.cluster.v3.Cluster, [
-        ...sharedClusters(trustDomain),
+        ...sharedClusters(trustDomains(fetch.mesh.get(MESH_KEY) ?? defaultMesh)),
         ...ofServices,
       ]);
     },

@@ -20,7 +20,7 @@ const KEEPALIVE_INTERVAL_MS = 10_000;
 const KEEPALIVE_TIMEOUT_MS = 20_000;
 
 /** 15008: tunnels end here, and every CONNECT becomes a connection to the internal listener. */
-export function connectTerminate(trustDomain: string): Listener {
+export function connectTerminate(trustDomains: readonly string[]): Listener {
   return {
     name: Name.connectTerminate,
     address: { socketAddress: { address: '0.0.0.0', portValue: Port.hbone } },
@@ -28,7 +28,7 @@ export function connectTerminate(trustDomain: string): Listener {
     filterChains: [
       {
         name: 'default',
-        transportSocket: tunnelServerTls(trustDomain),
+        transportSocket: tunnelServerTls(trustDomains),
         filters: [
           extension('envoy.filters.network.http_connection_manager', HttpConnectionManager, {
             statPrefix: Name.connectTerminate,

@@ -11,16 +11,16 @@ const { ApiType } = envoy.config.core.v3.ApiConfigSource;
 const { ApiVersion } = envoy.config.core.v3;
 
 /** Of whoever tunnels to us: any identity of the mesh. What each may do is a question of policy. */
-export function tunnelServerTls(trustDomain: string): TransportSocket {
+export function tunnelServerTls(trustDomains: readonly string[]): TransportSocket {
   return extension('tls', tls.DownstreamTlsContext, {
-    commonTlsContext: tunnelTls(trustDomain),
+    commonTlsContext: tunnelTls(trustDomains),
     requireClientCertificate: { value: true },
   });
 }
 
 /** Towards an endpoint whose identity filter state decides; without it, any of the mesh. */
-export function tunnelClientTls(trustDomain: string): TransportSocket {
-  return extension('tls', tls.UpstreamTlsContext, { commonTlsContext: tunnelTls(trustDomain) });
+export function tunnelClientTls(trustDomains: readonly string[]): TransportSocket {
+  return extension('tls', tls.UpstreamTlsContext, { commonTlsContext: tunnelTls(trustDomains) });
 }
 
 export function rawBuffer(): TransportSocket {
@@ -31,7 +31,7 @@ export function rawBuffer(): TransportSocket {
   );
 }
 
-function tunnelTls(trustDomain: string): CommonTlsContext {
+function tunnelTls(trustDomains: readonly string[]): CommonTlsContext {
   const { TlsProtocol } = tls.TlsParameters;
   return {
     tlsParams: {
@@ -42,12 +42,10 @@ function tunnelTls(trustDomain: string): CommonTlsContext {
     tlsCertificateSdsSecretConfigs: [secret('default')],
     combinedValidationContext: {
       defaultValidationContext: {
-        matchTypedSubjectAltNames: [
-          {
-            sanType: tls.SubjectAltNameMatcher.SanType.URI,
-            matcher: { prefix: `spiffe://${trustDomain}/` },
-          },
-        ],
+        matchTypedSubjectAltNames: trustDomains.map((trustDomain) => ({
+          sanType: tls.SubjectAltNameMatcher.SanType.URI,
+          matcher: { prefix: `spiffe://${trustDomain}/` },
+        })),
       },
       validationContextSdsSecretConfig: secret('ROOTCA'),
     },

@@ -4,7 +4,7 @@ import { type AdmissionContext, type AdmissionRequest, admit, parseAdmissionRevi
 
 const context: AdmissionContext = {
   rootNamespace: 'istio-system',
-  accounts: { trustDomain: 'cluster.local', has: (namespace) => namespace !== 'shpo' },
+  accounts: { trustDomains: ['cluster.local'], has: (namespace) => namespace !== 'shpo' },
 };
 
 function review(kind: string, spec: string, namespace = 'shop') {

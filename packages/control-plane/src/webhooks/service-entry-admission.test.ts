@@ -12,7 +12,7 @@ function review(kind: string, spec: string) {
   };
   return admit(request, {
     rootNamespace: 'istio-system',
-    accounts: { trustDomain: 'cluster.local', has: () => true },
+    accounts: { trustDomains: ['cluster.local'], has: () => true },
   });
 }
 

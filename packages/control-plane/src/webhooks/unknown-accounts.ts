@@ -1,7 +1,7 @@
 import type { AuthorizationPolicySpec } from '../sources/policy-objects.ts';
 
 export interface KnownAccounts {
-  readonly trustDomain: string;
+  readonly trustDomains: readonly string[];
   has(namespace: string, serviceAccount: string): boolean;
 }
 
@@ -21,8 +21,9 @@ export function unknownAccountWarnings(
   };
   for (const { source = {} } of (spec.rules ?? []).flatMap(({ from = [] }) => from)) {
     for (const written of [...(source.principals ?? []), ...(source.notPrincipals ?? [])]) {
-      const [, trustDomain, namespace, account] = PRINCIPAL.exec(written) ?? [];
-      if (trustDomain !== known.trustDomain || namespace === undefined || account === undefined) continue;
+      const [, domain, namespace, account] = PRINCIPAL.exec(written) ?? [];
+      if (domain === undefined || namespace === undefined || account === undefined) continue;
+      if (!known.trustDomains.includes(domain)) continue;
       look(namespace, account, written);
     }
     for (const written of [...(source.serviceAccounts ?? []), ...(source.notServiceAccounts ?? [])]) {

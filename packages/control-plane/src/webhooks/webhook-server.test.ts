@@ -28,7 +28,10 @@ async function start(dnsNames: readonly string[]): Promise<void> {
     ...common,
   });
   const review = (r: Parameters<typeof admit>[0]) =>
-    admit(r, { rootNamespace: 'istio-system', accounts: { trustDomain: 'cluster.local', has: () => true } });
+    admit(r, {
+      rootNamespace: 'istio-system',
+      accounts: { trustDomains: ['cluster.local'], has: () => true },
+    });
   server = new WebhookServer({ certificates, admit: review, registry, logger: silentLogger });
   port = await server.listen(0);
 }
