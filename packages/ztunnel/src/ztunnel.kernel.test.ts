@@ -204,6 +204,7 @@ if (reason !== undefined) console.warn(`skipped: ${reason}`);
         connection: ['HBONE'],
         logging: '405',
         index: 200,
+        heap: '{"snapshot":',
       });
     });
 

@@ -109,11 +109,6 @@ describe('the administration port', () => {
     await second;
     expect(profiles[1]).toEqual(['control', { durationMs: 10_000, samplesPerSecond: 100 }]);
   });
-
-  it('streams a heap snapshot', async () => {
-    const { status, body } = await ask('admin', '/debug/pprof/heap');
-    expect([status, body.subarray(0, 12).toString()]).toEqual([200, '{"snapshot":']);
-  });
 });
 
 describe('the statistics port', () => {

@@ -162,6 +162,7 @@ export async function observability(): Promise<{
   connection: string[];
   logging: string;
   index: number;
+  heap: string;
 }> {
   await mesh.talk('client', ips.server, 8080);
   const { body } = await mesh.get('node-1', 15_020, '/stats/prometheus');
@@ -182,5 +183,7 @@ export async function observability(): Promise<{
     connection,
     logging: String(logging),
     index: (await mesh.get('node-1', 15_000, '/')).status,
+    // Behind the length of the first chunk.
+    heap: (await mesh.get('node-1', 15_000, '/debug/pprof/heap')).body.split('\r\n')[1]?.slice(0, 12) ?? '',
   };
 }
