@@ -4,6 +4,8 @@ import { overHttp2 } from './http2.ts';
 
 /** How long to listen on for further responses on a connection that was given raw bytes. */
 const SILENCE_MS = 120;
+/** How long to wait for the end of a connection whose last response said that it would come. */
+const CLOSE_MS = TIMEOUT_MS - 1_000;
 
 /** All values of each name, as Node takes repeated fields. */
 export function grouped(fields: Fields): Record<string, string[]> {
@@ -47,11 +49,14 @@ async function overHttp1(port: number, request: TestRequest, identity: Fields): 
     const timer = setTimeout(() => finish('timeout'), TIMEOUT_MS);
     socket.on('data', (chunk) => {
       received += chunk.toString('latin1');
-      const { complete } = parseResponses(received, request.method, false);
+      const { complete, responses } = parseResponses(received, request.method, false);
       if (!complete) return;
       if (request.raw === undefined) return finish('complete');
+      const willClose = responses
+        .at(-1)
+        ?.headers.some(([name, value]) => name === 'connection' && value === 'close');
       clearTimeout(silence);
-      silence = setTimeout(() => finish('complete'), SILENCE_MS);
+      silence = setTimeout(() => finish('complete'), willClose === true ? CLOSE_MS : SILENCE_MS);
     });
     socket.on('error', () => undefined);
     socket.once('close', () => finish('closed'));
