@@ -4,6 +4,7 @@ import type { PodFacts, ServiceFacts } from '../sources/facts.ts';
 import type { AuthorizationPolicySpec, PolicyObject } from '../sources/policy-objects.ts';
 import { MESH_KEY, type Sources } from '../sources/sources.ts';
 import { waypointAllowances } from './allow-waypoint.ts';
+import { type UsableProvider, createAuthorizationProviders } from './authorization-providers.ts';
 import type { ConvertedPolicy } from './authorization-policies.ts';
 import {
   type EntryServices,
@@ -53,6 +54,7 @@ export interface Ambient extends WaypointGraph, EntryServices, EntryWaypoints {
   readonly policies: Collection<ConvertedPolicy>;
   /** As users wrote them, but for the mesh's trust domains, which count alike. */
   readonly authorizationPolicies: Collection<PolicyObject<AuthorizationPolicySpec>>;
+  readonly authorizationProviders: Collection<UsableProvider>;
   /** Workloads of Services that L7 proxies have to know, by `namespace/hostname`. */
   readonly endpointsByService: Index<ServiceEndpoint>;
   /** By `node/namespace/serviceAccount`. */
@@ -96,8 +98,10 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
   });
   const entryServices = createEntryServices(graph, sources, { mesh, defaultMesh, clusterDomain });
   const { entryServicesBySelector, gatewaysByNetwork } = entryServices;
+  const authorizationProviders = createAuthorizationProviders(graph, sources, { mesh, clusterDomain });
   const waypointGraph = createWaypointGraph(graph, sources, {
     mesh,
+    authorizationProviders,
     defaultMesh,
     requireByDefault: options.requireWaypoint ?? 'policy',
   });
@@ -274,6 +278,7 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
     authorizations,
     policies,
     authorizationPolicies,
+    authorizationProviders,
     ...waypointGraph,
     ...entryServices,
     ...entryWaypoints,

@@ -1,4 +1,5 @@
 import { parse } from 'yaml';
+import { type AuthorizationProvider, parseAuthorizationProviders } from './extension-providers.ts';
 import { type VisibilityRules, everybodySees, parseVisibilityRules } from './visibility.ts';
 
 /** What all derived resources depend on. */
@@ -11,10 +12,18 @@ export interface Mesh {
   /** The network of this cluster, by the label on the system namespace; empty when there is only one. */
   readonly network: string;
   readonly serviceEntryVisibility: VisibilityRules;
+  /** By name. */
+  readonly authorizationProviders: ReadonlyMap<string, AuthorizationProvider>;
 }
 
 export function defaultMesh(settings: Pick<Mesh, 'trustDomain' | 'rootNamespace'>): Mesh {
-  return { ...settings, trustDomainAliases: [], network: '', serviceEntryVisibility: everybodySees };
+  return {
+    ...settings,
+    trustDomainAliases: [],
+    network: '',
+    serviceEntryVisibility: everybodySees,
+    authorizationProviders: new Map(),
+  };
 }
 
 /**
@@ -38,6 +47,7 @@ export function parseMeshConfig(text: string, defaults: Mesh): Mesh {
     trustDomainAliases: readAliases(settings.get('trustDomainAliases')),
     rootNamespace: read('rootNamespace'),
     serviceEntryVisibility: parseVisibilityRules(settings.get('serviceEntryVisibility')),
+    authorizationProviders: parseAuthorizationProviders(settings.get('extensionProviders')),
   };
 }
 

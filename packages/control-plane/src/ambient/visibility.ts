@@ -1,5 +1,6 @@
 import type { Labels } from '@weft/collections';
 import { type LabelSelector, matchesLabelSelector } from '@weft/kubernetes';
+import { list, record, wrong } from './config-fields.ts';
 
 /** Who may see a ServiceEntry: everybody, its own namespace, or nobody. */
 export type Visibility = 'PUBLIC' | 'NAMESPACE' | 'NONE';
@@ -66,17 +67,5 @@ export function parseVisibilityRules(value: unknown): VisibilityRules {
 
 function visibility(value: unknown, path: string): Visibility {
   if (typeof value === 'string' && visibilities.includes(value)) return value as Visibility; // just checked
-  throw new Error(`mesh configuration: ${path} is none of ${visibilities.join(', ')}`);
-}
-
-function record(value: unknown, path: string): Readonly<Record<string, unknown>> {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
-    return value as Readonly<Record<string, unknown>>; // any object may be read by string key
-  }
-  throw new Error(`mesh configuration: ${path} is not a mapping`);
-}
-
-function list(value: unknown, path: string): readonly unknown[] {
-  if (Array.isArray(value)) return value;
-  throw new Error(`mesh configuration: ${path} is not a list`);
+  throw wrong(path, `is none of ${visibilities.join(', ')}`);
 }

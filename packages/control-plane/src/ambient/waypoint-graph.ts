@@ -15,6 +15,7 @@ import { MESH_KEY, type Sources } from '../sources/sources.ts';
 import type { EntryServices, EntryWaypoints, ProxiedEntry } from './entry-graph.ts';
 import type { EntryService } from './entry-services.ts';
 import { serviceEntryWorkloads, workloadEntryWorkload } from './entry-workloads.ts';
+import type { UsableProvider } from './authorization-providers.ts';
 import type { Mesh } from './mesh.ts';
 import { trustDomains } from './trust-domain-aliases.ts';
 import { gatewayOf } from './networks.ts';
@@ -50,11 +51,12 @@ export function createWaypointGraph(
   sources: Sources,
   options: {
     readonly mesh: Collection<Mesh>;
+    readonly authorizationProviders: Collection<UsableProvider>;
     readonly defaultMesh: Mesh;
     readonly requireByDefault: RequireWaypointDefault;
   },
 ): WaypointGraph {
-  const { mesh, defaultMesh, requireByDefault } = options;
+  const { mesh, defaultMesh, authorizationProviders, requireByDefault } = options;
   const waypoints = graph.map('waypoints', {
     from: sources.gateways,
     uses: { classes: sources.gatewayClasses },
@@ -93,16 +95,20 @@ export function createWaypointGraph(
   });
   const httpBackends = sources.httpRoutes.index('backend', backendServices);
   const grpcBackends = sources.grpcRoutes.index('backend', backendServices);
+  const providersByService = authorizationProviders.index('service', ({ service: { namespace, name } }) => [
+    `${namespace}/${name}`,
+  ]);
   const proxiedServices = graph.map('proxiedServices', {
     from: sources.services,
-    uses: { serviceWaypoints, httpBackends, grpcBackends },
+    uses: { serviceWaypoints, httpBackends, grpcBackends, providersByService },
     transform: (_service, fetch, key): true | undefined => {
       const waypoint = fetch.serviceWaypoints.get(key);
       const isProxied =
         waypoint?.required === true ||
         waypoint?.binding.kind === 'bound' ||
         fetch.httpBackends.lookup(key).length > 0 ||
-        fetch.grpcBackends.lookup(key).length > 0;
+        fetch.grpcBackends.lookup(key).length > 0 ||
+        fetch.providersByService.lookup(key).length > 0;
       return isProxied || undefined;
     },
   });

@@ -1,5 +1,5 @@
 import { GatewayClass } from '@weft/api';
-import type { PolicyAction, TargetReference } from '../sources/policy-objects.ts';
+import type { AuthorizationPolicySpec, TargetReference } from '../sources/policy-objects.ts';
 import type { WaypointBinding } from './waypoint-binding.ts';
 
 /** The condition that tells a user what becomes of a policy on layer 7. */
@@ -58,11 +58,14 @@ export function waypointAccepted(
     : { status: 'True', reason: 'PartiallyInvalid', message: `${message}; ${messages}` };
 }
 
-/** A waypoint asks nobody: what a CUSTOM policy would have asked about is refused. */
-export function unsupportedAction(action: PolicyAction | undefined): string | undefined {
-  return action === 'CUSTOM'
-    ? 'waypoints do not support the CUSTOM action: requests that its rules match are denied'
-    : undefined;
+/** What a CUSTOM policy would have asked about is refused where nobody can be asked. */
+export function unaskable(
+  { action, provider: { name = '' } = {} }: AuthorizationPolicySpec,
+  isUsable: (provider: string) => boolean,
+): string | undefined {
+  return action !== 'CUSTOM' || isUsable(name)
+    ? undefined
+    : `the mesh configuration has no external authorization provider "${name}" with a Service and port that exist: requests that its rules match are denied`;
 }
 
 /** In ambient mode nothing reads tokens but waypoints, and these read what is attached to them. */

@@ -9,7 +9,7 @@ import type { ServiceInput } from './service-config.ts';
 export function entryInput(
   service: EntryService,
   endpoints: readonly ServiceEndpoint[],
-): Omit<ServiceInput, 'authorization' | 'authentication' | 'jwks'> {
+): Omit<ServiceInput, 'authorization' | 'authentication' | 'jwks' | 'provider'> {
   const { namespace, name, hostname, addresses, ports } = service;
   return {
     namespace,

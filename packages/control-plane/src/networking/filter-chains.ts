@@ -5,6 +5,7 @@ import type {
   RequestAuthenticationSpec,
 } from '../sources/policy-objects.ts';
 import { NO_LIMIT, extension } from './any.ts';
+import { type FindProvider, byProvider, externalAuthorization } from './external-authorization.ts';
 import { jwtAuthentication } from './jwt-authentication.ts';
 import { httpAuthorization, networkAuthorization } from './rbac.ts';
 
@@ -23,11 +24,13 @@ export interface HttpChainOptions {
   readonly authorization: readonly PolicyObject<AuthorizationPolicySpec>[];
   readonly authentication: readonly PolicyObject<RequestAuthenticationSpec>[];
   readonly jwks: (uri: string) => string | undefined;
+  readonly provider: FindProvider;
 }
 
-/** Who is it, may they, then what the routes want, last of all to the endpoint. */
+/** Whether somebody else objects, who is it, may they, then what the routes want, last of all to the endpoint. */
 export function httpChain(o: HttpChainOptions): FilterChain {
   const name = `inbound|http|${o.port}`;
+  const { asked, rest } = byProvider(o.authorization, o.provider);
   return {
     name: o.cluster,
     filters: [
@@ -40,8 +43,9 @@ export function httpChain(o: HttpChainOptions): FilterChain {
           virtualHosts: [{ name, domains: ['*'], routes: o.routes }],
         },
         httpFilters: [
+          ...asked.flatMap(({ by, policies }) => externalAuthorization(by, policies)),
           ...jwtAuthentication(o.authentication, o.jwks),
-          ...httpAuthorization(o.authorization),
+          ...httpAuthorization(rest),
           ...trafficFilters(),
           ...telemetryFilters(),
           extension('envoy.filters.http.router', httpFilters.router.v3.Router, {}),

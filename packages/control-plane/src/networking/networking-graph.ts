@@ -15,6 +15,7 @@ import { servingWaypoints } from '../ambient/service-waypoint.ts';
 import type { Waypoint } from '../ambient/waypoints.ts';
 import { sharedClusters } from './clusters.ts';
 import { loadAssignment } from './endpoints.ts';
+import { providerClusters } from './external-authorization.ts';
 import { mainInternal } from './main-internal.ts';
 import { inboundCluster, outboundCluster } from './names.ts';
 import { mayReferTo } from './reference-grants.ts';
@@ -51,6 +52,7 @@ export function createNetworkingGraph(
 ): Networking {
   const { clusterDomain } = options;
   const { mesh, defaultMesh, waypoints, serviceWaypoints, endpointsByService, proxiedServices } = ambient;
+  const providers = ambient.authorizationProviders;
   const hostnameOf = ({ name, namespace }: ServiceFacts): string =>
     serviceHostname(name, namespace, clusterDomain);
 
@@ -73,6 +75,7 @@ export function createNetworkingGraph(
       authentication,
       jwks: sources.jwks,
       grants,
+      providers,
     },
     equal: sameConfig,
     // A Service with a canary is configured at both waypoints, and each has policies of its own.
@@ -121,6 +124,7 @@ export function createNetworkingGraph(
           authorization: distinctPolicies(at.flatMap((target) => fetch.authorization.lookup(target))),
           authentication: distinctPolicies(at.flatMap((target) => fetch.authentication.lookup(target))),
           jwks: (uri) => fetch.jwks.get(uri),
+          provider: (name) => fetch.providers.get(name),
         });
         return [`${key} ${waypoint}`, { waypoint, config }];
       });
@@ -128,7 +132,7 @@ export function createNetworkingGraph(
   });
   const entryConfigs = graph.flatMap('waypointEntries', {
     from: ambient.proxiedEntries,
-    uses: { mesh, authorization, authentication, jwks: sources.jwks, endpointsByService },
+    uses: { mesh, authorization, authentication, jwks: sources.jwks, endpointsByService, providers },
     equal: sameConfig,
     transform: ({ service, waypoint: servedBy }, fetch, key) => {
       const { rootNamespace } = fetch.mesh.get(MESH_KEY) ?? defaultMesh;
@@ -142,6 +146,7 @@ export function createNetworkingGraph(
           authorization: distinctPolicies(at.flatMap((target) => fetch.authorization.lookup(target))),
           authentication: distinctPolicies(at.flatMap((target) => fetch.authentication.lookup(target))),
           jwks: (uri) => fetch.jwks.get(uri),
+          provider: (name) => fetch.providers.get(name),
         });
         return [`${key} ${waypoint}`, { waypoint, config }];
       });
@@ -176,7 +181,7 @@ export function createNetworkingGraph(
 
   const listeners = graph.map('waypointListeners', {
     from: waypoints,
-    uses: { mesh, configsByWaypoint, workloadsByWaypoint, authorization },
+    uses: { mesh, configsByWaypoint, workloadsByWaypoint, authorization, providers },
     equal: sameSet,
     transform: (_waypoint, fetch, key) => {
       const meshNow = fetch.mesh.get(MESH_KEY) ?? defaultMesh;
@@ -185,7 +190,11 @@ export function createNetworkingGraph(
       const policies = attachmentKeysOf({ service: undefined, waypoint: key, rootNamespace }).flatMap(
         (target) => fetch.authorization.lookup(target),
       );
-      const workloads = workloadGroups(fetch.workloadsByWaypoint.lookup(key), distinctPolicies(policies));
+      const workloads = workloadGroups(
+        fetch.workloadsByWaypoint.lookup(key),
+        distinctPolicies(policies),
+        (name) => fetch.providers.get(name),
+      );
       const services = fetch.configsByWaypoint.lookup(key).map(({ config }) => config);
       return resourceSet<Listener>(envoy.config.listener.v3.Listener, [
         connectTerminate(trustDomains(meshNow)),
@@ -196,12 +205,18 @@ export function createNetworkingGraph(
   });
   const clusters = graph.map('waypointClusters', {
     from: waypoints,
-    uses: { mesh, configsByWaypoint },
+    uses: { mesh, configsByWaypoint, authorization, providers },
     equal: sameSet,
     transform: (_waypoint, fetch, key) => {
+      const meshNow = fetch.mesh.get(MESH_KEY) ?? defaultMesh;
+      const { rootNamespace } = meshNow;
+      const policies = attachmentKeysOf({ service: undefined, waypoint: key, rootNamespace }).flatMap(
+        (target) => fetch.authorization.lookup(target),
+      );
       const ofServices = fetch.configsByWaypoint.lookup(key).flatMap(({ config }) => config.clusters);
       return resourceSet<Cluster>(envoy.config.cluster.v3.Cluster, [
-        ...sharedClusters(trustDomains(fetch.mesh.get(MESH_KEY) ?? defaultMesh)),
+        ...sharedClusters(trustDomains(meshNow)),
+        ...providerClusters(policies, (name) => fetch.providers.get(name)),
         ...ofServices,
       ]);
     },

@@ -32,21 +32,51 @@ const { UriTemplateMatchConfig } = envoy.extensions.path.match.uri_template.v3;
 
 const actions = [
   { action: 'AUDIT', envoyAction: Action.LOG, shadowRulesStatPrefix: '' },
-  // A CUSTOM one that we can't ask refuses.
+  // A CUSTOM one about which nobody can be asked refuses.
   { action: 'CUSTOM', envoyAction: Action.DENY, shadowRulesStatPrefix: '' },
   { action: 'DENY', envoyAction: Action.DENY, shadowRulesStatPrefix: 'istio_dry_run_deny_' },
   { action: 'ALLOW', envoyAction: Action.ALLOW, shadowRulesStatPrefix: 'istio_dry_run_allow_' },
 ] as const;
 
+export const HTTP_RBAC = 'envoy.filters.http.rbac';
+const CUSTOM_PREFIX = 'istio_ext_authz_';
+/** Of the RBAC filter. */
+export const CUSTOM_MATCH = `${CUSTOM_PREFIX}shadow_effective_policy_id`;
+const REFUSED = '-deny-due-to-bad-CUSTOM-action';
+
 /** Filters that enforce the policies, in the order in which they decide: what denies comes first. */
 export function httpAuthorization(policies: readonly AuthorizationPolicy[]) {
-  return filters(policies, 'http').map((config) => extension('envoy.filters.http.rbac', httpRbac, config));
+  return filters(policies, 'http').map((config) => extension(HTTP_RBAC, httpRbac, config));
 }
 
 export function networkAuthorization(policies: readonly AuthorizationPolicy[]) {
   return filters(policies, 'tcp').map((config) =>
     extension('envoy.filters.network.rbac', networkRbac, { ...config, statPrefix: 'tcp.' }),
   );
+}
+
+/** The rules of CUSTOM policies as a shadow: what they match shows in the metadata {@link CUSTOM_MATCH}. */
+export function customShadow(policies: readonly AuthorizationPolicy[]) {
+  const rules = policies.flatMap((policy) =>
+    convertPolicy(policy, 'http').map(([key, rule]) => [customKey(policy, key), rule]),
+  );
+  return extension(HTTP_RBAC, httpRbac, {
+    shadowRules: { action: Action.DENY, policies: Object.fromEntries(rules) },
+    shadowRulesStatPrefix: CUSTOM_PREFIX,
+  });
+}
+
+/** How the names of one provider's rules begin. The bracket keeps `opa` and `opa-2` apart. */
+export function customKeyPrefix(provider: string): string {
+  return `${customMark(provider)}ns[`;
+}
+
+function customMark(provider: string): string {
+  return `istio-ext-authz-${provider}-`;
+}
+
+function customKey({ spec }: AuthorizationPolicy, key: string): string {
+  return customMark(spec.provider?.name ?? '') + key;
 }
 
 interface RbacRules {
@@ -61,7 +91,14 @@ function filters(policies: readonly AuthorizationPolicy[], layer: Layer): RbacRu
     const ofAction = policies.filter(({ spec }) => (spec.action ?? 'ALLOW') === action);
     const rules = (chosen: readonly AuthorizationPolicy[]) => ({
       action: envoyAction,
-      policies: Object.fromEntries(chosen.flatMap((policy) => convertPolicy(policy, layer))),
+      policies: Object.fromEntries(
+        chosen.flatMap((policy) =>
+          convertPolicy(policy, layer).map(([key, rule]) => [
+            action === 'CUSTOM' ? `${customKey(policy, key)}${REFUSED}` : key,
+            rule,
+          ]),
+        ),
+      ),
     });
     const enforced = ofAction.filter((policy) => !isDryRun(policy));
     const shadows = ofAction.filter(isDryRun);

@@ -10,6 +10,7 @@ import type {
 import type { ServicePortFacts } from '../sources/facts.ts';
 import { appProtocol } from '../ambient/services.ts';
 import { type ServiceClusterOptions, type UpstreamProtocol, serviceCluster } from './clusters.ts';
+import { type FindProvider, providerClusters } from './external-authorization.ts';
 import { httpChain, tcpChain } from './filter-chains.ts';
 import { type Layer, inboundCluster, outboundCluster } from './names.ts';
 import { type RouteContext, serviceRoutes } from './routes.ts';
@@ -35,6 +36,7 @@ export interface ServiceInput {
   readonly authentication: readonly PolicyObject<RequestAuthenticationSpec>[];
   /** Keys of an issuer, by its `jwksUri`. */
   readonly jwks: (uri: string) => string | undefined;
+  readonly provider: FindProvider;
 }
 
 /** One Service's part of a waypoint's configuration: listeners are put together of these. */
@@ -91,6 +93,7 @@ export function serviceConfig(input: ServiceInput): ServiceConfig {
         authorization: input.authorization,
         authentication: input.authentication,
         jwks: input.jwks,
+        provider: input.provider,
       }),
     );
     return cluster;
@@ -117,7 +120,8 @@ export function serviceConfig(input: ServiceInput): ServiceConfig {
         });
     }
   }
-  const allClusters = [...clusters, ...others.values()];
+  const providers = providerClusters(input.authorization, input.provider);
+  const allClusters = [...clusters, ...providers, ...others.values()];
   const version = contentVersion({ addresses, ports }, chains, allClusters);
   return { hostname, addresses, ports, chains, clusters: allClusters, version };
 }

@@ -1,6 +1,7 @@
 import { envoy } from '@weft/api/envoy';
 import type { AuthorizationPolicySpec, PolicyObject } from '../sources/policy-objects.ts';
 import { NO_LIMIT, extension } from './any.ts';
+import type { FindProvider } from './external-authorization.ts';
 import { httpChain, tcpChain } from './filter-chains.ts';
 import { Name, State } from './names.ts';
 import { shared } from './shared-listeners.ts';
@@ -29,6 +30,7 @@ export interface WorkloadGroup {
 export function workloadGroups(
   workloads: readonly ServedWorkload[],
   authorization: readonly PolicyObject<AuthorizationPolicySpec>[],
+  provider: FindProvider,
 ): WorkloadGroup[] {
   const byIdentity = new Map<string, string[]>();
   for (const { identity = '', addresses } of workloads) {
@@ -38,13 +40,14 @@ export function workloadGroups(
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([identity, addresses]) => ({
       addresses: addresses.sort(),
-      ...chains(identity === '' ? undefined : identity, authorization),
+      ...chains(identity === '' ? undefined : identity, authorization, provider),
     }));
 }
 
 function chains(
   identity: string | undefined,
   authorization: readonly PolicyObject<AuthorizationPolicySpec>[],
+  provider: FindProvider,
 ): Pick<WorkloadGroup, 'httpChain' | 'tcpChain'> {
   const cluster = identity === undefined ? Name.passthrough : Name.encap;
   const suffix = identity === undefined ? '' : `|${identity}`;
@@ -56,6 +59,7 @@ function chains(
     authorization,
     authentication: [],
     jwks: () => undefined,
+    provider,
   });
   const tcp = tcpChain({ cluster, authorization });
   return {

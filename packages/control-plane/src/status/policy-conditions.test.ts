@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { MESH_KEY } from '../sources/sources.ts';
 import { createMesh } from '../ambient/test-mesh.ts';
 
 const cluster = [
@@ -116,6 +117,23 @@ describe('the condition of a policy with targets', () => {
     expect(of('action: CUSTOM, provider: { name: opa }')).toContain('False/UnsupportedValue');
     expect(of('action: DENY', '{ istio.io/dry-run: "true" }')).toContain('True/Accepted: bound to');
     expect(of('action: DENY', '{ istio.io/dry-run: "true" }')).toContain('in dry run');
+  });
+
+  it('accepts a CUSTOM policy as soon as its provider can be asked', () => {
+    const mesh = createCluster();
+    const of = (): string | undefined => mesh.conditions.authorizationPolicies.get('shop/p')?.reason;
+    mesh.apply(policy(`targetRefs: [${web}], action: CUSTOM, provider: { name: opa }, rules: [{}]`));
+    expect(of()).toBe('UnsupportedValue');
+    mesh.sources.meshConfig.set(
+      MESH_KEY,
+      'extensionProviders: [{ name: opa, envoyExtAuthzGrpc: { service: opa.auth.svc.cluster.local, port: 9000 } }]',
+    );
+    mesh.flush();
+    expect(of()).toBe('UnsupportedValue');
+    mesh.apply(
+      '{ kind: Service, metadata: { name: opa, namespace: auth }, spec: { ports: [{ port: 9000 }] } }',
+    );
+    expect(of()).toBe('Accepted');
   });
 
   it('follows the target', () => {

@@ -6,7 +6,7 @@ import { targetsOf } from '../ambient/policy-targets.ts';
 import {
   type WaypointPolicyContext,
   unattachedAuthentication,
-  unsupportedAction,
+  unaskable,
   waypointAccepted,
 } from '../ambient/waypoint-policy-status.ts';
 import type { WantedCondition } from '../gateway/gateway-status.ts';
@@ -25,7 +25,7 @@ export interface PolicyConditions {
 export function createPolicyConditions(
   graph: Graph,
   sources: Sources,
-  { mesh, defaultMesh, policies, serviceWaypoints, entryWaypoints }: Ambient,
+  { mesh, defaultMesh, policies, serviceWaypoints, entryWaypoints, authorizationProviders }: Ambient,
 ): PolicyConditions {
   const uses = {
     mesh,
@@ -48,7 +48,7 @@ export function createPolicyConditions(
   });
   const authorizationPolicies = graph.map('authorizationPolicyConditions', {
     from: sources.authorizationPolicies,
-    uses: { ...uses, policies },
+    uses: { ...uses, policies, authorizationProviders },
     transform: (policy, fetch, key): WantedCondition | undefined => {
       const converted = fetch.policies.get(key);
       const onLayer4 = converted === undefined ? undefined : ztunnelAccepted(converted);
@@ -58,7 +58,7 @@ export function createPolicyConditions(
           namespace: policy.namespace,
           targets: targetsOf(policy.spec),
           isDryRun: isDryRun(policy),
-          unsupported: unsupportedAction(policy.spec.action),
+          unsupported: unaskable(policy.spec, (name) => fetch.authorizationProviders.get(name) !== undefined),
         },
         context(fetch),
       );

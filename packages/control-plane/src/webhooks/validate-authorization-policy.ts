@@ -3,7 +3,6 @@ import { convertAuthorizationPolicy } from '../ambient/authorization-policies.ts
 import { parsePort } from '../ambient/policy-matches.ts';
 import { policyWarning } from '../ambient/policy-status.ts';
 import { targetsOf } from '../ambient/policy-targets.ts';
-import { unsupportedAction } from '../ambient/waypoint-policy-status.ts';
 import type {
   AuthorizationPolicySpec,
   PolicyCondition,
@@ -56,7 +55,7 @@ export function validateAuthorizationPolicy(
   const warning =
     targetsOf(policy.spec).length === 0
       ? policyWarning(convertAuthorizationPolicy(policy, rootNamespace))
-      : unsupportedAction(policy.spec.action);
+      : undefined;
   return { errors, warnings: warning === undefined ? [] : [warning] };
 }
 
