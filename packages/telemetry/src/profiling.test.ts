@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { expect, it } from '@jest/globals';
-import { cpuProfile, heapSnapshot } from './profiling.ts';
+import { cpuProfile } from './profiling.ts';
 
 it('takes a CPU profile that tells which functions ran', async () => {
   const profiled = cpuProfile({ durationMs: 30, samplesPerSecond: 1_000 });
