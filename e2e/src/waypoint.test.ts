@@ -222,6 +222,42 @@ describe('waypoint', () => {
     });
   });
 
+  it('asks who decides about requests, where a policy says so', async () => {
+    const configure = (text: string): Promise<string> =>
+      mesh.kubectl(
+        ...['patch', 'configmap', 'istio', '-n', 'istio-system', '--type=merge'],
+        ...['-p', JSON.stringify({ data: { mesh: text } })],
+      );
+    const { data } = await mesh.json<{ data: { mesh: string } }>(
+      ...['get', 'configmap', 'istio', '-n', 'istio-system'],
+    );
+    const custom = {
+      action: 'CUSTOM',
+      provider: { name: 'moody' },
+      rules: [{ to: [{ operation: { paths: ['/asked*'] } }] }],
+    };
+    await shop.security('AuthorizationPolicy', 'ask', custom);
+    await eventually(30_000, async () => {
+      expect(statuses(await ask(mesh, client, { url: `${SERVICE}asked` }, 5))).toEqual([403]);
+    });
+    // It agrees to every other request, and fails the others.
+    const moody = {
+      ...{ service: 'server-2.shop.svc.cluster.local', port: 80, pathPrefix: '/flaky' },
+      headersToUpstreamOnAllow: ['content-type'],
+    };
+    const extensionProviders = [{ name: 'moody', envoyExtAuthzHttp: moody }];
+    await configure(`${data.mesh}\nextensionProviders: ${JSON.stringify(extensionProviders)}\n`);
+    await eventually(30_000, async () => {
+      const answers = await ask(mesh, client, { url: `${SERVICE}asked` }, 10);
+      expect(statuses(answers).toSorted()).toEqual([200, 403]);
+      const allowed = answers.filter(({ status }) => status === 200).map(sampleAnswer);
+      expect(allowed.every(({ headers }) => headers['content-type'] === 'application/json')).toBe(true);
+    });
+    expect(statuses(await ask(mesh, client, { url: SERVICE }, 10))).toEqual([200]);
+    await shop.remove('authorizationpolicy', 'ask');
+    await configure(data.mesh);
+  });
+
   it('counts requests as Istio does, by source, destination and code', async () => {
     const [pod] = await mesh.pods('shop', 'gateway.networking.k8s.io/gateway-name=waypoint');
     const script = `fetch('http://${pod?.status.podIP}:15020/stats/prometheus').then(r=>r.text()).then(console.log)`;
