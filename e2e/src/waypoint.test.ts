@@ -249,7 +249,7 @@ describe('waypoint', () => {
     await configure(`${data.mesh}\nextensionProviders: ${JSON.stringify(extensionProviders)}\n`);
     await eventually(30_000, async () => {
       const answers = await ask(mesh, client, { url: `${SERVICE}asked` }, 10);
-      expect(statuses(answers).toSorted()).toEqual([200, 403]);
+      expect(new Set(statuses(answers))).toEqual(new Set([200, 403]));
       const allowed = answers.filter(({ status }) => status === 200).map(sampleAnswer);
       expect(allowed.every(({ headers }) => headers['content-type'] === 'application/json')).toBe(true);
     });
