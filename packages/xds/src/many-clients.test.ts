@@ -89,8 +89,8 @@ function stream(client: grpc.Client, id = 'ztunnel') {
   return { call, state, send, read, failure: () => failure };
 }
 
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => void setTimeout(resolve, 5));
+async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await condition())) await new Promise((resolve) => void setTimeout(resolve, 5));
 }
 
 it('takes in hundreds that reconnect together, a few answers at a time, and forgets all of them', async () => {
@@ -106,8 +106,8 @@ it('takes in hundreds that reconnect together, a few answers at a time, and forg
   await until(() => streams.every(({ state }) => state.resources === 500));
   expect(source.peak).toBeLessThanOrEqual(4);
   source.update({ upserted: [versionedResource('r0', Buffer.from('new'))] });
-  await until(() => {
-    clock.advance(DEBOUNCE_MS);
+  await until(async () => {
+    await clock.advance(DEBOUNCE_MS);
     return streams.every(({ state }) => state.resources === 501);
   });
   for (const { call } of streams) call.cancel();
