@@ -41,13 +41,15 @@ export async function passThrough(
   args: readonly string[],
   env: NodeJS.ProcessEnv,
 ): Promise<number> {
-  const child = spawn(program, args, { env, stdio: 'inherit' });
+  let child: ReturnType<typeof spawn> | undefined;
   const passOn = (signal: NodeJS.Signals): void => {
     // Ctrl-C has reached the program already; a second one would have it give up what it is about to finish.
-    if (signal !== 'SIGINT' || !process.stdin.isTTY) child.kill(signal);
+    if (signal !== 'SIGINT' || !process.stdin.isTTY) child?.kill(signal);
   };
+  // Before the program runs: a signal in between would end this process alone and leave the program behind.
   for (const signal of passedOn) process.on(signal, passOn);
   try {
+    child = spawn(program, args, { env, stdio: 'inherit' });
     return await exitOf(child);
   } finally {
     for (const signal of passedOn) process.off(signal, passOn);
