@@ -102,8 +102,11 @@ describe('the charts', () => {
     const install = ['install', 'mine', chart('ambient'), '-n', 'mesh', '--create-namespace', '--wait'];
     for (let round = 1; round <= 2; round++) {
       await mesh.helm(...install, '--timeout', '60s');
+      // An agent that came up before its ztunnel tries the pods again a moment later.
+      await eventually(30_000, async () =>
+        expect(await mesh.weft('check', '-i', 'mesh')).toMatch(/2 of 2 labelled pods are in the mesh/),
+      );
       await captured();
-      expect(await mesh.weft('check', '-i', 'mesh')).toMatch(/2 of 2 labelled pods are in the mesh/);
       await mesh.helm('uninstall', 'mine', '-n', 'mesh', '--wait', '--timeout', '60s');
       await clean();
     }

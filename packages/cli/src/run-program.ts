@@ -26,7 +26,7 @@ export async function capture(
     const name = program.split('/').at(-1);
     throw new WeftError(
       'WEFT1902',
-      `${name} ${args.slice(0, 4).join(' ')} ended with ${status}: ${stderr.trim()}`,
+      `${name} ${args.slice(0, 4).join(' ')} ended with ${status}: ${stderr.trim() || stdout.trim()}`,
     );
   }
   return stdout;
