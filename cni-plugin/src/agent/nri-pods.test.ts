@@ -66,8 +66,9 @@ describe('a new pod that the runtime tells of by NRI', () => {
 
   it('has its addresses read from its network namespace when the runtime does not tell them', async () => {
     const { options, enrolled } = node(shop);
-    await enrolNriPod(options, { ...pod, addresses: [] }, signal);
-    expect(enrolled[0]?.addresses).not.toContain('127.0.0.1');
+    const addressesIn = (): string[] => ['10.0.0.6'];
+    await enrolNriPod({ ...options, addressesIn }, { ...pod, addresses: [] }, signal);
+    expect(enrolled).toEqual([{ name: 'p', addresses: ['10.0.0.6'] }]);
   });
 
   it.each([

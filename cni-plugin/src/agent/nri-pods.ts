@@ -17,6 +17,8 @@ export interface NriPodsOptions {
     AgentConfig,
     'podNamespace' | 'excludedNamespaces' | 'hostRoot' | 'procDir' | 'netnsDir'
   >;
+  /** What interfaces there have: for a runtime that doesn't tell. Entering takes SYS_ADMIN. */
+  readonly addressesIn?: (netns: NetworkNamespace) => readonly string[];
 }
 
 /** What the CNI plugin does for a new pod, for a runtime that asks by NRI: throws if the pod must not start. */
@@ -27,7 +29,7 @@ export async function enrolNriPod(o: NriPodsOptions, pod: NriPod, signal: AbortS
   if (found === undefined) return; // deleted before it could start
   if (decideEnrolment(o.policy, found.object, found.namespace).kind !== 'enrol') return;
   const netns = networkNamespaceOf(o, pod);
-  const addresses = pod.addresses.length > 0 ? pod.addresses : addressesIn(netns);
+  const addresses = pod.addresses.length > 0 ? pod.addresses : (o.addressesIn ?? addressesIn)(netns);
   await o.agent.enrolNewPod(found.object, found.namespace, netns, addresses);
 }
 
