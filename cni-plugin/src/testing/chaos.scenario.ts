@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -55,12 +54,11 @@ function kernelFault(node: ChaosNode, pod: ChaosPod, backend: string): string | 
 }
 
 function probed(backend: string): readonly string[] {
-  const text =
+  const [program, args] =
     backend === 'nftables'
-      ? spawnSync('nft', ['list', 'set', 'inet', 'istio-ambient-nat', 'istio-inpod-probes-v4'], {
-          encoding: 'utf8',
-        }).stdout
-      : spawnSync('ipset', ['list', 'istio-inpod-probes-v4'], { encoding: 'utf8' }).stdout;
+      ? (['nft', ['list', 'set', 'inet', 'istio-ambient-nat', 'istio-inpod-probes-v4']] as const)
+      : (['ipset', ['list', 'istio-inpod-probes-v4']] as const);
+  const text = commandRunner().tryRun(program, args).stdout;
   return [...text.matchAll(/(10\.50\.\d+\.\d+) comment/g)].map(([, address = '']) => address).sort();
 }
 

@@ -52,9 +52,15 @@ function podNamespace(): NetworkNamespace {
   return namespace;
 }
 
+/** Where the legacy tools look for tables. Without the machine's root it may be closed to a sandbox; then it wrote none. */
+function canListLegacyTables(runner: CommandRunner): boolean {
+  return !runner.tryRun('iptables-legacy-save', []).stderr.includes('Permission denied');
+}
+
 /** Whatever of ours is in the namespace, of any back end, as text. */
 export function residue(runner: CommandRunner): string {
-  const saved = ['iptables-nft', 'iptables-legacy', 'ip6tables-nft', 'ip6tables-legacy'].flatMap((variant) =>
+  const legacy = canListLegacyTables(runner) ? ['iptables-legacy', 'ip6tables-legacy'] : [];
+  const saved = ['iptables-nft', 'ip6tables-nft', ...legacy].flatMap((variant) =>
     runner
       .run(`${variant}-save`, [])
       .split('\n')
