@@ -11,10 +11,11 @@ import {
   type Clock,
   type Logger,
 } from '@weft/telemetry';
-import { Connection, type ConnectionStatus, type DeltaCall, type ServerConnection } from './connection.ts';
+import { DeltaConnection } from './delta-connection.ts';
 import { Debounce } from './debounce.ts';
 import type { Node } from './delta-message.ts';
 import type { ResourceSource, ServedType } from './resource-source.ts';
+import type { ConnectionStatus, DeltaCall, ServerConnection } from './server-connection.ts';
 import { SotwConnection } from './sotw-connection.ts';
 import { ArrivalRate, Throttle } from './throttle.ts';
 import { SourceSubscriptions } from './source-subscriptions.ts';
@@ -144,7 +145,7 @@ export class DeltaServer<I> {
     server.addService(
       { deltaAggregatedResources: method(DELTA_ADS_METHOD), streamAggregatedResources: method(ADS_METHOD) },
       {
-        deltaAggregatedResources: (call: DeltaCall) => void this.serve(call, Connection),
+        deltaAggregatedResources: (call: DeltaCall) => void this.serve(call, DeltaConnection),
         streamAggregatedResources: (call: DeltaCall) => void this.serve(call, SotwConnection),
       },
     );
@@ -175,7 +176,7 @@ export class DeltaServer<I> {
     for (const connection of this.open.keys()) connection.changed(changes, changedAt);
   }
 
-  private async serve(call: DeltaCall, wire: typeof Connection | typeof SotwConnection): Promise<void> {
+  private async serve(call: DeltaCall, wire: typeof DeltaConnection | typeof SotwConnection): Promise<void> {
     // Without a listener an error of the transport would end the process.
     call.on('error', () => undefined);
     const { authenticate, maxConnections = MAX_CONNECTIONS } = this.options;
@@ -200,7 +201,7 @@ export class DeltaServer<I> {
     this.connect(call, identity, wire);
   }
 
-  private connect(call: DeltaCall, identity: I, Wire: typeof Connection | typeof SotwConnection): void {
+  private connect(call: DeltaCall, identity: I, Wire: typeof DeltaConnection | typeof SotwConnection): void {
     const { types, authorize, observer } = this.options;
     let release = (): void => undefined;
     const connection = new Wire({

@@ -5,7 +5,7 @@ import grpc from '@grpc/grpc-js';
 import { DELTA_ADS_METHOD } from '@weft/api';
 import { createLogger, LogLevels } from '@weft/telemetry';
 import fc from 'fast-check';
-import { RESOURCES_PER_MESSAGE } from './connection.ts';
+import { RESOURCES_PER_MESSAGE } from './delta-connection.ts';
 import { DeltaClient, type DeltaClientOptions } from './delta-client.ts';
 import {
   DeltaDiscoveryRequest,

@@ -1,5 +1,4 @@
 export * from './ads-client.ts';
-export * from './connection.ts';
 export * from './debounce.ts';
 export * from './delta-client.ts';
 export { Demand, MAX_DEMANDED_NAMES } from './demand.ts';
@@ -9,6 +8,7 @@ export type { PushedResource, ResourceConsumer, ResourcePush } from './push-subs
 export * from './reconnect.ts';
 export * from './resource.ts';
 export * from './resource-source.ts';
+export type { ConnectionStatus } from './server-connection.ts';
 export { MAX_RECEIVE_BYTES } from './stream-client.ts';
 export * from './subscription.ts';
 export * from './time-slice.ts';

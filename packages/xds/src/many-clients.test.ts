@@ -3,11 +3,11 @@ import { DELTA_ADS_METHOD } from '@weft/api';
 import { envoy } from '@weft/api/discovery';
 import { afterEach, expect, it } from '@jest/globals';
 import { ManualClock } from '@weft/telemetry';
-import { MAX_NAMES } from './connection.ts';
 import { DeltaServer, type DeltaServerOptions, deltaServerChannelOptions } from './delta-server.ts';
 import { type DeltaRequestFields, readDeltaResponse } from './delta-message.ts';
 import { MemorySource } from './resource-source.ts';
 import { type VersionedResource, versionedResource } from './resource.ts';
+import { MAX_NAMES } from './stream-subscriptions.ts';
 
 /** Many clients, slow ones and hostile ones, and what the others notice of them: nothing. */
 

@@ -1,20 +1,17 @@
 import { createHash } from 'node:crypto';
 import { envoy } from '@weft/api/discovery';
 import { WeftError } from '@weft/telemetry';
+import { DeltaDiscoveryRequest, type DeltaRequest, type Node } from './delta-message.ts';
+import type { VersionedResource } from './resource.ts';
 import {
-  MAX_NAMES,
-  completionsOf,
   inTurn,
   send,
-  type ChangedNames,
   type ConnectionOptions,
   type ConnectionStatus,
   type ServerConnection,
-} from './connection.ts';
-import { DeltaDiscoveryRequest, type DeltaRequest, type Node } from './delta-message.ts';
-import type { ServedType } from './resource-source.ts';
-import type { VersionedResource } from './resource.ts';
-import { TypeSubscription } from './type-subscription.ts';
+} from './server-connection.ts';
+import { StreamSubscriptions, checkNames, type ChangedNames } from './stream-subscriptions.ts';
+import type { TypeSubscription } from './type-subscription.ts';
 
 const { DiscoveryRequest, DiscoveryResponse } = envoy.service.discovery.v3;
 type Request = envoy.service.discovery.v3.DiscoveryRequest;
@@ -25,14 +22,12 @@ type Due = 'all' | Set<string>;
 /**
  * The server's side of one state-of-the-world stream, for clients that don't speak delta. A type that is followed as
  * a whole is always sent as a whole; of those followed by name, what changed. Work waits as names, as in
- * `Connection`.
+ * `DeltaConnection`.
  */
 export class SotwConnection implements ServerConnection {
-  node: Node | undefined;
   private readonly options: ConnectionOptions;
   private readonly connectedAt: Date;
-  private types: readonly ServedType[] = [];
-  private readonly subscriptions = new Map<string, TypeSubscription>();
+  private readonly subscriptions: StreamSubscriptions;
   /** Of the last response, by type. */
   private readonly nonces = new Map<TypeSubscription, string>();
   /** Of types whose removals go last: what the last response held. */
@@ -46,51 +41,33 @@ export class SotwConnection implements ServerConnection {
   constructor(options: ConnectionOptions) {
     this.options = options;
     this.connectedAt = new Date(options.clock.now());
+    this.subscriptions = new StreamSubscriptions(options);
+  }
+
+  get node(): Node | undefined {
+    return this.subscriptions.node;
   }
 
   /** @throws WEFT1505 when the request breaks the protocol */
   receive(bytes: Buffer): void {
     const request = decodeRequest(bytes);
-    if (this.node === undefined) {
-      if (request.node === null || request.node === undefined) {
-        throw new WeftError('WEFT1505', 'the first request carries no node');
-      }
-      this.types = this.options.typesFor(request.node);
-      this.node = request.node;
-    }
-    const { typeUrl } = request;
-    const known = this.subscriptions.get(typeUrl);
-    if (known !== undefined) return this.update(known, request);
-    const type = this.types.find((t) => t.source.typeUrl === typeUrl);
-    if (type === undefined) {
-      this.options.logger.warn('request for a type that is not served', { node: this.node.id, typeUrl });
-      return;
-    }
-    const subscription = new TypeSubscription(type, this.options.id, this.node);
-    this.subscriptions.set(typeUrl, subscription);
+    const found = this.subscriptions.of(request);
+    if (found === undefined) return;
+    const { subscription, isNew } = found;
+    if (!isNew) return this.update(subscription, request);
     subscription.begin(asDelta(request, new Set()));
-    this.checkNames(subscription);
+    checkNames(subscription);
     this.send(subscription, 'all');
   }
 
   changed(changes: ChangedNames, changedAt: number): void {
-    for (const [source, names] of changes) {
-      const subscription = this.subscriptions.get(source.typeUrl);
-      if (subscription?.type.source !== source) continue;
-      const changed = [...names].flatMap(([name, sequence]) =>
-        sequence > subscription.answeredUpTo ? [name] : [],
-      );
-      this.wait(subscription, changed, changedAt);
-      for (const completion of completionsOf(source, this.types)) {
-        const follower = this.subscriptions.get(completion.source.typeUrl);
-        if (follower !== undefined) this.wait(follower, changed, changedAt);
-      }
+    for (const { subscription, names, completions } of this.subscriptions.concerned(changes)) {
+      for (const concerned of [subscription, ...completions]) this.wait(concerned, names, changedAt);
     }
     if (this.due.size > 0) this.startWriting();
   }
 
   private wait(subscription: TypeSubscription, names: readonly string[], changedAt: number): void {
-    if (names.length === 0) return;
     const { type, wildcard, names: followed } = subscription;
     if (wildcard) this.due.set(subscription, 'all');
     else if (type.inFull === true) {
@@ -113,9 +90,9 @@ export class SotwConnection implements ServerConnection {
   }
 
   get status(): ConnectionStatus {
-    const { options, node, connectedAt } = this;
-    const types = this.types.flatMap(({ source }) => this.subscriptions.get(source.typeUrl)?.status ?? []);
-    return { id: options.id, address: options.call.getPeer(), node, connectedAt, types };
+    const { options, node, connectedAt, subscriptions } = this;
+    const address = options.call.getPeer();
+    return { id: options.id, address, node, connectedAt, types: subscriptions.status };
   }
 
   private update(subscription: TypeSubscription, request: Request): void {
@@ -130,12 +107,8 @@ export class SotwConnection implements ServerConnection {
     const before = new Set(subscription.names);
     const { rejected } = subscription.update(asDelta(request, before), new Date(this.options.clock.now()));
     if (rejected !== undefined) this.options.onRejection(subscription.typeUrl, rejected);
-    this.checkNames(subscription);
+    checkNames(subscription);
     if (isAnew || [...subscription.names].some((name) => !before.has(name))) this.send(subscription, 'all');
-  }
-
-  private checkNames({ names, typeUrl }: TypeSubscription): void {
-    if (names.size > MAX_NAMES) throw new WeftError('WEFT1505', `more than ${MAX_NAMES} names of ${typeUrl}`);
   }
 
   private send(subscription: TypeSubscription, what: Due): void {
@@ -164,16 +137,15 @@ export class SotwConnection implements ServerConnection {
     if (this.queuedAt !== undefined) this.options.onQueued(this.options.clock.now() - this.queuedAt);
     this.queuedAt = undefined;
     const last: TypeSubscription[] = [];
-    for (const { source, removals } of this.types) {
-      const subscription = this.subscriptions.get(source.typeUrl);
-      const what = subscription === undefined ? undefined : due.get(subscription);
-      if (subscription === undefined || what === undefined) continue;
+    for (const subscription of this.subscriptions.list()) {
+      const what = due.get(subscription);
+      if (what === undefined) continue;
+      const { type, typeUrl, wildcard } = subscription;
       const lingers =
-        removals === 'last' && subscription.wildcard && due.size > 1 && this.goneOf(subscription).length > 0;
+        type.removals === 'last' && wildcard && due.size > 1 && this.goneOf(subscription).length > 0;
       const startedAt = this.options.clock.now();
       await this.respond(subscription, what, { keepGone: lingers });
-      if (since !== undefined)
-        this.options.onTypePushed(source.typeUrl, this.options.clock.now() - startedAt);
+      if (since !== undefined) this.options.onTypePushed(typeUrl, this.options.clock.now() - startedAt);
       if (lingers) last.push(subscription);
     }
     for (const subscription of last) await this.respond(subscription, 'all', { keepGone: false });

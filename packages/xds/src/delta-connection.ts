@@ -1,5 +1,4 @@
-import type grpc from '@grpc/grpc-js';
-import { WeftError, type Clock, type Logger } from '@weft/telemetry';
+import { WeftError } from '@weft/telemetry';
 import {
   DeltaDiscoveryRequest,
   writeDeltaResponse,
@@ -9,68 +8,21 @@ import {
 } from './delta-message.ts';
 import type { ResourceSource, ServedType } from './resource-source.ts';
 import type { VersionedResource } from './resource.ts';
-import type { Throttle } from './throttle.ts';
+import {
+  inTurn,
+  send,
+  type ConnectionOptions,
+  type ConnectionStatus,
+  type ServerConnection,
+} from './server-connection.ts';
+import { StreamSubscriptions, checkNames, type ChangedNames } from './stream-subscriptions.ts';
 import { TimeSlice } from './time-slice.ts';
-import { TypeSubscription, type Demand, type TypeStatus } from './type-subscription.ts';
-
-/** Names that changed, by source, each with the sequence number of its last change. */
-export type ChangedNames = ReadonlyMap<ResourceSource, ReadonlyMap<string, number>>;
-export type DeltaCall = grpc.ServerDuplexStream<Buffer, Buffer>;
-
-export interface ConnectionStatus {
-  readonly id: string;
-  readonly address: string;
-  /** Undefined until the first request. */
-  readonly node: Node | undefined;
-  readonly connectedAt: Date;
-  readonly types: readonly TypeStatus[];
-}
-
-/** The server's side of one stream, whichever wire it speaks. */
-export interface ServerConnection {
-  readonly node: Node | undefined;
-  readonly status: ConnectionStatus;
-  /** @throws WEFT1505 when the request breaks the protocol */
-  receive(request: Buffer): void;
-  changed(changes: ChangedNames, changedAt: number): void;
-  /** Nothing is written any more. The stream itself is the server's to end. */
-  close(): void;
-}
-
-export interface ConnectionOptions {
-  readonly id: string;
-  readonly call: DeltaCall;
-  /** What this client is offered, once it has said who it is. Throws WEFT1504 for a node that it may not be. */
-  readonly typesFor: (node: Node) => readonly ServedType[];
-  /** Says which state of the sources a push shows, for people. */
-  readonly systemVersion: () => string;
-  /** Of the last change of any source. */
-  readonly sequence: () => number;
-  readonly clock: Clock;
-  /** Of all connections of a server. */
-  readonly throttle: Throttle;
-  readonly logger: Logger;
-  readonly onPush: (typeUrl: string, resources: number, removed: number, bytes: number) => void;
-  readonly onConverged: (ms: number) => void;
-  /** A push began, so long after its changes were handed over. */
-  readonly onQueued: (ms: number) => void;
-  /** What a push had of one type was made and written. */
-  readonly onTypePushed: (typeUrl: string, ms: number) => void;
-  /** A message was taken by the transport. */
-  readonly onSent: (ms: number) => void;
-  readonly onRejection: (typeUrl: string, message: string) => void;
-  /** A request about something else than what was sent last. */
-  readonly onExpiredNonce: () => void;
-}
+import type { Demand, TypeSubscription } from './type-subscription.ts';
 
 /** Resources of a push in one message: small enough not to hold up the client's and our event loop. */
 export const RESOURCES_PER_MESSAGE = 300;
 /** The first answer is one message, but no client accepts more than 200 MiB. */
 export const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
-/** For so long a client that doesn't read counts as one that is being written to. */
-export const MAX_WRITE_SLOT_MS = 1_000;
-/** Names that one on-demand client may follow. */
-export const MAX_NAMES = 100_000;
 
 /**
  * The server's side of one stream. Work waits as names, never as messages: however slow the client reads, it costs
@@ -80,14 +32,12 @@ export const MAX_NAMES = 100_000;
  *
  * Answers to requests go before pushes.
  */
-export class Connection implements ServerConnection {
-  node: Node | undefined;
+export class DeltaConnection implements ServerConnection {
   private readonly options: ConnectionOptions;
   private readonly connectedAt: Date;
-  private types: readonly ServedType[] = [];
-  private readonly subscriptions = new Map<string, TypeSubscription>();
+  private readonly subscriptions: StreamSubscriptions;
   private readonly demands = new Map<TypeSubscription, Demand>();
-  private pending = new Map<string, Set<string>>();
+  private pending = new Map<TypeSubscription, Set<string>>();
   private pendingSince: number | undefined;
   private queuedAt: number | undefined;
   private writing = false;
@@ -96,59 +46,43 @@ export class Connection implements ServerConnection {
   constructor(options: ConnectionOptions) {
     this.options = options;
     this.connectedAt = new Date(options.clock.now());
+    this.subscriptions = new StreamSubscriptions(options);
+  }
+
+  get node(): Node | undefined {
+    return this.subscriptions.node;
   }
 
   receive(bytes: Buffer): void {
     const request = decodeRequest(bytes);
-    if (this.node === undefined) {
-      if (request.node === null || request.node === undefined) {
-        throw new WeftError('WEFT1505', 'the first request carries no node');
-      }
-      this.types = this.options.typesFor(request.node);
-      this.node = request.node;
-    }
-    const { typeUrl } = request;
-    const known = this.subscriptions.get(typeUrl);
-    if (known !== undefined) {
-      const { demand, rejected } = known.update(request, new Date(this.options.clock.now()));
-      if (rejected !== undefined) this.options.onRejection(typeUrl, rejected);
-      this.demand(known, demand);
-      return;
-    }
-    const type = this.types.find((t) => t.source.typeUrl === typeUrl);
-    if (type === undefined) {
-      this.options.logger.warn('request for a type that is not served', { node: this.node.id, typeUrl });
-      return;
-    }
-    const subscription = new TypeSubscription(type, this.options.id, this.node);
-    this.subscriptions.set(typeUrl, subscription);
-    this.demand(subscription, subscription.begin(request));
+    const found = this.subscriptions.of(request);
+    if (found === undefined) return;
+    const { subscription, isNew } = found;
+    if (isNew) return this.demand(subscription, subscription.begin(request));
+    const { demand, rejected } = subscription.update(request, new Date(this.options.clock.now()));
+    if (rejected !== undefined) this.options.onRejection(subscription.typeUrl, rejected);
+    this.demand(subscription, demand);
   }
 
-  /** Merged with what is still waiting, without what the first answer has shown already. */
+  /** Merged with what is still waiting. */
   changed(changes: ChangedNames, changedAt: number): void {
-    for (const [source, names] of changes) {
-      const subscription = this.subscriptions.get(source.typeUrl);
-      // Another client's source of the same type is none of ours.
-      if (subscription?.type.source !== source) continue;
-      const changed = [...names].flatMap(([name, sequence]) =>
-        sequence > subscription.answeredUpTo ? [name] : [],
-      );
-      this.wait(source.typeUrl, changed, changedAt);
-      for (const completion of completionsOf(source, this.types)) {
-        const followed = this.subscriptions.get(completion.source.typeUrl)?.names;
-        const present = changed.filter((name) => followed?.has(name) && source.get(name) !== undefined);
-        this.wait(completion.source.typeUrl, present, changedAt);
+    for (const { subscription, names, completions } of this.subscriptions.concerned(changes)) {
+      this.wait(subscription, names, changedAt);
+      const { source } = subscription.type;
+      for (const completion of completions) {
+        const isFollowed = (name: string): boolean =>
+          completion.names.has(name) && source.get(name) !== undefined;
+        this.wait(completion, names.filter(isFollowed), changedAt);
       }
     }
     this.startWriting();
   }
 
-  private wait(typeUrl: string, names: readonly string[], changedAt: number): void {
+  private wait(subscription: TypeSubscription, names: readonly string[], changedAt: number): void {
     if (names.length === 0) return;
-    const waiting = this.pending.get(typeUrl) ?? new Set();
+    const waiting = this.pending.get(subscription) ?? new Set();
     for (const name of names) waiting.add(name);
-    this.pending.set(typeUrl, waiting);
+    this.pending.set(subscription, waiting);
     this.pendingSince ??= changedAt;
     this.queuedAt ??= this.options.clock.now();
   }
@@ -161,17 +95,13 @@ export class Connection implements ServerConnection {
   }
 
   get status(): ConnectionStatus {
-    const { options, node, connectedAt } = this;
-    const types = this.types
-      .map((type) => type.source.typeUrl)
-      .flatMap((url) => this.subscriptions.get(url)?.status ?? []);
-    return { id: options.id, address: options.call.getPeer(), node, connectedAt, types };
+    const { options, node, connectedAt, subscriptions } = this;
+    const address = options.call.getPeer();
+    return { id: options.id, address, node, connectedAt, types: subscriptions.status };
   }
 
   private demand(subscription: TypeSubscription, demand: Demand | undefined): void {
-    if (subscription.names.size > MAX_NAMES) {
-      throw new WeftError('WEFT1505', `more than ${MAX_NAMES} names of ${subscription.typeUrl}`);
-    }
+    checkNames(subscription);
     if (demand === undefined) return;
     this.demands.set(subscription, mergeDemands(this.demands.get(subscription), demand));
     this.startWriting();
@@ -247,12 +177,12 @@ export class Connection implements ServerConnection {
     this.options.logger.debug('answered request', { node: this.node?.id, typeUrl });
   }
 
-  private async push(changes: ReadonlyMap<string, ReadonlySet<string>>): Promise<void> {
+  private async push(changes: ReadonlyMap<TypeSubscription, ReadonlySet<string>>): Promise<void> {
     const last: (() => Promise<void>)[] = [];
-    for (const { source, removals = 'first' } of this.types) {
-      const names = changes.get(source.typeUrl);
-      const subscription = this.subscriptions.get(source.typeUrl);
-      if (names === undefined || subscription === undefined) continue;
+    for (const subscription of this.subscriptions.list()) {
+      const names = changes.get(subscription);
+      if (names === undefined) continue;
+      const { source, removals = 'first' } = subscription.type;
       const startedAt = this.options.clock.now();
       const upserts: VersionedResource[] = [];
       const removed: string[] = [];
@@ -325,11 +255,6 @@ export class Connection implements ServerConnection {
   }
 }
 
-/** The types whose resources follow those of a source. */
-export function completionsOf(source: ResourceSource, types: readonly ServedType[]): readonly ServedType[] {
-  return types.filter(({ completes }) => completes === source.typeUrl);
-}
-
 /** What waits for one type is answered at once; a first answer covers all names. */
 function mergeDemands(waiting: Demand | undefined, added: Demand): Demand {
   if (waiting === undefined || added.kind === 'initial') return added;
@@ -348,47 +273,6 @@ function follows(
   if (!others.some((other) => subscription.names.has(other))) return false;
   subscription.names.add(name);
   return true;
-}
-
-/**
- * Few at a time, so that thousands who reconnect together don't all have their first answer in memory. Whoever reads
- * too slowly keeps its message, but not its place.
- */
-export async function inTurn(
-  { throttle, clock }: Pick<ConnectionOptions, 'throttle' | 'clock'>,
-  work: () => Promise<void>,
-): Promise<void> {
-  const release = await throttle.acquire();
-  const cancel = clock.schedule(MAX_WRITE_SLOT_MS, release);
-  try {
-    await work();
-  } finally {
-    cancel();
-    release();
-  }
-}
-
-/** Resolves when the transport has room again. */
-export async function send(
-  { call, clock, onSent }: Pick<ConnectionOptions, 'call' | 'clock' | 'onSent'>,
-  message: Buffer,
-): Promise<void> {
-  const startedAt = clock.now();
-  if (!call.write(message)) await drained(call);
-  onSent(clock.now() - startedAt);
-}
-
-/** grpc-js accepts messages without limit after `write()` said false, so the writer has to wait by itself. */
-function drained(call: DeltaCall): Promise<void> {
-  return new Promise((resolve) => {
-    const events = ['drain', 'close', 'cancelled', 'error', 'finish'];
-    const done = (): void => {
-      for (const event of events) call.off(event, done);
-      resolve();
-    };
-    for (const event of events) call.on(event, done);
-    if (call.cancelled || call.destroyed) done();
-  });
 }
 
 /** @throws WEFT1505 */
