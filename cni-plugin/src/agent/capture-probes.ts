@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { Port } from '@weft/api';
-import { createTcpSocket, inNetworkNamespace, type NetworkNamespace } from '@weft/linux';
+import { createTcpSocket, inNetworkNamespace, resetSocket, type NetworkNamespace } from '@weft/linux';
 import { systemErrorCode } from '@weft/telemetry';
 
 /** A redirected connection never leaves the pod, so its answer takes no time. */
@@ -54,8 +54,7 @@ export async function probeRedirect(netns: NetworkNamespace, family: 4 | 6): Pro
       socket.connect({ host: NOWHERE[family], port: DISCARD_PORT });
     });
   } finally {
-    if (socket.connecting) socket.destroy();
-    else socket.resetAndDestroy();
+    resetSocket(socket);
   }
 }
 
