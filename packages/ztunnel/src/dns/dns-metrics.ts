@@ -3,6 +3,7 @@ import { LabelSets } from './label-sets.ts';
 import type { DnsTransport } from './response-cache.ts';
 import { typeName } from './protocol.ts';
 import { workloadIdentity, type Workload } from '../state/workload.ts';
+import { sourceLabelNames, sourceLabels } from '../telemetry/traffic-labels.ts';
 
 const labelNames = [
   'request_query_type',
@@ -67,17 +68,7 @@ export class DnsMetrics {
   }
 }
 
-const onDemandLabelNames = [
-  'source_workload',
-  'source_canonical_service',
-  'source_canonical_revision',
-  'source_workload_namespace',
-  'source_principal',
-  'source_app',
-  'source_version',
-  'source_cluster',
-  'hostname',
-] as const;
+const onDemandLabelNames = [...sourceLabelNames, 'hostname'] as const;
 type OnDemandLabels = Readonly<Record<(typeof onDemandLabelNames)[number], string>>;
 
 /** Connections whose endpoint had to be resolved by its name. */
@@ -96,17 +87,7 @@ export class OnDemandDnsMetric {
   }
 
   count(source: Workload, hostname: string): void {
-    const labels = {
-      source_workload: source.workloadName || 'unknown',
-      source_canonical_service: source.canonicalName || 'unknown',
-      source_canonical_revision: source.canonicalRevision || 'unknown',
-      source_workload_namespace: source.namespace || 'unknown',
-      source_principal: workloadIdentity(source),
-      source_app: source.canonicalName || 'unknown',
-      source_version: source.canonicalRevision || 'unknown',
-      source_cluster: source.clusterId || 'unknown',
-      hostname,
-    };
+    const labels = { ...sourceLabels(source, undefined, workloadIdentity(source)), hostname };
     this.sets.use(labels);
     this.counter.inc(labels);
   }

@@ -26,8 +26,7 @@ export interface TrafficDescription {
   readonly isMutualTls: boolean;
 }
 
-export const trafficLabelNames = [
-  'reporter',
+export const sourceLabelNames = [
   'source_workload',
   'source_canonical_service',
   'source_canonical_revision',
@@ -36,6 +35,11 @@ export const trafficLabelNames = [
   'source_app',
   'source_version',
   'source_cluster',
+] as const;
+
+export const trafficLabelNames = [
+  'reporter',
+  ...sourceLabelNames,
   'destination_service',
   'destination_service_namespace',
   'destination_service_name',
@@ -58,22 +62,14 @@ export const trafficLabelNames = [
 
 export type TrafficLabels = Readonly<Record<(typeof trafficLabelNames)[number], string>>;
 
+export type SourceLabels = Readonly<Record<(typeof sourceLabelNames)[number], string>>;
+
 /** The labels that Istio's dashboards group by; what isn't known is the literal `unknown`. */
 export function trafficLabels(traffic: TrafficDescription, flag: ResponseFlag = '-'): TrafficLabels {
   const { source, sourceBaggage, destination, destinationBaggage, service } = traffic;
-  const or = (...values: readonly (string | undefined)[]): string =>
-    values.find((value) => value !== undefined && value !== '') ?? 'unknown';
   return {
     reporter: traffic.reporter,
-    source_workload: or(source?.workloadName, sourceBaggage?.workloadName),
-    source_canonical_service: or(source?.canonicalName, sourceBaggage?.canonicalName),
-    source_canonical_revision: or(source?.canonicalRevision, sourceBaggage?.canonicalRevision),
-    source_workload_namespace: or(source?.namespace, sourceBaggage?.namespace),
-    source_principal: or(traffic.sourceIdentity),
-    // Upstream: the canonical name from discovery, but the workload's name from baggage.
-    source_app: or(source?.canonicalName, sourceBaggage?.workloadName),
-    source_version: or(source?.canonicalRevision, sourceBaggage?.canonicalRevision),
-    source_cluster: or(source?.clusterId, sourceBaggage?.clusterId),
+    ...sourceLabels(source, sourceBaggage, traffic.sourceIdentity),
     destination_service: or(service?.hostname),
     destination_service_namespace: or(service?.namespace),
     destination_service_name: or(service?.name),
@@ -93,4 +89,27 @@ export function trafficLabels(traffic: TrafficDescription, flag: ResponseFlag = 
     destination_region: or(destination?.locality.region, destinationBaggage?.region),
     destination_zone: or(destination?.locality.zone, destinationBaggage?.zone),
   };
+}
+
+/** Who opens a connection; what isn't known is the literal `unknown`. */
+export function sourceLabels(
+  source: Workload | undefined,
+  baggage: PeerDescription | undefined,
+  identity: string | undefined,
+): SourceLabels {
+  return {
+    source_workload: or(source?.workloadName, baggage?.workloadName),
+    source_canonical_service: or(source?.canonicalName, baggage?.canonicalName),
+    source_canonical_revision: or(source?.canonicalRevision, baggage?.canonicalRevision),
+    source_workload_namespace: or(source?.namespace, baggage?.namespace),
+    source_principal: or(identity),
+    // Upstream: the canonical name from discovery, but the workload's name from baggage.
+    source_app: or(source?.canonicalName, baggage?.workloadName),
+    source_version: or(source?.canonicalRevision, baggage?.canonicalRevision),
+    source_cluster: or(source?.clusterId, baggage?.clusterId),
+  };
+}
+
+function or(...values: readonly (string | undefined)[]): string {
+  return values.find((value) => value !== undefined && value !== '') ?? 'unknown';
 }
