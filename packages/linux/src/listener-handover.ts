@@ -1,11 +1,10 @@
 import { constants } from 'node:os';
 import { addressOf, check, errno, libc } from './libc.ts';
+import { acceptSocket } from './open-socket.ts';
 import { SystemError } from './system-error.ts';
 
 const SOL_SOCKET = 1;
 const SO_ATTACH_FILTER = 26;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
 const { EAGAIN, ECONNABORTED, EINTR } = constants.errno;
 
 /** Classic BPF over the TCP header: drops what has SYN and not ACK. `struct sock_filter` is code, jt, jf, k. */
@@ -37,7 +36,7 @@ export function ignoreNewConnections(listenerFd: number): void {
 /** Takes one established connection out of a non-blocking listener's queue; undefined when that is empty. */
 export function acceptQueued(listenerFd: number): number | undefined {
   for (;;) {
-    const fd = libc().accept4(listenerFd, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    const fd = acceptSocket(listenerFd);
     if (fd >= 0) return fd;
     const failure = errno();
     if (failure === EAGAIN) return undefined;

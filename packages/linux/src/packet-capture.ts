@@ -2,13 +2,11 @@ import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { closeDescriptor } from './descriptor.ts';
 import { check, errno, libc, pollReadable, type PollHandle } from './libc.ts';
+import { openSocket } from './open-socket.ts';
 import { SystemError } from './system-error.ts';
 
 const { EAGAIN, EINTR } = constants.errno;
 const AF_PACKET = 17;
-const SOCK_RAW = 3;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
 const ETH_P_ALL_BIG_ENDIAN = 0x0300;
 /** Longer frames, as segmentation offload makes them, are cut off here. */
 const MAX_FRAME_BYTES = 65_536;
@@ -30,10 +28,7 @@ export class PacketCapture {
   /** `onFrame` gets an Ethernet frame that is its own to keep. Throws a SystemError: EPERM, ENODEV… */
   static open(interfaceName: string, onFrame: (frame: Buffer) => void): PacketCapture {
     const index = Number(readFileSync(`/sys/class/net/${interfaceName}/ifindex`, 'utf8'));
-    const fd = check(
-      'socket',
-      libc().socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, ETH_P_ALL_BIG_ENDIAN),
-    );
+    const fd = openSocket(AF_PACKET, 'raw', ETH_P_ALL_BIG_ENDIAN);
     try {
       // struct sockaddr_ll: family, protocol, interface index, and fields that only answers carry.
       const address = Buffer.alloc(20);

@@ -2,14 +2,12 @@ import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
 import { constants } from 'node:os';
 import { closeDescriptor } from './descriptor.ts';
 import { check, errno, libc, pollReadable, type PollHandle } from './libc.ts';
+import { acceptSocket, openSocket } from './open-socket.ts';
 import { MAX_DESCRIPTORS, SeqpacketMessage } from './seqpacket-message.ts';
 import { AF_UNIX, encodeUnixAddress } from './socket-address.ts';
 import { SystemError } from './system-error.ts';
 
 const { EAGAIN, EINTR, ECONNABORTED } = constants.errno;
-const SOCK_SEQPACKET = 5;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
 
 /** The protocol that this is made for (ZDS) allows 1,024 bytes a packet. */
 const DEFAULT_MAX_PACKET_BYTES = 1024;
@@ -78,7 +76,7 @@ export class SeqpacketServer {
     onConnection: (connection: SeqpacketConnection) => void,
     options: SeqpacketServerOptions = {},
   ): SeqpacketServer {
-    const fd = openSocket();
+    const fd = openSocket(AF_UNIX, 'seqpacket');
     try {
       const address = encodeUnixAddress(path);
       if (isAbandoned(path)) unlinkSync(path);
@@ -110,7 +108,7 @@ export class SeqpacketServer {
   ): void {
     for (;;) {
       if (this.isClosed) return;
-      const fd = libc().accept4(this.fd, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC);
+      const fd = acceptSocket(this.fd);
       if (fd < 0) {
         const code = errno();
         if (code === EINTR || code === ECONNABORTED) continue;
@@ -132,7 +130,7 @@ export class SeqpacketServer {
 
 /** Connects to a listening socket file. Throws a SystemError: ENOENT, ECONNREFUSED, EACCES… */
 export function connectSeqpacket(path: string, options: SeqpacketOptions = {}): SeqpacketConnection {
-  const fd = openSocket();
+  const fd = openSocket(AF_UNIX, 'seqpacket');
   try {
     const address = encodeUnixAddress(path);
     check(`connect ${path}`, libc().connect(fd, address, address.length));
@@ -204,10 +202,6 @@ class Connection implements SeqpacketConnection {
     this.close();
     this.onClose(error);
   }
-}
-
-function openSocket(): number {
-  return check('socket', libc().socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 }
 
 function isAbandoned(path: string): boolean {

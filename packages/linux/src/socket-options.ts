@@ -1,9 +1,6 @@
 import { check, libc } from './libc.ts';
 
 /** Numbers of the kernel's socket interface on x86-64 and arm64, where they are equal. */
-export const SOCK_NONBLOCK = 0o4000;
-export const SOCK_CLOEXEC = 0o2000000;
-
 export const SOL_SOCKET = 1;
 export const SO_LINGER = 13;
 export const SO_REUSEPORT = 15;

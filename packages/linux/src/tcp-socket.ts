@@ -1,20 +1,17 @@
 import { isIPv6 } from 'node:net';
 import { closeDescriptor } from './descriptor.ts';
 import { check, libc } from './libc.ts';
+import { openSocket } from './open-socket.ts';
 import { AF_INET, AF_INET6, decodeSocketAddress, encodeSocketAddress } from './socket-address.ts';
 import {
   IPV6_V6ONLY,
   setOption,
   SO_MARK,
   SO_REUSEPORT,
-  SOCK_CLOEXEC,
-  SOCK_NONBLOCK,
   SOL_IPV6,
   SOL_SOCKET,
   trySetOption,
 } from './socket-options.ts';
-
-const SOCK_STREAM = 1;
 
 const SO_REUSEADDR = 2;
 const SO_KEEPALIVE = 9;
@@ -54,7 +51,7 @@ export interface TcpListenerOptions {
 export function createTcpListener(options: TcpListenerOptions): { fd: number; transparent: boolean } {
   const { host, port, backlog = 128, mark, reusePort = false, transparent: wanted = 'never' } = options;
   const family = isIPv6(host) ? AF_INET6 : AF_INET;
-  const fd = openSocket(family);
+  const fd = openSocket(family, 'stream');
   try {
     if (family === AF_INET6) setOption(fd, SOL_IPV6, IPV6_V6ONLY, host === '::' ? 0 : 1);
     setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
@@ -92,7 +89,7 @@ export interface TcpSocketOptions {
  */
 export function createTcpSocket(options: TcpSocketOptions): { fd: number; spoofed: boolean } {
   const { family, mark, bindAddress } = options;
-  const fd = openSocket(family === 6 ? AF_INET6 : AF_INET);
+  const fd = openSocket(family === 6 ? AF_INET6 : AF_INET, 'stream');
   try {
     if (mark !== undefined) setOption(fd, SOL_SOCKET, SO_MARK, mark);
     // On a connecting socket the option means: wait, data will follow.
@@ -144,8 +141,4 @@ export function setTcpOptions(fd: number, { noDelay, keepAlive, userTimeoutMs }:
     setOption(fd, SOL_TCP, TCP_KEEPCNT, keepAlive.probes);
   }
   if (userTimeoutMs !== undefined) setOption(fd, SOL_TCP, TCP_USER_TIMEOUT, userTimeoutMs);
-}
-
-function openSocket(family: number): number {
-  return check('socket', libc().socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 }

@@ -1,19 +1,9 @@
 import { isIPv6 } from 'node:net';
 import { closeDescriptor } from './descriptor.ts';
 import { check, libc } from './libc.ts';
+import { openSocket } from './open-socket.ts';
 import { AF_INET, AF_INET6, encodeSocketAddress } from './socket-address.ts';
-import {
-  IPV6_V6ONLY,
-  setOption,
-  SO_MARK,
-  SO_REUSEPORT,
-  SOCK_CLOEXEC,
-  SOCK_NONBLOCK,
-  SOL_IPV6,
-  SOL_SOCKET,
-} from './socket-options.ts';
-
-const SOCK_DGRAM = 2;
+import { IPV6_V6ONLY, setOption, SO_MARK, SO_REUSEPORT, SOL_IPV6, SOL_SOCKET } from './socket-options.ts';
 
 export interface UdpSocketOptions {
   readonly family: 4 | 6;
@@ -29,8 +19,7 @@ export interface UdpSocketOptions {
 export function createUdpSocket({ family, mark, bind }: UdpSocketOptions): number {
   if (bind !== undefined && isIPv6(bind.host) !== (family === 6))
     throw new TypeError(`${bind.host} is not of family IPv${family}`);
-  const kind = SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
-  const fd = check('socket', libc().socket(family === 6 ? AF_INET6 : AF_INET, kind, 0));
+  const fd = openSocket(family === 6 ? AF_INET6 : AF_INET, 'datagram');
   try {
     if (mark !== undefined) setOption(fd, SOL_SOCKET, SO_MARK, mark);
     if (bind === undefined) return fd;
