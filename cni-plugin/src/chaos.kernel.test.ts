@@ -1,14 +1,11 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { Sandbox } from '@weft/linux/testing';
-
-const reason = Sandbox.unavailable;
-if (reason !== undefined) console.warn(`skipped: ${reason}`);
+import { Sandbox, skipIf } from '@weft/linux/testing';
 
 /** On two idle processors, the longer run takes a minute. */
 const SLOW_MACHINE_MS = 600_000;
 const seed = Number(process.env['CHAOS_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 
-(reason === undefined || process.env['CI'] === 'true' ? describe : describe.skip)(
+skipIf(Sandbox.unavailable, describe)(
   `a node on which agent, ztunnel and plugin are killed at random (CHAOS_SEED=${seed})`,
   () => {
     let sandbox: Sandbox | undefined;

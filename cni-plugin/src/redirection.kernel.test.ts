@@ -1,97 +1,91 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { Sandbox } from '@weft/linux/testing';
-
-const reason = Sandbox.unavailable;
-if (reason !== undefined) console.warn(`skipped: ${reason}`);
+import { Sandbox, skipIf } from '@weft/linux/testing';
 
 const backends = ['iptables-nft', 'iptables-legacy', 'nftables'];
 
-(reason === undefined || process.env['CI'] === 'true' ? describe : describe.skip)(
-  'redirection in the kernel',
-  () => {
-    let sandbox: Sandbox;
-    beforeAll(() => {
-      sandbox = Sandbox.start(new URL('./testing/redirection.scenario.js', import.meta.url));
-    });
-    afterAll(() => sandbox.stop());
+skipIf(Sandbox.unavailable, describe)('redirection in the kernel', () => {
+  let sandbox: Sandbox;
+  beforeAll(() => {
+    sandbox = Sandbox.start(new URL('./testing/redirection.scenario.js', import.meta.url));
+  });
+  afterAll(() => sandbox.stop());
 
-    it.each(backends)('is written as %s itself takes it', async (name) => {
-      expect(await sandbox.call('isAccepted', name)).toEqual({ pod: true, bypass: true, guardrails: true });
-    });
+  it.each(backends)('is written as %s itself takes it', async (name) => {
+    expect(await sandbox.call('isAccepted', name)).toEqual({ pod: true, bypass: true, guardrails: true });
+  });
 
-    it.each(backends)(
-      'is applied once, noticed when damaged, repaired and removed without residue by %s',
-      async (name) => {
-        expect(await sandbox.call('redirectsAndRestores', name)).toEqual({
-          inForce: true,
-          idempotent: true,
-          unnoticed: [],
-          unrepaired: [],
-          dnsLeft: false,
-          left: '',
-        });
-      },
-    );
-
-    it.each([
-      ['iptables-nft', 'nftables'],
-      ['nftables', 'iptables-nft'],
-      ['iptables-legacy', 'iptables-nft'],
-    ])('by %s is taken over by an agent that uses %s', async (from, to) => {
-      expect(await sandbox.call('takesOver', from, to)).toEqual({
-        result: 'repaired',
-        again: 'in-force',
-        fromIsGone: true,
+  it.each(backends)(
+    'is applied once, noticed when damaged, repaired and removed without residue by %s',
+    async (name) => {
+      expect(await sandbox.call('redirectsAndRestores', name)).toEqual({
+        inForce: true,
+        idempotent: true,
+        unnoticed: [],
+        unrepaired: [],
+        dnsLeft: false,
         left: '',
       });
-    });
+    },
+  );
 
-    it.each(backends)('takes down the guardrails that a killed agent left, with %s', async (name) => {
-      expect(await sandbox.call('survivesGuardrails', name)).toEqual({
-        noticed: true,
-        guarded: true,
-        lifted: true,
+  it.each([
+    ['iptables-nft', 'nftables'],
+    ['nftables', 'iptables-nft'],
+    ['iptables-legacy', 'iptables-nft'],
+  ])('by %s is taken over by an agent that uses %s', async (from, to) => {
+    expect(await sandbox.call('takesOver', from, to)).toEqual({
+      result: 'repaired',
+      again: 'in-force',
+      fromIsGone: true,
+      left: '',
+    });
+  });
+
+  it.each(backends)('takes down the guardrails that a killed agent left, with %s', async (name) => {
+    expect(await sandbox.call('survivesGuardrails', name)).toEqual({
+      noticed: true,
+      guarded: true,
+      lifted: true,
+      left: '',
+    });
+  });
+
+  it.each(backends)('keeps the set of probed addresses by pod with %s', async (name) => {
+    expect(await sandbox.call('keepsProbeSet', name)).toEqual({
+      installs: 'written in-force in-force written',
+      afterTakeover: 'b=10.0.0.1 a=fd00::1',
+      afterRestart: expect.stringMatching(/c=10\.0\.0\.3/),
+      afterRetain: 'b=10.0.0.1',
+      afterRepair: 'b=10.0.0.1',
+      empty: '',
+      left: '',
+    });
+  });
+
+  it.each(backends)(
+    'lets redirected connections end properly when a pod leaves the mesh, with %s',
+    async (name) => {
+      expect(await sandbox.call('letsConnectionsEnd', name)).toEqual({
+        said: 'still here',
+        freshIsRedirected: 'false',
+        reset: 'ECONNRESET',
         left: '',
       });
+    },
+  );
+
+  it('finds a pod’s namespace by cgroup or by name, and only if it owns the pod’s address', async () => {
+    expect(await sandbox.call('findsByCgroup')).toEqual({
+      byCgroup: true,
+      strangerAddress: false,
+      strangerUid: false,
+      byName: true,
+      byNameStranger: false,
     });
+  });
+});
 
-    it.each(backends)('keeps the set of probed addresses by pod with %s', async (name) => {
-      expect(await sandbox.call('keepsProbeSet', name)).toEqual({
-        installs: 'written in-force in-force written',
-        afterTakeover: 'b=10.0.0.1 a=fd00::1',
-        afterRestart: expect.stringMatching(/c=10\.0\.0\.3/),
-        afterRetain: 'b=10.0.0.1',
-        afterRepair: 'b=10.0.0.1',
-        empty: '',
-        left: '',
-      });
-    });
-
-    it.each(backends)(
-      'lets redirected connections end properly when a pod leaves the mesh, with %s',
-      async (name) => {
-        expect(await sandbox.call('letsConnectionsEnd', name)).toEqual({
-          said: 'still here',
-          freshIsRedirected: 'false',
-          reset: 'ECONNRESET',
-          left: '',
-        });
-      },
-    );
-
-    it('finds a pod’s namespace by cgroup or by name, and only if it owns the pod’s address', async () => {
-      expect(await sandbox.call('findsByCgroup')).toEqual({
-        byCgroup: true,
-        strangerAddress: false,
-        strangerUid: false,
-        byName: true,
-        byNameStranger: false,
-      });
-    });
-  },
-);
-
-(reason === undefined || process.env['CI'] === 'true' ? describe : describe.skip)('traffic of a pod', () => {
+skipIf(Sandbox.unavailable, describe)('traffic of a pod', () => {
   let sandbox: Sandbox;
   beforeAll(() => {
     sandbox = Sandbox.start(new URL('./testing/traffic.scenario.js', import.meta.url));

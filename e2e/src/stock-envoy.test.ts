@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import grpc from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { ServedTypes, createMesh, goldenCases, goldenObjects } from '@weft/control-plane/testing';
-import { Sandbox } from '@weft/linux/testing';
+import { Sandbox, skipIf } from '@weft/linux/testing';
 import { findEnvoy } from '@weft/proxy/testing';
 import { DeltaServer } from '@weft/xds';
 import { eventually } from './kit/eventually.ts';
@@ -15,7 +15,6 @@ import { StockEnvoy } from './kit/stock-envoy.ts';
 
 const envoy = await findEnvoy();
 const missing = envoy.kind === 'missing' ? envoy.reason : Sandbox.unavailable;
-if (missing !== undefined) console.warn(`skipped: ${missing}`);
 
 const TAKEN_MS = 20_000;
 const closers: (() => unknown)[] = [];
@@ -90,32 +89,32 @@ async function connect(apiType: 'DELTA_GRPC' | 'GRPC') {
   return { mesh, start, settled };
 }
 
-(missing === undefined || process.env['CI'] === 'true' ? describe : describe.skip).each([
-  'DELTA_GRPC',
-  'GRPC',
-] as const)('a stock Envoy as a waypoint, by %s,', (apiType) => {
-  it('takes every golden case, one after the other', async () => {
-    const { mesh, start, settled } = await connect(apiType);
-    mesh.apply(...goldenObjects('shared'));
-    const proxy = start();
-    await settled(proxy, 'the case shared');
-    for (const name of goldenCases) {
-      mesh.apply(...goldenObjects(name));
-      await settled(proxy, `the case ${name}`);
-    }
-  }, 120_000);
+skipIf(missing, describe).each(['DELTA_GRPC', 'GRPC'] as const)(
+  'a stock Envoy as a waypoint, by %s,',
+  (apiType) => {
+    it('takes every golden case, one after the other', async () => {
+      const { mesh, start, settled } = await connect(apiType);
+      mesh.apply(...goldenObjects('shared'));
+      const proxy = start();
+      await settled(proxy, 'the case shared');
+      for (const name of goldenCases) {
+        mesh.apply(...goldenObjects(name));
+        await settled(proxy, `the case ${name}`);
+      }
+    }, 120_000);
 
-  it('takes changes of clusters whose endpoints stay the same, and their end', async () => {
-    const { mesh, start, settled } = await connect(apiType);
-    const web = (port: string): string =>
-      `{ kind: Service, metadata: { name: web, namespace: shop }, spec: { clusterIPs: [10.96.0.1], ports: [${port}] } }`;
-    mesh.apply(...goldenObjects('shared'), web('{ name: http, port: 80 }'));
-    const proxy = start();
-    await settled(proxy, 'the first state');
-    mesh.apply(web('{ name: http2, port: 80 }'));
-    await settled(proxy, 'another protocol to the endpoints');
-    mesh.sources.services.delete('shop/web');
-    mesh.flush();
-    await settled(proxy, 'the end of the Service');
-  }, 60_000);
-});
+    it('takes changes of clusters whose endpoints stay the same, and their end', async () => {
+      const { mesh, start, settled } = await connect(apiType);
+      const web = (port: string): string =>
+        `{ kind: Service, metadata: { name: web, namespace: shop }, spec: { clusterIPs: [10.96.0.1], ports: [${port}] } }`;
+      mesh.apply(...goldenObjects('shared'), web('{ name: http, port: 80 }'));
+      const proxy = start();
+      await settled(proxy, 'the first state');
+      mesh.apply(web('{ name: http2, port: 80 }'));
+      await settled(proxy, 'another protocol to the endpoints');
+      mesh.sources.services.delete('shop/web');
+      mesh.flush();
+      await settled(proxy, 'the end of the Service');
+    }, 60_000);
+  },
+);

@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { skipIf } from '@weft/linux/testing';
 import { table, type Case } from './testing/differential/cases.ts';
 import { exchange } from './testing/differential/client.ts';
 import { findEnvoy } from './testing/differential/envoy-binary.ts';
@@ -17,9 +18,8 @@ const CONCURRENCY = 12;
 const LOG_FLUSH_MS = 300;
 
 const envoy = await findEnvoy();
-if (envoy.kind === 'missing') console.warn(`skipped: ${envoy.reason}`);
 
-(envoy.kind === 'found' || process.env['CI'] === 'true' ? describe : describe.skip)(
+skipIf(envoy.kind === 'missing' ? envoy.reason : undefined, describe)(
   'the engine, asked what a real Envoy with the same configuration is asked,',
   () => {
     let directory = '';

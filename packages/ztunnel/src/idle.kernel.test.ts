@@ -1,9 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { Sandbox } from '@weft/linux/testing';
-
-const reason = Sandbox.unavailable;
-if (reason !== undefined) console.warn(`skipped: ${reason}`);
+import { Sandbox, skipIf } from '@weft/linux/testing';
 
 /** What the chart sets, so that the figure is that of its pods. */
 function chartValue(name: string): string {
@@ -11,7 +8,7 @@ function chartValue(name: string): string {
   return new RegExp(`name: ${name}\\n\\s+value: "?([^"\\n]+)`).exec(readFileSync(chart, 'utf8'))?.[1] ?? '';
 }
 
-(reason === undefined || process.env['CI'] === 'true' ? describe : describe.skip)('an idle ztunnel', () => {
+skipIf(Sandbox.unavailable, describe)('an idle ztunnel', () => {
   let sandbox: Sandbox;
   beforeAll(async () => {
     sandbox = Sandbox.start(new URL('./testing/idle-pods.scenario.js', import.meta.url));

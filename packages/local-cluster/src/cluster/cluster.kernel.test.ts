@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { skipIf } from '@weft/linux/testing';
 import {
   isNotFound,
   KubernetesClient,
@@ -25,9 +26,7 @@ const obstacle = await preflight().then(
   () => undefined,
   (error: unknown) => describeError(error),
 );
-if (obstacle !== undefined) console.warn(`skipped: ${obstacle}`);
-const describeWithNamespaces =
-  obstacle === undefined || process.env['CI'] === 'true' ? describe : describe.skip;
+const describeWithNamespaces = skipIf(obstacle, describe);
 
 const directory = join(tmpdir(), `weft-cluster-${process.pid}`);
 const stateDir = join(directory, 'state');

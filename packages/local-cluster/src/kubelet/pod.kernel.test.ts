@@ -1,7 +1,8 @@
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
+import { Sandbox, skipIf } from '@weft/linux/testing';
 
 const run = promisify(execFile);
 const scenario = fileURLToPath(new URL('./testing/pod.scenario.js', import.meta.url));
@@ -18,19 +19,7 @@ function asPlainUser(): readonly string[] {
   return isRoot ? ['runuser', '-u', 'nobody', '--'] : [];
 }
 
-function canUnshare(): boolean {
-  try {
-    execFileSync('unshare', ['--user', '--map-root-user', '--net', '--mount', 'true'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-const inNamespaces = canUnshare() ? describe : describe.skip;
-if (!canUnshare() && process.env.CI === 'true') throw new Error('CI must allow user namespaces');
-
-inNamespaces.each(modes)('pods of %s', (who, command) => {
+skipIf(Sandbox.unavailable, describe).each(modes)('pods of %s', (who, command) => {
   it('run as their specification says, and leave nothing', async () => {
     const [file, ...args] = [...command, process.execPath, scenario];
     const { stdout } = await run(file, args, { timeout: 60_000 });
