@@ -88,7 +88,6 @@ export class Proxy {
   private readonly wantedNames = new Map<string, readonly string[]>();
   private ads: AdsClient | undefined;
   private admin: AdminServer | undefined;
-  private adminPort: number | undefined;
 
   /** Compiles nothing yet. @throws WEFT2101 naming a field of the bootstrap that isn't supported */
   constructor(options: ProxyOptions) {
@@ -148,11 +147,6 @@ export class Proxy {
 
   get state(): ProxyState {
     return this.current;
-  }
-
-  /** Where the admin interface listens; undefined without one. */
-  get adminAddress(): { readonly port: number } | undefined {
-    return this.adminPort === undefined ? undefined : { port: this.adminPort };
   }
 
   /**
@@ -219,7 +213,7 @@ export class Proxy {
     if (!address) return;
     this.admin = new AdminServer(adminRoutes(adminSources(this)));
     try {
-      this.adminPort = await this.admin.listen(address.portValue ?? 0, address.address ?? 'localhost');
+      await this.admin.listen(address.portValue ?? 0, address.address ?? 'localhost');
     } catch (error) {
       const place = `${address.address ?? ''}:${address.portValue ?? 0}`;
       throw new WeftError('WEFT2103', `the admin interface cannot listen on ${place}`, { cause: error });

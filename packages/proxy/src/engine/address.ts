@@ -8,7 +8,3 @@ export function formatAddress(address: SocketAddress): string {
   if (address.kind === 'internal') return `envoy://${address.listener}/${address.endpointId}`;
   return address.ip.includes(':') ? `[${address.ip}]:${address.port}` : `${address.ip}:${address.port}`;
 }
-
-export function sameAddress(a: SocketAddress, b: SocketAddress): boolean {
-  return formatAddress(a) === formatAddress(b);
-}

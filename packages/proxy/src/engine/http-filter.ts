@@ -39,8 +39,6 @@ export interface StreamCallbacks {
   clearRouteCache(): void;
   /** The route for the headers as they are now, undefined if none. */
   route(): RouteInfo | undefined;
-  /** Adds data at the end of this direction; for filters that change bodies. */
-  addRequestData?(chunk: Buffer): void;
   resetStream(): void;
 }
 

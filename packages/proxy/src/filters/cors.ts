@@ -1,6 +1,5 @@
 import { envoy } from '@weft/api/envoy';
 import type {
-  CompileContext,
   FilterStatus,
   HeaderMap,
   HttpFilter,
@@ -43,18 +42,7 @@ export const cors: HttpFilterFactory = {
   },
 };
 
-/** Also the `cors` field of older routes and virtual hosts, whose message has the same fields. */
-export function compileLegacyCors(
-  policy: envoy.config.route.v3.CorsPolicy.$Properties,
-  context: CompileContext,
-): unknown {
-  const bytes = envoy.config.route.v3.CorsPolicy.encode(policy).finish();
-  return compileMessage(envoy.config.route.v3.CorsPolicy, bytes, context, compilePolicy);
-}
-
-function compilePolicy(
-  policy: envoy.extensions.filters.http.cors.v3.CorsPolicy | envoy.config.route.v3.CorsPolicy,
-): CorsPolicy {
+function compilePolicy(policy: envoy.extensions.filters.http.cors.v3.CorsPolicy): CorsPolicy {
   const share = policy.filterEnabled?.defaultValue;
   return {
     allows: at('allow_origin_string_match', () => compileStringMatchers(policy.allowOriginStringMatch)),

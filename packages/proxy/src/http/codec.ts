@@ -1,4 +1,4 @@
-import type { ByteStream, HeaderMap } from '../engine/types.ts';
+import type { HeaderMap } from '../engine/types.ts';
 
 /**
  * The border between bytes and HTTP messages, the same for HTTP/1 and HTTP/2, for servers and clients. A codec owns
@@ -63,9 +63,6 @@ export interface HttpStreamEvents {
   /** After `sendData` returned false: there is room again. */
   onDrain(): void;
 }
-
-/** The same, at a client. */
-export type ResponseReceiver = HttpStreamEvents;
 
 export interface HttpServerStream extends HttpStream {
   readonly protocol: HttpProtocol;
@@ -171,16 +168,3 @@ export interface HttpCodecOptions {
   readonly streamErrorOnInvalidMessage?: boolean;
   readonly keepalive?: { readonly intervalMs: number; readonly timeoutMs: number };
 }
-
-/** `createHttp1ServerCodec`, `createHttp2ServerCodec`. */
-export type CreateServerCodec = (
-  connection: ByteStream,
-  events: HttpServerEvents,
-  options?: HttpCodecOptions,
-) => HttpServerCodec;
-/** `createHttp1ClientCodec`, `createHttp2ClientCodec`. */
-export type CreateClientCodec = (
-  connection: ByteStream,
-  events: HttpClientEvents,
-  options?: HttpCodecOptions,
-) => HttpClientCodec;

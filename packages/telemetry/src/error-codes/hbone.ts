@@ -52,11 +52,6 @@ export const hboneErrors = {
     title: 'A peer does not answer any more',
     next: 'Check the node and the network of the other side.',
   },
-  WEFT1211: {
-    layer: 'hbone',
-    title: 'Draining did not finish in time, and connections were cut',
-    next: 'Raise terminationGracePeriodSeconds of ztunnel if its connections live longer.',
-  },
   WEFT1212: {
     layer: 'hbone',
     title: 'A tunnel was reset before it was established',
