@@ -52,20 +52,22 @@ function podNamespace(): NetworkNamespace {
   return namespace;
 }
 
-/** Where the legacy tools look for tables. Without the machine's root it may be closed to a sandbox; then it wrote none. */
-function canListLegacyTables(runner: CommandRunner): boolean {
-  return !runner.tryRun('iptables-legacy-save', []).stderr.includes('Permission denied');
+const iptablesVariants = ['iptables-nft', 'ip6tables-nft', 'iptables-legacy', 'ip6tables-legacy'];
+
+/** What `iptables-save` of a variant lists. */
+function savedRules(runner: CommandRunner, variant: string): string[] {
+  const { status, stdout, stderr } = runner.tryRun(`${variant}-save`, []);
+  // The legacy tables are closed to a sandbox that lacks the machine's root; then it wrote none.
+  if (status !== 0 && !(variant.endsWith('legacy') && stderr.includes('Permission denied')))
+    throw new Error(`${variant}-save: ${stderr}`);
+  return stdout.split('\n');
 }
 
 /** Whatever of ours is in the namespace, of any back end, as text. */
 export function residue(runner: CommandRunner): string {
-  const legacy = canListLegacyTables(runner) ? ['iptables-legacy', 'ip6tables-legacy'] : [];
-  const saved = ['iptables-nft', 'ip6tables-nft', ...legacy].flatMap((variant) =>
-    runner
-      .run(`${variant}-save`, [])
-      .split('\n')
-      .filter((line) => line.startsWith('-A') || line.includes('ISTIO')),
-  );
+  const saved = iptablesVariants
+    .flatMap((variant) => savedRules(runner, variant))
+    .filter((line) => line.startsWith('-A') || line.includes('ISTIO'));
   const tables = runner
     .run('nft', ['list', 'tables'])
     .split('\n')
