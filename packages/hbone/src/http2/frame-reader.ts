@@ -23,7 +23,8 @@ const EMPTY = Buffer.alloc(0);
  *
  *   preface ──► header ─┬─► whole ──────────────┐
  *                 ▲     ├─► pad-length ─► data ─┼─► header      any error ─► stopped
- *                 │     └─► skip ───────────────┘
+ *                 │     │       └──────► skip ──┤
+ *                 │     └─► data, skip ─────────┘
  */
 export class FrameReader {
   private readonly sink: FrameSink;
@@ -39,6 +40,8 @@ export class FrameReader {
   /** Payload octets still to come, without `padding`. */
   private remaining = 0;
   private padding = 0;
+  /** The padded DATA frame belongs to no stream that takes it. */
+  private discarding = false;
 
   /** `maxFrameBytes` is our SETTINGS_MAX_FRAME_SIZE. */
   constructor(sink: FrameSink, maxFrameBytes: number, expectPreface: boolean) {
@@ -74,9 +77,7 @@ export class FrameReader {
           if (this.padding > this.remaining) {
             throw new Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, 'padding exceeds the payload');
           }
-          this.remaining -= this.padding;
-          this.state = 'data';
-          if (this.remaining === 0) this.endData();
+          this.beginPadded();
           break;
         case 'data':
           at = this.readData(bytes, at);
@@ -144,15 +145,27 @@ export class FrameReader {
     if (mode === 'whole') {
       if (length === 0) this.sink.onFrame(type, flags, streamId, EMPTY);
       else this.state = 'whole';
-    } else if (mode === 'skip') {
-      if (length > 0) this.state = 'skip';
     } else if (padded) {
       this.remaining--;
+      this.discarding = mode === 'skip';
       this.state = 'pad-length';
+    } else if (mode === 'skip') {
+      if (length > 0) this.state = 'skip';
     } else {
       this.state = 'data';
       if (length === 0) this.endData();
     }
+  }
+
+  /** Padding is checked whatever becomes of the data (RFC 9113 §6.1). */
+  private beginPadded(): void {
+    if (this.discarding) {
+      this.state = this.remaining > 0 ? 'skip' : 'header';
+      return;
+    }
+    this.remaining -= this.padding;
+    this.state = 'data';
+    if (this.remaining === 0) this.endData();
   }
 
   private readWhole(bytes: Buffer, start: number): number {

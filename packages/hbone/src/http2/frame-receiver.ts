@@ -1,7 +1,7 @@
 import type { Http2Connection } from './connection.ts';
 import { DEFAULT_HEADER_TABLE_BYTES, ErrorCode, Flag, FrameType, LARGEST_WINDOW_BYTES } from './constants.ts';
 import { FrameReader, type FrameSink, type PayloadMode } from './frame-reader.ts';
-import { HeaderReceiver } from './header-receiver.ts';
+import { HeaderReceiver, streamDependency } from './header-receiver.ts';
 import { Http2ConnectionError } from './protocol-error.ts';
 import { applySettings, MAX_SETTINGS_ENTRIES } from './settings.ts';
 import type { Http2Stream } from './stream.ts';
@@ -63,8 +63,7 @@ export class FrameReceiver implements FrameSink {
         this.headers.checkSize(length);
         return 'whole';
       case FrameType.priority:
-        this.priorityHeader(streamId, length);
-        return 'skip';
+        return this.priorityHeader(streamId, length);
       case FrameType.rstStream:
         expectLength(length, 4);
         if (streamId === 0 || this.connection.isIdle(streamId))
@@ -105,6 +104,9 @@ export class FrameReceiver implements FrameSink {
         break;
       case FrameType.continuation:
         this.headers.onContinuation(flags, payload);
+        break;
+      case FrameType.priority:
+        this.onPriority(streamId, streamDependency(payload));
         break;
       case FrameType.rstStream:
         this.onReset(streamId, payload.readUInt32BE(0));
@@ -206,12 +208,21 @@ export class FrameReceiver implements FrameSink {
     }
   }
 
-  private priorityHeader(streamId: number, length: number): void {
+  private priorityHeader(streamId: number, length: number): PayloadMode {
     if (streamId === 0) throw protocolError('PRIORITY on stream 0');
-    if (length === 5) this.connection.floods.count('ignored');
-    else if (this.connection.streams.has(streamId))
-      this.connection.streamError(streamId, ErrorCode.FRAME_SIZE_ERROR);
-    else expectLength(length, 5);
+    this.connection.floods.count('ignored');
+    if (length === 5) return 'whole';
+    if (!this.connection.streams.has(streamId)) expectLength(length, 5);
+    this.connection.streamError(streamId, ErrorCode.FRAME_SIZE_ERROR);
+    return 'skip';
+  }
+
+  /** Without effect (RFC 9113 §5.3.2), but a stream that depends on itself is an error still (RFC 7540 §5.3.1). */
+  private onPriority(streamId: number, dependency: number): void {
+    if (dependency !== streamId) return;
+    if (this.connection.isIdle(streamId)) throw protocolError('an idle stream depends on itself');
+    if (this.connection.streams.has(streamId))
+      this.connection.streamError(streamId, ErrorCode.PROTOCOL_ERROR);
   }
 
   private onReset(streamId: number, code: number): void {

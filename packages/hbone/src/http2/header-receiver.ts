@@ -15,6 +15,7 @@ export class HeaderReceiver {
   private blockBytes = 0;
   private continuations = 0;
   private endStream = false;
+  private selfDependent = false;
 
   constructor(connection: Http2Connection, tableLimit: number) {
     this.connection = connection;
@@ -32,14 +33,14 @@ export class HeaderReceiver {
   }
 
   onHeaders(flags: number, streamId: number, payload: Buffer): void {
-    const fragment = headerFragment(flags, payload);
-    const endStream = (flags & Flag.endStream) !== 0;
+    const { fragment, dependency } = headerFragment(flags, payload);
+    this.endStream = (flags & Flag.endStream) !== 0;
+    this.selfDependent = dependency === streamId;
     if ((flags & Flag.endHeaders) !== 0) {
-      this.apply(streamId, endStream, fragment);
+      this.apply(streamId, fragment);
       return;
     }
     this.pendingStreamId = streamId;
-    this.endStream = endStream;
     this.continuations = 0;
     this.keep(fragment);
   }
@@ -55,7 +56,7 @@ export class HeaderReceiver {
     this.pieces = [];
     this.blockBytes = 0;
     this.pendingStreamId = 0;
-    this.apply(streamId, this.endStream, block);
+    this.apply(streamId, block);
   }
 
   /** The view is the transport's: copy what outlives the call. */
@@ -64,13 +65,14 @@ export class HeaderReceiver {
     this.blockBytes += fragment.length;
   }
 
-  private apply(streamId: number, endStream: boolean, block: Buffer): void {
-    const { connection } = this;
+  private apply(streamId: number, block: Buffer): void {
+    const { connection, endStream, selfDependent } = this;
     // Always decoded, whatever becomes of the stream: the table must stay in step (RFC 9113 §4.3).
     const decoded = this.decoder.decode(block);
     const stream = connection.streams.get(streamId);
     if (stream !== undefined) {
       if (!stream.canReceive) connection.streamError(streamId, ErrorCode.STREAM_CLOSED);
+      else if (selfDependent) connection.streamError(streamId, ErrorCode.PROTOCOL_ERROR);
       else if (stream.phase === 'awaiting-response') this.applyResponse(stream, decoded, endStream);
       else this.applyTrailers(stream, decoded, endStream);
       return;
@@ -83,7 +85,10 @@ export class HeaderReceiver {
     if (connection.role === 'client' || (streamId & 1) === 0) {
       throw new Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, `HEADERS on stream ${streamId}`);
     }
-    this.applyRequest(streamId, decoded, endStream);
+    if (selfDependent) {
+      connection.lastPeerStreamId = streamId;
+      connection.streamError(streamId, ErrorCode.PROTOCOL_ERROR);
+    } else this.applyRequest(streamId, decoded, endStream);
   }
 
   private applyRequest(streamId: number, decoded: DecodedBlock, endStream: boolean): void {
@@ -204,8 +209,14 @@ export class HeaderReceiver {
   }
 }
 
+interface HeaderFragment {
+  readonly fragment: Buffer;
+  /** The stream that this one depends on: of no effect, but it can't be itself (RFC 7540 §5.3.1). */
+  readonly dependency: number | undefined;
+}
+
 /** Strips padding and the deprecated priority fields (RFC 9113 §6.2). */
-function headerFragment(flags: number, payload: Buffer): Buffer {
+function headerFragment(flags: number, payload: Buffer): HeaderFragment {
   let start = 0;
   let end = payload.length;
   if ((flags & Flag.padded) !== 0) {
@@ -215,11 +226,18 @@ function headerFragment(flags: number, payload: Buffer): Buffer {
     start = 1;
     end -= padding;
   }
+  let dependency: number | undefined;
   if ((flags & Flag.priority) !== 0) {
-    start += 5;
-    if (start > payload.length)
+    if (start + 5 > payload.length)
       throw new Http2ConnectionError(ErrorCode.FRAME_SIZE_ERROR, 'no room for the priority');
+    dependency = streamDependency(payload, start);
+    start += 5;
   }
   if (end < start) throw new Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, 'padding exceeds the payload');
-  return payload.subarray(start, end);
+  return { fragment: payload.subarray(start, end), dependency };
+}
+
+/** Without the exclusive flag. */
+export function streamDependency(payload: Buffer, offset = 0): number {
+  return payload.readUInt32BE(offset) & 0x7f_ff_ff_ff;
 }

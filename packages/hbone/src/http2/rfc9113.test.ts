@@ -31,6 +31,17 @@ const reserved = (bytes: Buffer): Buffer => {
   return copy;
 };
 
+const priority = (id: number, dependency: number): Buffer =>
+  f.frame(FrameType.priority, 0, id, Buffer.concat([f.uint32(dependency), Buffer.of(0)]));
+const dependent = (id: number): Buffer => {
+  const payload = Buffer.concat([
+    f.uint32(id),
+    Buffer.of(0),
+    f.block([':method', 'CONNECT', ':authority', 'a:1']),
+  ]);
+  return f.frame(FrameType.headers, endHeaders | Flag.priority, id, payload);
+};
+
 // biome-ignore format: a table has one case a line
 const cases: readonly Case[] = [
   ['4.1', 'the reserved bit of a stream id is ignored', 'server', [reserved(open), reserved(f.ping())], ['PONG']],
@@ -50,8 +61,14 @@ const cases: readonly Case[] = [
   ['5.1', 'closed by the peer: WINDOW_UPDATE, PRIORITY and RST_STREAM are ignored', 'server', [open, f.reset(1, 8), f.windowUpdate(1, 1), f.frame(FrameType.priority, 0, 1, Buffer.alloc(5)), f.reset(1, 8)], []],
   ['5.1', 'closed by the peer: CONTINUATION', 'server', [open, f.reset(1, 8), f.frame(FrameType.continuation, endHeaders, 1)], goaway('PROTOCOL_ERROR')],
   ['5.1.1', 'a stream that is skipped is closed', 'server', [f.connect(3), f.connect(1)], goaway('PROTOCOL_ERROR')],
+  ['5.3.2', 'a request that depends on itself (RFC 7540 §5.3.1)', 'server', [dependent(1)], reset('PROTOCOL_ERROR')],
+  ['5.3.2', 'a stream that depends on itself later', 'server', [open, priority(1, 0x8000_0001), f.ping()], [...reset('PROTOCOL_ERROR'), 'PONG']],
+  ['5.3.2', 'an idle stream that depends on itself', 'server', [priority(1, 1)], goaway('PROTOCOL_ERROR')],
+  ['5.3.2', 'any other dependency is ignored', 'server', [open, priority(1, 3), priority(5, 1), f.reset(1, 8), priority(1, 1), f.ping()], ['PONG']],
   ['5.4.1', 'an unknown error code in RST_STREAM is like INTERNAL_ERROR', 'server', [open, f.reset(1, 0xdead_beef), f.ping()], ['PONG']],
   ['5.4.1', 'an unknown error code in GOAWAY ends nothing by itself', 'server', [f.goaway(0, 0xdead_beef), f.ping()], ['PONG']],
+  ['6.1', 'padding that exceeds DATA which is dropped', 'server', [f.headers(1, [':method', 'CONNECT']), f.frame(FrameType.data, Flag.padded, 1, Buffer.of(2, 0))], [...reset('PROTOCOL_ERROR'), 'GOAWAY PROTOCOL_ERROR']],
+  ['6.1', 'padding of DATA which is dropped', 'server', [f.headers(1, [':method', 'CONNECT']), f.frame(FrameType.data, Flag.padded, 1, Buffer.of(2, 1, 0, 0)), f.frame(FrameType.data, Flag.padded, 1, Buffer.of(0)), f.ping()], [...reset('PROTOCOL_ERROR'), 'PONG']],
   ['6.2', 'HEADERS with padding and priority', 'server', [f.frame(FrameType.headers, endHeaders | Flag.padded | Flag.priority, 1, Buffer.concat([Buffer.of(2), Buffer.alloc(5), f.block([':method', 'CONNECT', ':authority', 'a:1']), Buffer.alloc(2)]))], []],
   ['6.4', 'RST_STREAM above the size', 'server', [open, f.frame(FrameType.rstStream, 0, 1, Buffer.alloc(5))], goaway('FRAME_SIZE_ERROR')],
   ['6.5', 'empty SETTINGS are acknowledged', 'server', [f.settings()], ['SETTINGS ACK']],

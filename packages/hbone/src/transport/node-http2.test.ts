@@ -80,6 +80,26 @@ describe('our server with a node:http2 client', () => {
     stream.close();
   });
 
+  it('answers a request that is no CONNECT before its end, takes what follows, and serves others meanwhile', async () => {
+    const session = nodeClient(await echoPair());
+    const stream = session.request({ ':method': 'POST', ':path': '/' }, { endStream: false });
+    const ended = once(stream, 'close');
+    const [response] = (await once(stream, 'response')) as [http2.IncomingHttpHeaders]; // the event's documented shape
+    expect(response[':status']).toBe(400);
+    stream.resume();
+    await checkedEcho(session.request(connectHeaders, { endStream: false }), 100_000);
+    stream.end(Buffer.alloc(8 * 1024 * 1024)); // more than a window
+    await ended;
+    expect(stream.rstCode).toBe(http2.constants.NGHTTP2_NO_ERROR);
+  });
+
+  it('ends the stream of a client whose CONNECT has END_STREAM', async () => {
+    const session = nodeClient(await echoPair());
+    const stream = session.request(connectHeaders, { endStream: true });
+    stream.resume();
+    await once(stream, 'end');
+  });
+
   it('holds what a client sends before its answer, within the window, and drops it with a refusal', async () => {
     const requests: ConnectRequest[] = [];
     const pair = await tunnelPair((request) => void requests.push(request));
@@ -208,6 +228,15 @@ describe('our pool with a node:http2 server', () => {
       ':authority': '10.0.0.1:80',
       traceparent: '00-0-0-00',
     });
+  });
+
+  it('ends a tunnel whose 200 has END_STREAM', async () => {
+    const pair = await nodeServer((stream) => stream.respond({ ':status': 200 }, { endStream: true }));
+    const { stream } = await pair.pool.connect(pair.request());
+    const duplex = stream.toDuplex();
+    duplex.resume();
+    await once(duplex, 'end');
+    duplex.destroy();
   });
 
   it.each([401, 503])('reports a refusal with its status %d', async (status) => {

@@ -161,7 +161,11 @@ export class HboneServer implements SessionEvents {
 
   /** @internal */
   onRequest(session: TunnelSession, stream: SessionStream, head: RequestHead): void {
-    const target = head.method === 'CONNECT' ? parseAuthority(head.authority) : undefined;
+    if (head.method !== 'CONNECT') {
+      session.refuseMessage(stream, [':status', '400']);
+      return;
+    }
+    const target = parseAuthority(head.authority);
     if (target === undefined) {
       session.respond(stream, [':status', '400'], true);
       return;

@@ -189,10 +189,11 @@ export class SessionStream implements TunnelStream, StreamEvents, DataSource {
     this.handler?.onDrain();
   }
 
-  onResponse(head: ResponseHead, _endStream: boolean): void {
+  onResponse(head: ResponseHead, endStream: boolean): void {
     const waiting = this.response;
     this.response = undefined;
     waiting?.onResponse(head);
+    if (endStream) this.onEnd();
   }
 
   onData(piece: Buffer): void {

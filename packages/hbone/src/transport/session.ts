@@ -14,6 +14,7 @@ import { Keepalive, type KeepaliveOptions } from './keepalive.ts';
 import { uriNames, workloadIdentity } from './peer-certificate.ts';
 import type { SecureConnection } from './secure-connection.ts';
 import { SessionStream, type StreamHost } from './session-stream.ts';
+import type { TunnelStreamHandler } from './tunnel-stream.ts';
 
 /** What all tunnels of a process share: memory for batches, and the bound on undelivered bytes. */
 export class TunnelResources {
@@ -55,6 +56,14 @@ const SHARED_QUANTUM_BYTES = 32 * 1024;
 const LINGER_MS = 1_000;
 /** How long the peer may take to close after the last stream ended. */
 const GRACEFUL_LINGER_MS = 5_000;
+
+const droppedMessage: TunnelStreamHandler = {
+  takesLoans: true,
+  onData: () => undefined,
+  onEnd: () => undefined,
+  onDrain: () => undefined,
+  onClose: () => undefined,
+};
 
 /** One HTTP/2 connection over TLS: moves bytes between the transport, the codec and the streams. */
 export class TunnelSession implements ConnectionEvents, StreamHost {
@@ -132,11 +141,6 @@ export class TunnelSession implements ConnectionEvents, StreamHost {
     return this.closed;
   }
 
-  /** Streams that the peer lets this side have open, as far as it said. */
-  get peerMaxStreams(): number {
-    return this.connection.peer.maxConcurrentStreams;
-  }
-
   /** Client: sends a CONNECT. */
   open(fields: FlatFields): SessionStream | undefined {
     if (!this.canOpen) return undefined;
@@ -146,6 +150,17 @@ export class TunnelSession implements ConnectionEvents, StreamHost {
     stream.codec = codec;
     this.flushSoon();
     return stream;
+  }
+
+  /**
+   * Server: answers what asks for no tunnel. Such a request has an end, so its stream is left open for what is still
+   * to come of it, which is dropped: a reset would make the answers to that undefined (RFC 9113 §5.1 "closed").
+   */
+  refuseMessage(stream: SessionStream, fields: FlatFields): void {
+    if (stream.codec === undefined) return;
+    stream.attach(droppedMessage);
+    this.connection.sendHeaders(stream.codec, fields, true);
+    this.flushSoon();
   }
 
   /** Server: answers a CONNECT. */
@@ -222,10 +237,11 @@ export class TunnelSession implements ConnectionEvents, StreamHost {
     this.flushSoon();
   }
 
-  onRequest(codec: Http2Stream, head: RequestHead, _endStream: boolean): StreamEvents {
+  onRequest(codec: Http2Stream, head: RequestHead, endStream: boolean): StreamEvents {
     const stream = new SessionStream(this);
     stream.codec = codec;
     this.events.onRequest(this, stream, head);
+    if (endStream) stream.onEnd();
     return stream;
   }
 

@@ -22,6 +22,8 @@ export function http2Limits(options: HttpCodecOptions): Http2Limits {
     ...defaultHttp2Limits,
     streamWindowBytes: options.initialStreamWindowBytes ?? 16 * KIB * KIB,
     connectionWindowBytes: options.initialConnectionWindowBytes ?? 24 * KIB * KIB,
+    // The least that RFC 9113 §6.5.2 allows, and what every peer expects who wasn't told.
+    maxFrameBytes: 16 * KIB,
     maxHeaderListBytes: (options.maxHeadersKb ?? 60) * KIB,
     maxHeaderFields: options.maxHeaders ?? 100,
     maxConcurrentStreams: options.maxConcurrentStreams ?? 1_024,
