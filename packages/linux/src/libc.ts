@@ -12,6 +12,7 @@ export interface Libc {
   readonly connect: (fd: number, address: Buffer, length: number) => number;
   readonly getrlimit: (resource: number, limit: Buffer) => number;
   readonly getsockopt: (fd: number, level: number, option: number, value: Buffer, length: Buffer) => number;
+  readonly if_nametoindex: (name: string) => number;
   readonly listen: (fd: number, backlog: number) => number;
   readonly recv: (fd: number, buffer: Buffer, length: number, flags: number) => number;
   readonly recvmsg: (fd: number, message: Buffer, flags: number) => number;
@@ -41,6 +42,7 @@ function bindLibc(): Libc {
     connect: bind('int connect(int, void *, uint32_t)'),
     getrlimit: bind('int getrlimit(int, void *)'),
     getsockopt: bind('int getsockopt(int, int, int, void *, void *)'),
+    if_nametoindex: bind('unsigned int if_nametoindex(const char *)'),
     listen: bind('int listen(int, int)'),
     recv: bind('long recv(int, void *, size_t, int)'),
     recvmsg: bind('long recvmsg(int, void *, int)'),

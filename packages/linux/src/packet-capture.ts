@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { closeDescriptor } from './descriptor.ts';
 import { check, errno, libc, pollReadable, type PollHandle } from './libc.ts';
@@ -25,9 +24,14 @@ export class PacketCapture {
     this.poll = pollReadable(fd, () => this.read(onFrame));
   }
 
-  /** `onFrame` gets an Ethernet frame that is its own to keep. Throws a SystemError: EPERM, ENODEV… */
+  /**
+   * An interface of the calling thread's network namespace; `onFrame` gets an Ethernet frame that is its own to keep.
+   * Throws a SystemError: EPERM, ENODEV…
+   */
   static open(interfaceName: string, onFrame: (frame: Buffer) => void): PacketCapture {
-    const index = Number(readFileSync(`/sys/class/net/${interfaceName}/ifindex`, 'utf8'));
+    // Not from /sys, which shows the network namespace that it was mounted in.
+    const index = libc().if_nametoindex(interfaceName);
+    if (index === 0) throw new SystemError('if_nametoindex', errno(), interfaceName);
     const fd = openSocket(AF_PACKET, 'raw', ETH_P_ALL_BIG_ENDIAN);
     try {
       // struct sockaddr_ll: family, protocol, interface index, and fields that only answers carry.
