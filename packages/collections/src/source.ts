@@ -20,6 +20,12 @@ export class SourceCollection<V> extends Collection<V> {
     this.wake();
   }
 
+  /** All that was set and not deleted, whether or not it took effect yet. Not while a tick is computed. */
+  *written(): Generator<readonly [string, V]> {
+    for (const [key, value] of this.entries()) if (!this.pending.has(key)) yield [key, value];
+    for (const [key, value] of this.pending) if (value !== undefined) yield [key, value];
+  }
+
   /** @internal */
   get hasPending(): boolean {
     return this.pending.size > 0;

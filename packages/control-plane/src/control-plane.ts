@@ -139,6 +139,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       revision,
       graph,
       sources,
+      discovery: ambient.discovery,
+      discoveredNamespaces: ambient.discoveredNamespaces,
       events: metrics.events,
       replacedWatches: metrics.replacedWatches,
       logger: logger.scope('reflector'),
@@ -281,7 +283,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       onElected: (leadership) => {
         setMaxListeners(MAX_ABORT_LISTENERS, leadership);
         const common = { client, graph, clock, signal: leadership };
-        distributeRoots({ ...common, namespaces: sources.namespaces, authority, logger: caLogger });
+        const namespaces = ambient.discoveredNamespaces;
+        distributeRoots({ ...common, namespaces, authority, logger: caLogger });
         writeConditions({ ...common, kinds: conditionKinds, logger: logger.scope('status') });
         allocateAddresses({
           ...common,

@@ -13,7 +13,8 @@ import {
   createEntryServices,
   createEntryWaypoints,
 } from './entry-graph.ts';
-import { type Mesh, defaultMesh as meshOf, parseMeshConfig } from './mesh.ts';
+import { type Mesh, defaultMesh as meshOf } from './mesh.ts';
+import { type MeshGraph, createMeshGraph } from './mesh-graph.ts';
 import { gatewayOf } from './networks.ts';
 import { attachedPolicies, createPolicyGraph } from './policy-graph.ts';
 import { type EncodedResource, named, sameResource, serviceResource, workloadResource } from './resources.ts';
@@ -44,8 +45,7 @@ export interface AmbientOptions extends ClusterNames {
 }
 
 /** Everything that ztunnels are told, and what else is derived on the way. */
-export interface Ambient extends WaypointGraph, EntryServices, EntryWaypoints {
-  readonly mesh: Collection<Mesh>;
+export interface Ambient extends MeshGraph, WaypointGraph, EntryServices, EntryWaypoints {
   readonly services: Collection<EncodedResource>;
   readonly workloads: Collection<EncodedResource>;
   /** Workloads and services, by resource name. */
@@ -72,19 +72,8 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
   const names: ClusterNames = { clusterId, clusterDomain };
   const defaultMesh = meshOf(options.defaults);
 
-  // An invalid configuration throws, and the last valid one stays in force.
-  const meshSettings = graph.map('meshSettings', {
-    from: sources.meshConfig,
-    transform: (text) => parseMeshConfig(text, defaultMesh),
-  });
-  const mesh = graph.map('mesh', {
-    from: sources.meshConfig,
-    uses: { meshSettings, namespaces: sources.namespaces },
-    transform: (_text, fetch): Mesh => ({
-      ...(fetch.meshSettings.get(MESH_KEY) ?? defaultMesh),
-      network: fetch.namespaces.get(systemNamespace)?.labels[Label.network] ?? '',
-    }),
-  });
+  const meshGraph = createMeshGraph(graph, sources, { defaultMesh, systemNamespace });
+  const { mesh } = meshGraph;
 
   const {
     policies,
@@ -271,7 +260,7 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
     pod.nodeName === '' ? [] : [nodeIdentityKey(pod.nodeName, pod.namespace, pod.serviceAccount)],
   );
   return {
-    mesh,
+    ...meshGraph,
     services,
     workloads,
     addresses,

@@ -1,6 +1,5 @@
 import { envoy } from '@weft/api/envoy';
-import { parseProtoDuration } from '../jwks/key-set-fetcher.ts';
-import { list, record, wrong } from './config-fields.ts';
+import { Fields, list, record, text, wrong } from './config-fields.ts';
 
 /** MeshConfig `extensionProviders` of kinds `envoyExtAuthzGrpc` and `envoyExtAuthzHttp`: whom to ask about requests. */
 export interface AuthorizationProvider {
@@ -95,16 +94,16 @@ function httpCheck(fields: Fields): HttpCheck {
   return {
     kind: 'http',
     pathPrefix,
-    shownHeaders: fields.headers('includeRequestHeadersInCheck'),
+    shownHeaders: headers(fields, 'includeRequestHeadersInCheck'),
     addedHeaders: Object.entries(added).map(([name, value]) => {
       const path = `${fields.path}.includeAdditionalHeadersInCheck.${name}`;
       const given = text(value, path);
       if (!HEADER_NAME.test(name) || !HEADER_VALUE.test(given)) throw wrong(path, 'is not a header');
       return [name, given];
     }),
-    toUpstream: fields.headers('headersToUpstreamOnAllow'),
-    toClientOnAllow: fields.headers('headersToDownstreamOnAllow'),
-    toClientOnDeny: fields.headers('headersToDownstreamOnDeny'),
+    toUpstream: headers(fields, 'headersToUpstreamOnAllow'),
+    toClientOnAllow: headers(fields, 'headersToDownstreamOnAllow'),
+    toClientOnDeny: headers(fields, 'headersToDownstreamOnDeny'),
   };
 }
 
@@ -116,57 +115,13 @@ function status(value: string | undefined, path: string): number | undefined {
   throw wrong(path, 'is no status of an error');
 }
 
-/** Reads one mapping, and tells where what is wrong in it. */
-class Fields {
-  readonly path: string;
-  private readonly fields: Readonly<Record<string, unknown>>;
-
-  constructor(value: unknown, path: string) {
-    this.path = path;
-    this.fields = record(value, path);
-  }
-
-  value(name: string): unknown {
-    return this.fields[name] ?? undefined;
-  }
-
-  optionalText(name: string): string | undefined {
-    const value = this.value(name);
-    return value === undefined ? undefined : text(value, `${this.path}.${name}`);
-  }
-
-  integer(name: string, max: number): number {
-    const value = this.value(name);
-    if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= max) return value;
-    throw wrong(`${this.path}.${name}`, `is not a number from 1 to ${max}`);
-  }
-
-  durationMs(name: string): number | undefined {
-    const value = this.optionalText(name);
-    const ms = parseProtoDuration(value);
-    if (value !== undefined && ms === undefined)
-      throw wrong(`${this.path}.${name}`, 'is not a time such as 5s');
-    return ms;
-  }
-
-  flag(name: string): boolean {
-    const value = this.value(name) ?? false;
-    if (typeof value === 'boolean') return value;
-    throw wrong(`${this.path}.${name}`, 'is neither true nor false');
-  }
-
-  headers(name: string): readonly string[] {
-    const path = `${this.path}.${name}`;
-    const names = list(this.value(name) ?? [], path).map((header) => text(header, path));
-    // Every header would be shown or taken over, which nobody means.
-    if (names.includes('*')) throw wrong(path, 'may not be "*"');
-    return names;
-  }
-}
-
-function text(value: unknown, path: string): string {
-  if (typeof value === 'string' && value !== '') return value;
-  throw wrong(path, 'is not a text');
+/** @throws where a name is no good */
+function headers(fields: Fields, name: string): readonly string[] {
+  const path = fields.at(name);
+  const names = list(fields.value(name) ?? [], path).map((header) => text(header, path));
+  // Every header would be shown or taken over, which nobody means.
+  if (names.includes('*')) throw wrong(path, 'may not be "*"');
+  return names;
 }
 
 /** The Service that a provider means by a full name within the cluster, as `namespace/name`. */

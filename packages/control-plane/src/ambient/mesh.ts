@@ -1,4 +1,6 @@
 import { parse } from 'yaml';
+import type { LabelSelector } from '@weft/kubernetes';
+import { Fields, labelSelector, list, wrong } from './config-fields.ts';
 import { type AuthorizationProvider, parseAuthorizationProviders } from './extension-providers.ts';
 import { type VisibilityRules, everybodySees, parseVisibilityRules } from './visibility.ts';
 
@@ -16,6 +18,13 @@ export interface Mesh {
   readonly authorizationProviders: ReadonlyMap<string, AuthorizationProvider>;
 }
 
+/** A MeshConfig by what depends on it, so that a change concerns nobody else. */
+export interface MeshSettings {
+  readonly mesh: Mesh;
+  /** Which namespaces are read: those that match any of them. Empty: all. */
+  readonly discoverySelectors: readonly LabelSelector[];
+}
+
 export function defaultMesh(settings: Pick<Mesh, 'trustDomain' | 'rootNamespace'>): Mesh {
   return {
     ...settings,
@@ -30,25 +39,30 @@ export function defaultMesh(settings: Pick<Mesh, 'trustDomain' | 'rootNamespace'
  * The settings of a MeshConfig that ambient needs.
  * @throws where the text isn't YAML or a setting is no good; the caller keeps what it had.
  */
-export function parseMeshConfig(text: string, defaults: Mesh): Mesh {
+export function parseMeshConfig(text: string, defaults: Mesh): MeshSettings {
+  const fields = meshConfigFields(text);
+  return {
+    mesh: {
+      ...defaults,
+      trustDomain: fields.maybeEmpty('trustDomain') || defaults.trustDomain,
+      trustDomainAliases: readAliases(fields.value('trustDomainAliases')),
+      rootNamespace: fields.maybeEmpty('rootNamespace') || defaults.rootNamespace,
+      serviceEntryVisibility: parseVisibilityRules(fields.value('serviceEntryVisibility')),
+      authorizationProviders: parseAuthorizationProviders(fields.value('extensionProviders')),
+    },
+    discoverySelectors: list(fields.value('discoverySelectors') ?? [], 'discoverySelectors').map(
+      (selector, i) => labelSelector(selector, `discoverySelectors[${i}]`),
+    ),
+  };
+}
+
+/** @throws where the text isn't a mapping in YAML */
+export function meshConfigFields(text: string): Fields {
   const document: unknown = parse(text) ?? {};
-  if (typeof document !== 'object' || document === null || Array.isArray(document)) {
+  if (typeof document !== 'object' || Array.isArray(document)) {
     throw new Error('mesh configuration is not a mapping');
   }
-  const settings = new Map<string, unknown>(Object.entries(document));
-  const read = (name: 'trustDomain' | 'rootNamespace'): string => {
-    const value = settings.get(name) ?? defaults[name];
-    if (typeof value !== 'string') throw new Error(`mesh configuration: ${name} is not a string`);
-    return value === '' ? defaults[name] : value;
-  };
-  return {
-    ...defaults,
-    trustDomain: read('trustDomain'),
-    trustDomainAliases: readAliases(settings.get('trustDomainAliases')),
-    rootNamespace: read('rootNamespace'),
-    serviceEntryVisibility: parseVisibilityRules(settings.get('serviceEntryVisibility')),
-    authorizationProviders: parseAuthorizationProviders(settings.get('extensionProviders')),
-  };
+  return new Fields(document, '');
 }
 
 function readAliases(value: unknown): readonly string[] {
@@ -56,5 +70,5 @@ function readAliases(value: unknown): readonly string[] {
   // A slash would move the border between trust domain and path.
   const isAlias = (one: unknown): one is string => typeof one === 'string' && /^[^/*]+$/.test(one);
   if (Array.isArray(value) && value.every(isAlias)) return value;
-  throw new Error('mesh configuration: trustDomainAliases is not a list of trust domains');
+  throw wrong('trustDomainAliases', 'is not a list of trust domains');
 }

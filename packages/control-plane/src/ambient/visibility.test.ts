@@ -6,7 +6,7 @@ import { type Visibility, visibilityOf } from './visibility.ts';
 
 const defaults = defaultMesh({ trustDomain: 'cluster.local', rootNamespace: 'istio-system' });
 const rules = (text: string) =>
-  parseMeshConfig(`serviceEntryVisibility: ${text}`, defaults).serviceEntryVisibility;
+  parseMeshConfig(`serviceEntryVisibility: ${text}`, defaults).mesh.serviceEntryVisibility;
 const selects = (team: string): string =>
   `matchingRules: [{ namespaceSelector: { matchLabels: { team: ${team} } } }]`;
 

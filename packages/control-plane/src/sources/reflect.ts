@@ -1,5 +1,5 @@
 import { Label, MANAGED_BY_MESH, MESH_CONFIGMAP } from '@weft/api';
-import type { Graph, SourceCollection } from '@weft/collections';
+import type { Collection, Graph } from '@weft/collections';
 import {
   type KubernetesClient,
   type KubernetesObject,
@@ -9,7 +9,14 @@ import {
 } from '@weft/kubernetes';
 import type { Counter, Logger } from '@weft/telemetry';
 import { serviceEntryFacts, workloadEntryFacts } from './entries.ts';
-import { endpointSliceFacts, namespaceFacts, nodeFacts, podFacts, serviceFacts } from './facts.ts';
+import {
+  type NamespaceFacts,
+  endpointSliceFacts,
+  namespaceFacts,
+  nodeFacts,
+  podFacts,
+  serviceFacts,
+} from './facts.ts';
 import {
   backendTlsPolicyFacts,
   configMapFacts,
@@ -21,6 +28,7 @@ import {
   unservedRouteFacts,
 } from './gateway-objects.ts';
 import { policyObject } from './policy-objects.ts';
+import { type Discovery, DiscoveryGate, type Writer, followDiscovery } from './discovery-gate.ts';
 import { MESH_KEY, type Sources } from './sources.ts';
 
 export interface ReflectOptions {
@@ -29,6 +37,9 @@ export interface ReflectOptions {
   readonly revision: string;
   readonly graph: Graph;
   readonly sources: Sources;
+  /** Which namespaces are read. */
+  readonly discovery: Collection<Discovery>;
+  readonly discoveredNamespaces: Collection<NamespaceFacts>;
   readonly events: Pick<Counter<'type' | 'event'>, 'inc'>;
   readonly replacedWatches: Pick<Counter<'type'>, 'inc'>;
   readonly logger: Logger;
@@ -43,10 +54,11 @@ export async function reflectCluster(options: ReflectOptions): Promise<void> {
   const { client, systemNamespace, revision, graph, sources, events, replacedWatches, logger, signal } =
     options;
   const synced: Promise<void>[] = [];
+  const gate = new DiscoveryGate();
 
   const reflect = <T extends KubernetesObject, F>(
     type: ResourceType<T>,
-    source: Pick<SourceCollection<F>, 'set' | 'delete'>,
+    source: Writer<F>,
     facts: (object: T, key: string) => F | undefined,
     selection: {
       readonly namespace?: string;
@@ -81,26 +93,26 @@ export async function reflectCluster(options: ReflectOptions): Promise<void> {
     synced.push(complete);
   };
 
-  reflect(resources.pods, sources.pods, podFacts);
-  reflect(resources.services, sources.services, serviceFacts);
-  reflect(resources.endpointSlices, sources.endpointSlices, endpointSliceFacts);
+  reflect(resources.pods, gate.guard(sources.pods), podFacts);
+  reflect(resources.services, gate.guard(sources.services), serviceFacts);
+  reflect(resources.endpointSlices, gate.guard(sources.endpointSlices), endpointSliceFacts);
   reflect(resources.namespaces, sources.namespaces, namespaceFacts);
   reflect(resources.nodes, sources.nodes, nodeFacts);
   reflect(resources.serviceAccounts, sources.serviceAccounts, () => true as const);
-  reflect(resources.authorizationPolicies, sources.authorizationPolicies, policyObject);
-  reflect(resources.peerAuthentications, sources.peerAuthentications, policyObject);
-  reflect(resources.requestAuthentications, sources.requestAuthentications, policyObject);
-  reflect(resources.serviceEntries, sources.serviceEntries, serviceEntryFacts);
-  reflect(resources.workloadEntries, sources.workloadEntries, workloadEntryFacts);
-  reflect(resources.gateways, sources.gateways, gatewayFacts);
+  reflect(resources.authorizationPolicies, gate.guard(sources.authorizationPolicies), policyObject);
+  reflect(resources.peerAuthentications, gate.guard(sources.peerAuthentications), policyObject);
+  reflect(resources.requestAuthentications, gate.guard(sources.requestAuthentications), policyObject);
+  reflect(resources.serviceEntries, gate.guard(sources.serviceEntries), serviceEntryFacts);
+  reflect(resources.workloadEntries, gate.guard(sources.workloadEntries), workloadEntryFacts);
+  reflect(resources.gateways, gate.guard(sources.gateways), gatewayFacts);
   reflect(resources.gatewayClasses, sources.gatewayClasses, gatewayClassFacts);
-  reflect(resources.httpRoutes, sources.httpRoutes, httpRouteFacts);
-  reflect(resources.grpcRoutes, sources.grpcRoutes, grpcRouteFacts);
-  reflect(resources.tcpRoutes, sources.tcpRoutes, unservedRouteFacts('TCPRoute'));
-  reflect(resources.tlsRoutes, sources.tlsRoutes, unservedRouteFacts('TLSRoute'));
-  reflect(resources.udpRoutes, sources.udpRoutes, unservedRouteFacts('UDPRoute'));
-  reflect(resources.backendTlsPolicies, sources.backendTlsPolicies, backendTlsPolicyFacts);
-  reflect(resources.referenceGrants, sources.referenceGrants, referenceGrantFacts);
+  reflect(resources.httpRoutes, gate.guard(sources.httpRoutes), httpRouteFacts);
+  reflect(resources.grpcRoutes, gate.guard(sources.grpcRoutes), grpcRouteFacts);
+  reflect(resources.tcpRoutes, gate.guard(sources.tcpRoutes), unservedRouteFacts('TCPRoute'));
+  reflect(resources.tlsRoutes, gate.guard(sources.tlsRoutes), unservedRouteFacts('TLSRoute'));
+  reflect(resources.udpRoutes, gate.guard(sources.udpRoutes), unservedRouteFacts('UDPRoute'));
+  reflect(resources.backendTlsPolicies, gate.guard(sources.backendTlsPolicies), backendTlsPolicyFacts);
+  reflect(resources.referenceGrants, gate.guard(sources.referenceGrants), referenceGrantFacts);
   reflect(resources.deployments, sources.managedDeployments, ({ metadata }) => metadata.generation ?? 0, {
     labelSelector: `${Label.gatewayManaged}=${MANAGED_BY_MESH}`,
   });
@@ -124,6 +136,9 @@ export async function reflectCluster(options: ReflectOptions): Promise<void> {
 
   await Promise.all(synced);
   graph.build();
+  // First what says which namespaces are read, then what is in them.
+  await graph.settled();
+  followDiscovery(gate, options);
   await graph.settled();
 }
 

@@ -1,0 +1,68 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import type { KubernetesObject } from '@weft/kubernetes';
+import { TestCluster, pod, podUid, until } from './testing/test-cluster.ts';
+
+let cluster: TestCluster;
+
+beforeEach(async () => {
+  cluster = await TestCluster.start();
+});
+
+afterEach(() => cluster.close());
+
+const writeMeshConfig = (mesh: string): void => {
+  const object: KubernetesObject & { data: Record<string, string> } = {
+    metadata: { name: 'istio', namespace: 'istio-system' },
+    data: { mesh },
+  };
+  cluster.api.put('/api/v1/configmaps', object);
+};
+const namespace = (name: string, labels: Record<string, string> = {}): void => {
+  cluster.api.put('/api/v1/namespaces', { metadata: { name, labels } });
+};
+const rootIn = (name: string): Promise<string | undefined> =>
+  cluster.configMapEntry(name, 'istio-ca-root-cert', 'root-cert.pem');
+
+describe('discoverySelectors', () => {
+  it('limit what is read to namespaces that match any of them and the root namespace, from the start', async () => {
+    namespace('other', { team: 'a' });
+    cluster.api.put('/api/v1/pods', pod('other', 'in', 'n1', 'web'));
+    writeMeshConfig('discoverySelectors: [{ matchLabels: { team: a } }]');
+    const controlPlane = await cluster.controlPlane();
+    const proxy = await cluster.connected(controlPlane, 'ztunnel-n1');
+    expect(proxy.updates()).toEqual([
+      podUid('istio-system', 'ztunnel-n1'),
+      podUid('istio-system', 'ztunnel-n2'),
+      podUid('other', 'in'),
+    ]);
+    await until(async () => (await rootIn('other')) === controlPlane.rootsPem);
+    expect(await rootIn('istio-system')).toBe(controlPlane.rootsPem);
+    expect(await rootIn('shop')).toBeUndefined();
+  });
+
+  it('follow the labels of namespaces, and the selectors themselves', async () => {
+    writeMeshConfig('discoverySelectors: [{ matchExpressions: [{ key: team, operator: Exists }] }]');
+    const controlPlane = await cluster.controlPlane();
+    const proxy = await cluster.connected(controlPlane, 'ztunnel-n1');
+    const web = podUid('shop', 'web-1');
+    expect(proxy.view.has(web)).toBe(false);
+
+    namespace('shop', { team: 'b' });
+    await until(() => proxy.view.has(web));
+    await until(async () => (await rootIn('shop')) === controlPlane.rootsPem);
+
+    namespace('shop');
+    await until(() => !proxy.view.has(web));
+    cluster.api.put('/api/v1/pods', pod('shop', 'late', 'n1', 'web'));
+
+    writeMeshConfig('discoverySelectors: []');
+    await until(() => proxy.view.has(web) && proxy.view.has(podUid('shop', 'late')));
+    writeMeshConfig('discoverySelectors: [{ matchLabels: { team: c } }]');
+    await until(() => !proxy.view.has(web));
+    expect(proxy.view.has(podUid('istio-system', 'ztunnel-n1'))).toBe(true);
+    // What is no selector changes nothing.
+    writeMeshConfig('discoverySelectors: [{ matchLabel: { team: c } }]');
+    namespace('shop', { team: 'c' });
+    await until(() => proxy.view.has(web));
+  });
+});
