@@ -117,10 +117,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       defaults: { trustDomain: config.trustDomain, rootNamespace: namespace },
     });
     const gateways = createGatewayGraph(graph, sources, {
-      mesh: ambient.mesh,
-      defaultMesh: ambient.defaultMesh,
-      podsByGateway: ambient.podsByGateway,
-      serviceWaypoints: ambient.serviceWaypoints,
+      ...ambient,
       template: { image: config.proxyImage, systemNamespace: namespace, revision, clusterId, clusterDomain },
     });
     const networking = createNetworkingGraph(graph, sources, ambient, { clusterDomain });

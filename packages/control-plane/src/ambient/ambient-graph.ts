@@ -6,13 +6,8 @@ import { MESH_KEY, type Sources } from '../sources/sources.ts';
 import { waypointAllowances } from './allow-waypoint.ts';
 import { type UsableProvider, createAuthorizationProviders } from './authorization-providers.ts';
 import type { ConvertedPolicy } from './authorization-policies.ts';
-import {
-  type EntryServices,
-  type EntryWaypoints,
-  createEntryResources,
-  createEntryServices,
-  createEntryWaypoints,
-} from './entry-graph.ts';
+import { type EntryServices, createEntryResources, createEntryServices } from './entry-graph.ts';
+import { type EntryWaypoints, createEntryWaypoints } from './entry-waypoints.ts';
 import { type Mesh, defaultMesh as meshOf } from './mesh.ts';
 import { type MeshGraph, createMeshGraph } from './mesh-graph.ts';
 import { gatewayOf } from './networks.ts';
@@ -20,13 +15,13 @@ import { attachedPolicies, createPolicyGraph } from './policy-graph.ts';
 import { type EncodedResource, named, sameResource, serviceResource, workloadResource } from './resources.ts';
 import type { RequireWaypointDefault } from './require-waypoint.ts';
 import type { ServiceEndpoint } from './service-endpoints.ts';
+import { createRequirementPolicies } from './requirement-policies.ts';
 import { requirementsOf, waypointAddress, waypointFields } from './service-waypoint.ts';
 import { kubernetesService } from './services.ts';
 import { bindWaypoint } from './waypoint-binding.ts';
 import {
   type WaypointGraph,
   createAllowPolicies,
-  createRequirementPolicies,
   createServiceEndpoints,
   createWaypointGraph,
 } from './waypoint-graph.ts';
@@ -88,14 +83,21 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
   const entryServices = createEntryServices(graph, sources, { mesh, defaultMesh, clusterDomain });
   const { entryServicesBySelector, gatewaysByNetwork } = entryServices;
   const authorizationProviders = createAuthorizationProviders(graph, sources, { mesh, clusterDomain });
+  const requireByDefault = options.requireWaypoint ?? 'policy';
   const waypointGraph = createWaypointGraph(graph, sources, {
     mesh,
     authorizationProviders,
     defaultMesh,
-    requireByDefault: options.requireWaypoint ?? 'policy',
+    requireByDefault,
   });
   const { waypoints, serviceWaypoints } = waypointGraph;
-  const entryWaypoints = createEntryWaypoints(graph, sources, { ...entryServices, waypoints });
+  const entryWaypoints = createEntryWaypoints(graph, sources, {
+    ...entryServices,
+    ...waypointGraph,
+    mesh,
+    defaultMesh,
+    requireByDefault,
+  });
   const servicesBySelector = sources.services.index('selector', ({ namespace, selector }) =>
     isEmpty(selector) ? [] : [selectorKey(namespace, selector)],
   );
@@ -130,6 +132,8 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
     defaultMesh,
     clusterDomain,
     endpointsByService,
+    ...entryServices,
+    ...entryWaypoints,
   });
   const allowPolicies = createAllowPolicies(graph, waypointGraph, {
     mesh,
@@ -138,7 +142,7 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
   });
   const authorizations = graph.join(
     'authorizations',
-    [...policyResources, requirementPolicies, allowPolicies],
+    [...policyResources, ...requirementPolicies, allowPolicies],
     {
       equal: sameResource,
     },
@@ -171,6 +175,7 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
       namespaces: sources.namespaces,
       waypoints,
       serviceWaypoints,
+      entryWaypoints: entryWaypoints.entryWaypoints,
     },
     equal: sameResource,
     transform: (pod, fetch, key) => {
@@ -196,6 +201,9 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
             )
           : undefined;
       const reachable = [...services, ...sliceServices.map(({ service }) => service)];
+      const entries = ownKeys
+        .flatMap((at) => fetch.entryServicesBySelector.lookup(at))
+        .filter(({ selector = {} }) => selects(selector, labels));
       const waypointOf = (service: string) => fetch.serviceWaypoints.get(service);
       const workload = podWorkload(pod, {
         ...names,
@@ -206,11 +214,10 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
         policies: [
           ...attachedPolicies(pod, meshNow.rootNamespace, fetch),
           ...(options.allowWaypoints === true ? waypointAllowances(binding, reachable, waypointOf) : []),
-          ...requirementsOf(reachable, waypointOf),
+          ...requirementsOf('Service', reachable, waypointOf),
+          ...requirementsOf('ServiceEntry', entries, (at) => fetch.entryWaypoints.get(at)),
         ],
-        entries: ownKeys
-          .flatMap((at) => fetch.entryServicesBySelector.lookup(at))
-          .filter(({ selector = {} }) => selects(selector, labels)),
+        entries,
         waypoint: binding?.kind === 'bound' ? waypointAddress(binding.waypoint, meshNow) : undefined,
         networkGateway: gatewayOf(meshNow.network, fetch.gatewaysByNetwork),
         applicationTunnel:

@@ -1,8 +1,6 @@
-import { Annotation } from '@weft/api';
 import { type Collection, type Graph, type Index, labelKeys, selectorKey, selects } from '@weft/collections';
 import { waypointAllowances } from './allow-waypoint.ts';
 import type { ServiceFacts } from '../sources/facts.ts';
-import type { Resolution } from '../sources/entries.ts';
 import { MESH_KEY, type Sources } from '../sources/sources.ts';
 import {
   type EntryService,
@@ -11,20 +9,15 @@ import {
   entryServiceMessage,
   entryServices,
 } from './entry-services.ts';
+import type { EntryWaypoints } from './entry-waypoints.ts';
 import { serviceEntryWorkloads, workloadEntryWorkload } from './entry-workloads.ts';
 import type { Mesh } from './mesh.ts';
 import { type NetworkGateway, gatewayOf, networkGatewayWorkload, networkGateways } from './networks.ts';
 import { type AttachmentUses, attachedPolicies } from './policy-graph.ts';
 import { type EncodedResource, named, sameResource, serviceResource, workloadResource } from './resources.ts';
-import {
-  type ServiceWaypoint,
-  requirementsOf,
-  serviceWaypoint,
-  waypointAddress,
-  waypointFields,
-} from './service-waypoint.ts';
+import { type ServiceWaypoint, requirementsOf, waypointAddress, waypointFields } from './service-waypoint.ts';
 import { visibilityOf } from './visibility.ts';
-import { type WaypointBinding, bindWaypoint } from './waypoint-binding.ts';
+import { bindWaypoint } from './waypoint-binding.ts';
 import type { Waypoint } from './waypoints.ts';
 import type { ClusterNames } from './workloads.ts';
 
@@ -42,6 +35,8 @@ export interface EntryServices {
   readonly entryServicesBySelector: Index<EntryService>;
   /** By `namespace/name` of the ServiceEntry. */
   readonly entryServicesByEntry: Index<EntryService>;
+  /** By hostname: one of each namespace that has it. */
+  readonly entryServicesByHost: Index<EntryService>;
   /** Ways into networks, by network. */
   readonly gatewaysByNetwork: Index<NetworkGateway>;
   /** By resource name. */
@@ -89,6 +84,7 @@ export function createEntryServices(
       selector === undefined ? [] : [selectorKey(namespace, selector)],
     ),
     entryServicesByEntry: services.index('entry', ({ namespace, name }) => [`${namespace}/${name}`]),
+    entryServicesByHost: services.index('host', ({ hostname }) => [hostname]),
     networkGateways: networkGatewayCollection,
     gatewaysByNetwork: networkGatewayCollection.index('network', ({ network }) => [network]),
   };
@@ -114,91 +110,6 @@ export interface EntryResourceOptions
   readonly allowWaypoints: boolean;
 }
 
-export interface ProxiedEntry {
-  readonly service: EntryService;
-  readonly waypoint: ServiceWaypoint;
-}
-
-/** Who serves what users wrote down. */
-export interface EntryWaypoints {
-  /** By `namespace/name` of the ServiceEntry. */
-  readonly entryWaypoints: Collection<ServiceWaypoint>;
-  /** Services of ServiceEntries that a waypoint serves, by `namespace/hostname`. */
-  readonly proxiedEntries: Collection<ProxiedEntry>;
-  /** By `namespace/name` of the WorkloadEntry. */
-  readonly workloadEntryBindings: Collection<WaypointBinding>;
-}
-
-export function createEntryWaypoints(
-  graph: Graph,
-  sources: Sources,
-  {
-    visibleEntries,
-    entryServices: services,
-    waypoints,
-  }: Pick<EntryServices, 'visibleEntries' | 'entryServices'> & { readonly waypoints: Collection<Waypoint> },
-): EntryWaypoints {
-  const uses = { namespaces: sources.namespaces, waypoints };
-  const entryWaypoints = graph.map('entryWaypoints', {
-    from: visibleEntries,
-    uses,
-    transform: ({ entry, visibility }, fetch) => {
-      const { namespace, labels, annotations } = entry;
-      const canaryWeight = annotations[Annotation.canaryWeight];
-      const bound = serviceWaypoint(
-        { namespace, labels, canaryWeight, isPrivate: visibility === 'NAMESPACE' },
-        {
-          namespace: fetch.namespaces.get(namespace),
-          waypoint: (at) => fetch.waypoints.get(at),
-          isTargeted: false,
-          requireByDefault: 'never',
-        },
-      );
-      return unlessUnserved(entry.spec.resolution ?? 'NONE', bound);
-    },
-  });
-  const proxiedEntries = graph.map('proxiedEntries', {
-    from: services,
-    uses: { entryWaypoints },
-    transform: (service, fetch): ProxiedEntry | undefined => {
-      const waypoint = fetch.entryWaypoints.get(`${service.namespace}/${service.name}`);
-      return waypoint?.binding.kind === 'bound' ? { service, waypoint } : undefined;
-    },
-  });
-  const workloadEntryBindings = graph.map('workloadEntryBindings', {
-    from: sources.workloadEntries,
-    uses,
-    transform: ({ namespace, labels }, fetch) =>
-      bindWaypoint(
-        {
-          kind: 'workload',
-          namespace,
-          labels,
-          namespaceLabels: fetch.namespaces.get(namespace)?.labels ?? {},
-        },
-        { waypoint: (at) => fetch.waypoints.get(at) },
-      ),
-  });
-  return { entryWaypoints, proxiedEntries, workloadEntryBindings };
-}
-
-/** Where only the client knows the endpoint, a waypoint has nothing to send to. */
-function unlessUnserved(resolution: Resolution, waypoint: ServiceWaypoint): ServiceWaypoint {
-  const { binding } = waypoint;
-  if (binding.kind !== 'bound' || (resolution !== 'NONE' && resolution !== 'DYNAMIC_DNS')) return waypoint;
-  const { namespace, name } = binding.waypoint;
-  return {
-    ...waypoint,
-    canary: { kind: 'unasked' },
-    binding: {
-      kind: 'refused',
-      reference: { namespace, name, inherited: binding.inherited },
-      reason: 'UnsupportedTrafficType',
-      message: `waypoint ${namespace}/${name} does not serve ServiceEntries of resolution ${resolution}`,
-    },
-  };
-}
-
 /** What data planes are told of ServiceEntries, WorkloadEntries and the gateways of networks. */
 export interface EntryResources {
   readonly services: Collection<EncodedResource>;
@@ -214,10 +125,11 @@ export function createEntryResources(
   const { namespaces } = sources;
   const names: ClusterNames = { clusterId, clusterDomain };
   const { entryServicesByEntry, entryServicesBySelector, servicesBySelector, visibleEntries } = options;
+  const { entryWaypoints } = options;
 
   const services = graph.map('entryServiceResources', {
     from: options.entryServices,
-    uses: { mesh, namespaces, entryWaypoints: options.entryWaypoints },
+    uses: { mesh, namespaces, entryWaypoints },
     equal: sameResource,
     transform: (service, fetch) => {
       const { network } = fetch.mesh.get(MESH_KEY) ?? defaultMesh;
@@ -233,6 +145,7 @@ export function createEntryResources(
     uses: {
       ...common,
       serviceWaypoints: options.serviceWaypoints,
+      entryWaypoints,
       entryServicesBySelector,
       servicesBySelector,
     },
@@ -249,6 +162,9 @@ export function createEntryResources(
       const services = keys
         .flatMap((at) => fetch.servicesBySelector.lookup(at))
         .filter(({ selector }) => selects(selector, labels));
+      const entries = keys
+        .flatMap((at) => fetch.entryServicesBySelector.lookup(at))
+        .filter(({ selector = {} }) => selects(selector, labels));
       const waypointOf = (service: string) => fetch.serviceWaypoints.get(service);
       const workload = workloadEntryWorkload(entry, {
         ...names,
@@ -256,21 +172,20 @@ export function createEntryResources(
         policies: [
           ...attachedPolicies(entry, meshNow.rootNamespace, fetch),
           ...(options.allowWaypoints ? waypointAllowances(binding, services, waypointOf) : []),
-          ...requirementsOf(services, waypointOf),
+          ...requirementsOf('Service', services, waypointOf),
+          ...requirementsOf('ServiceEntry', entries, (at) => fetch.entryWaypoints.get(at)),
         ],
         waypoint: binding.kind === 'bound' ? waypointAddress(binding.waypoint, meshNow) : undefined,
         networkGateway: (network) => gatewayOf(network, fetch.gatewaysByNetwork),
         services,
-        entries: keys
-          .flatMap((at) => fetch.entryServicesBySelector.lookup(at))
-          .filter(({ selector = {} }) => selects(selector, labels)),
+        entries,
       });
       return workload === undefined ? [] : [named(workloadResource(workload))];
     },
   });
   const serviceEntries = graph.flatMap('serviceEntryWorkloads', {
     from: visibleEntries,
-    uses: { ...common, entryServicesByEntry },
+    uses: { ...common, entryServicesByEntry, entryWaypoints },
     equal: sameResource,
     transform: ({ entry }, fetch, key) => {
       const { namespace, labels } = entry;
@@ -283,7 +198,10 @@ export function createEntryResources(
       return serviceEntryWorkloads(entry, fetch.entryServicesByEntry.lookup(key), {
         ...names,
         mesh: meshNow,
-        policies: attachedPolicies(entry, meshNow.rootNamespace, fetch),
+        policies: [
+          ...attachedPolicies(entry, meshNow.rootNamespace, fetch),
+          ...requirementsOf('ServiceEntry', [entry], (at) => fetch.entryWaypoints.get(at)),
+        ],
         waypoint: binding.kind === 'bound' ? waypointAddress(binding.waypoint, meshNow) : undefined,
         networkGateway: (network) => gatewayOf(network, fetch.gatewaysByNetwork),
       }).map((workload) => named(workloadResource(workload)));

@@ -81,6 +81,13 @@ export function entryServices({ entry, visibility }: VisibleEntry, rivals: Rival
   });
 }
 
+/** Of the services of one hostname, the one that is meant in a namespace: its own, else the canonical one. */
+export function seenFrom(namespace: string, services: readonly EntryService[]): EntryService | undefined {
+  return (
+    services.find((service) => service.namespace === namespace) ?? services.find(({ canonical }) => canonical)
+  );
+}
+
 function oldestEntry(claims: readonly VisibleEntry[]): ServiceEntryFacts | undefined {
   const [oldest] = claims.map(({ entry }) => entry).sort(byAge);
   return oldest;

@@ -49,6 +49,19 @@ export function attachmentKeysOf(o: {
   ];
 }
 
+/** Whether a policy that decides about requests is filed under one of the keys. */
+export function isTargeted(
+  keys: readonly string[],
+  policies: Readonly<
+    Record<'authorizations' | 'authentications', { lookup(key: string): readonly unknown[] }>
+  >,
+): boolean {
+  return keys.some(
+    (key) =>
+      policies.authorizations.lookup(key).length > 0 || policies.authentications.lookup(key).length > 0,
+  );
+}
+
 /** Each policy once, by namespace and name, so that the order doesn't depend on how they were found. */
 export function distinctPolicies<T>(policies: readonly PolicyObject<T>[]): PolicyObject<T>[] {
   const byKey = new Map(policies.map((policy) => [`${policy.namespace}/${policy.name}`, policy]));

@@ -33,26 +33,40 @@ export function unresolvableWaypoint(namespace: string): string {
   return `no-waypoint.${namespace}.weft.invalid`;
 }
 
-export function requireWaypointPolicyName(namespace: string, service: string): string {
-  return `${namespace}/${DerivedPolicy.requireWaypointPrefix}${service}`;
+/** What can require its waypoint: a Service, or a ServiceEntry with all of its hosts. */
+export type RequiringKind = 'Service' | 'ServiceEntry';
+
+export interface RequiringObject {
+  readonly kind: RequiringKind;
+  readonly namespace: string;
+  readonly name: string;
+}
+
+export function requireWaypointPolicyKey(object: RequiringObject): string {
+  return `${object.namespace}/${policyName(object)}`;
+}
+
+/** Underscores are in no object's name, so the two kinds can't meet. */
+function policyName({ kind, name }: RequiringObject): string {
+  return `${DerivedPolicy.requireWaypointPrefix}${kind === 'ServiceEntry' ? 'entry_' : ''}${name}`;
 }
 
 /**
  * Denies everybody but the waypoint. Clients without any identity aren't the waypoint either, so they are denied, too.
  * @param principals of the waypoint, without scheme; none denies everybody
  */
-export function requireWaypointPolicy(service: {
-  readonly namespace: string;
-  readonly name: string;
-  readonly principals: readonly string[];
-  readonly targetPorts: readonly number[];
-}): istio.security.Authorization.$Shape {
+export function requireWaypointPolicy(
+  object: RequiringObject & {
+    readonly principals: readonly string[];
+    readonly targetPorts: readonly number[];
+  },
+): istio.security.Authorization.$Shape {
   const { Action, Scope } = istio.security;
-  const destinationPorts = [...new Set(service.targetPorts)].sort((a, b) => a - b);
-  const notPrincipals = service.principals.map((exact) => ({ exact }));
+  const destinationPorts = [...new Set(object.targetPorts)].sort((a, b) => a - b);
+  const notPrincipals = object.principals.map((exact) => ({ exact }));
   return {
-    namespace: service.namespace,
-    name: `${DerivedPolicy.requireWaypointPrefix}${service.name}`,
+    namespace: object.namespace,
+    name: policyName(object),
     scope: Scope.WORKLOAD_SELECTOR,
     action: Action.DENY,
     // Without a port the match would mean every port; without a rule the policy never applies.

@@ -4,7 +4,8 @@ import type { NamespaceFacts, ServiceFacts } from '../sources/facts.ts';
 import { addressBytes } from './addresses.ts';
 import {
   type RequireWaypointDefault,
-  requireWaypointPolicyName,
+  type RequiringKind,
+  requireWaypointPolicyKey,
   requiresWaypoint,
   unresolvableWaypoint,
 } from './require-waypoint.ts';
@@ -72,12 +73,13 @@ export function serviceWaypoint(
 
 /** The policies by which workloads refuse whoever comes around the waypoints of their Services; sorted. */
 export function requirementsOf(
+  kind: RequiringKind,
   services: readonly Pick<ServiceFacts, 'namespace' | 'name'>[],
   waypointOf: (service: string) => ServiceWaypoint | undefined,
 ): readonly string[] {
   const names = services
     .filter(({ namespace, name }) => waypointOf(`${namespace}/${name}`)?.required)
-    .map(({ namespace, name }) => requireWaypointPolicyName(namespace, name));
+    .map(({ namespace, name }) => requireWaypointPolicyKey({ kind, namespace, name }));
   return [...new Set(names)].sort();
 }
 

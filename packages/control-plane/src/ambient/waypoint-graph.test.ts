@@ -147,7 +147,7 @@ describe('waypoints in the workload API', () => {
     expect(mesh.service(key)).not.toHaveProperty('weightedWaypoints');
     const bound = (): unknown => {
       const found = mesh.ambient.serviceWaypoints.get('shop/web');
-      const { status, reason, message } = (found && waypointBound(found)) ?? {};
+      const { status, reason, message } = (found && waypointBound('Service', found)) ?? {};
       return `${status} ${reason}: ${message}`;
     };
     expect(bound()).toBe(

@@ -9,10 +9,17 @@ import {
   selects,
 } from '@weft/collections';
 import type { PodFacts, ServiceFacts } from '../sources/facts.ts';
-import type { AnyRouteFacts, RouteFilter } from '../sources/gateway-objects.ts';
-import { isDryRun } from '../sources/policy-objects.ts';
+import { backendKey, backendKeys } from '../networking/backend-references.ts';
+import type { GrpcRouteFacts, HttpRouteFacts } from '../sources/gateway-objects.ts';
+import {
+  type AuthorizationPolicySpec,
+  type PolicyObject,
+  type RequestAuthenticationSpec,
+  isDryRun,
+} from '../sources/policy-objects.ts';
 import { MESH_KEY, type Sources } from '../sources/sources.ts';
-import type { EntryServices, EntryWaypoints, ProxiedEntry } from './entry-graph.ts';
+import type { EntryServices } from './entry-graph.ts';
+import type { EntryWaypoints, ProxiedEntry } from './entry-waypoints.ts';
 import type { EntryService } from './entry-services.ts';
 import { serviceEntryWorkloads, workloadEntryWorkload } from './entry-workloads.ts';
 import type { UsableProvider } from './authorization-providers.ts';
@@ -20,7 +27,7 @@ import type { Mesh } from './mesh.ts';
 import { trustDomains } from './trust-domain-aliases.ts';
 import { gatewayOf } from './networks.ts';
 import { allowWaypointPolicy } from './allow-waypoint.ts';
-import { attachmentKeys, attachmentKeysOf } from './policy-targets.ts';
+import { attachmentKeys, attachmentKeysOf, isTargeted } from './policy-targets.ts';
 import { type RequireWaypointDefault, requireWaypointPolicy } from './require-waypoint.ts';
 import { type EncodedResource, authorizationResource, named, sameResource } from './resources.ts';
 import { type ServiceEndpoint, serviceEndpoints } from './service-endpoints.ts';
@@ -40,6 +47,16 @@ export interface WaypointGraph {
   readonly waypoints: Collection<Waypoint>;
   /** By `namespace/name` of the Service. */
   readonly serviceWaypoints: Collection<ServiceWaypoint>;
+  /** Policies that every request has to meet, by what they are attached to. */
+  readonly decidingPolicies: {
+    readonly authorizations: Index<PolicyObject<AuthorizationPolicySpec>>;
+    readonly authentications: Index<PolicyObject<RequestAuthenticationSpec>>;
+  };
+  /** Routes by what they send requests to. */
+  readonly backendReferences: {
+    readonly httpBackends: Index<HttpRouteFacts>;
+    readonly grpcBackends: Index<GrpcRouteFacts>;
+  };
   /** Pods of Gateways, by `namespace/name` of the Gateway. */
   readonly podsByGateway: Index<PodFacts>;
   /** Services whose endpoints an L7 proxy, or the policy that requires one, has to know. */
@@ -67,9 +84,10 @@ export function createWaypointGraph(
     policy.spec.action === 'AUDIT' || isDryRun(policy) ? [] : attachmentKeys(policy),
   );
   const authentications = sources.requestAuthentications.index('decides', attachmentKeys);
+  const decidingPolicies = { authorizations, authentications };
   const serviceWaypoints = graph.map('serviceWaypoints', {
     from: sources.services,
-    uses: { mesh, namespaces: sources.namespaces, waypoints, authorizations, authentications },
+    uses: { mesh, namespaces: sources.namespaces, waypoints, ...decidingPolicies },
     transform: (service, fetch, key) => {
       const namespace = fetch.namespaces.get(service.namespace);
       const asked = waypointReference({
@@ -85,29 +103,28 @@ export function createWaypointGraph(
       return serviceWaypoint(service, {
         namespace,
         waypoint: (at) => fetch.waypoints.get(at),
-        isTargeted: targets.some(
-          (target) =>
-            fetch.authorizations.lookup(target).length > 0 || fetch.authentications.lookup(target).length > 0,
-        ),
+        isTargeted: isTargeted(targets, fetch),
         requireByDefault,
       });
     },
   });
-  const httpBackends = sources.httpRoutes.index('backend', backendServices);
-  const grpcBackends = sources.grpcRoutes.index('backend', backendServices);
+  const httpBackends = sources.httpRoutes.index('backend', backendKeys);
+  const grpcBackends = sources.grpcRoutes.index('backend', backendKeys);
   const providersByService = authorizationProviders.index('service', ({ service: { namespace, name } }) => [
     `${namespace}/${name}`,
   ]);
   const proxiedServices = graph.map('proxiedServices', {
     from: sources.services,
     uses: { serviceWaypoints, httpBackends, grpcBackends, providersByService },
-    transform: (_service, fetch, key): true | undefined => {
+    transform: (service, fetch, key): true | undefined => {
       const waypoint = fetch.serviceWaypoints.get(key);
+      const { namespace, name } = service;
+      const asBackend = backendKey({ kind: 'Service', namespace, name });
       const isProxied =
         waypoint?.required === true ||
         waypoint?.binding.kind === 'bound' ||
-        fetch.httpBackends.lookup(key).length > 0 ||
-        fetch.grpcBackends.lookup(key).length > 0 ||
+        fetch.httpBackends.lookup(asBackend).length > 0 ||
+        fetch.grpcBackends.lookup(asBackend).length > 0 ||
         fetch.providersByService.lookup(key).length > 0;
       return isProxied || undefined;
     },
@@ -116,22 +133,14 @@ export function createWaypointGraph(
     const gateway = labels[Label.gatewayName];
     return gateway === undefined ? [] : [`${namespace}/${gateway}`];
   });
-  return { waypoints, serviceWaypoints, podsByGateway, proxiedServices };
-}
-
-/** `namespace/name` of every Service that a route sends requests to, mirrored ones included. */
-function backendServices(route: AnyRouteFacts): string[] {
-  const keys = new Set<string>();
-  for (const { backendRefs = [], filters = [] } of route.rules) {
-    const mirrors = filters.flatMap(({ requestMirror }: RouteFilter) => requestMirror?.backendRef ?? []);
-    for (const { group = '', kind = 'Service', namespace = route.namespace, name } of [
-      ...backendRefs,
-      ...mirrors,
-    ]) {
-      if (kind === 'Service' && (group === '' || group === 'core')) keys.add(`${namespace}/${name}`);
-    }
-  }
-  return [...keys];
+  return {
+    waypoints,
+    serviceWaypoints,
+    decidingPolicies,
+    backendReferences: { httpBackends, grpcBackends },
+    podsByGateway,
+    proxiedServices,
+  };
 }
 
 export interface ServiceEndpointOptions
@@ -280,48 +289,6 @@ export function createAllowPolicies(
         accountsOf: (at) => fetch.podsByGateway.lookup(at).map(({ serviceAccount }) => serviceAccount),
       });
       return [named(authorizationResource(allowWaypointPolicy(waypoint, principals)))];
-    },
-  });
-}
-
-/** The policies that make Services unreachable but through their waypoints. */
-export function createRequirementPolicies(
-  graph: Graph,
-  sources: Sources,
-  { waypoints, serviceWaypoints, podsByGateway }: WaypointGraph,
-  options: {
-    readonly mesh: Collection<Mesh>;
-    readonly defaultMesh: Mesh;
-    readonly clusterDomain: string;
-    readonly endpointsByService: Index<ServiceEndpoint>;
-  },
-): Collection<EncodedResource> {
-  const { mesh, defaultMesh, clusterDomain, endpointsByService } = options;
-  return graph.flatMap('requirementPolicies', {
-    from: sources.services,
-    uses: { mesh, waypoints, serviceWaypoints, podsByGateway, endpointsByService },
-    equal: sameResource,
-    transform: (service, fetch, key) => {
-      const waypoint = fetch.serviceWaypoints.get(key);
-      if (waypoint?.required !== true) return [];
-      const { namespace, name, ports } = service;
-      const principals = waypointPrincipals(waypoint, {
-        trustDomains: trustDomains(fetch.mesh.get(MESH_KEY) ?? defaultMesh),
-        waypoint: (at) => fetch.waypoints.get(at),
-        accountsOf: (at) => fetch.podsByGateway.lookup(at).map(({ serviceAccount }) => serviceAccount),
-      });
-      // Named ports are numbers in the pods, and may be another one in each.
-      const declared = ports.flatMap(({ targetPort }) =>
-        typeof targetPort === 'number' ? [targetPort] : [],
-      );
-      const actual = fetch.endpointsByService
-        .lookup(`${namespace}/${serviceHostname(name, namespace, clusterDomain)}`)
-        .flatMap((endpoint) => endpoint.ports.map(({ targetPort }) => targetPort));
-      const targetPorts = [...declared, ...actual];
-      const resource = authorizationResource(
-        requireWaypointPolicy({ namespace, name, principals, targetPorts }),
-      );
-      return [[resource.name, resource]];
     },
   });
 }

@@ -1,7 +1,9 @@
 import { GatewayController, Label } from '@weft/api';
-import type { Collection, Graph, Index } from '@weft/collections';
+import type { Collection, Fetch, Graph, Index } from '@weft/collections';
+import { type EntryService, type VisibleEntry, seenFrom } from '../ambient/entry-services.ts';
 import type { Mesh } from '../ambient/mesh.ts';
 import { isManaged, waypointResourceName } from '../ambient/waypoints.ts';
+import { servicePort } from '../networking/entry-config.ts';
 import type { PodFacts } from '../sources/facts.ts';
 import type { ServiceWaypoint } from '../ambient/service-waypoint.ts';
 import type { AnyRouteFacts, GatewayFacts, UnservedRouteFacts } from '../sources/gateway-objects.ts';
@@ -9,6 +11,7 @@ import { MESH_KEY, type Sources } from '../sources/sources.ts';
 import { gatewayParameters } from './gateway-parameters.ts';
 import { type WantedGatewayStatus, waypointStatus } from './gateway-status.ts';
 import {
+  type RouteStatusContext,
   type WantedRouteParent,
   backendTlsAncestors as ancestorsOfBackendTls,
   routeParents,
@@ -34,10 +37,13 @@ export function createGatewayGraph(
     readonly defaultMesh: Mesh;
     readonly podsByGateway: Index<PodFacts>;
     readonly serviceWaypoints: Collection<ServiceWaypoint>;
+    readonly visibleEntries: Collection<VisibleEntry>;
+    readonly entryWaypoints: Collection<ServiceWaypoint>;
+    readonly entryServicesByHost: Index<EntryService>;
     readonly template: Omit<WaypointTemplate, 'network' | 'trustDomain'>;
   },
 ): GatewayGraph {
-  const { mesh, defaultMesh, podsByGateway, serviceWaypoints, template } = options;
+  const { mesh, defaultMesh, podsByGateway, template } = options;
   const { clusterDomain } = template;
   const waypointGateways = graph.map('waypointGateways', {
     from: sources.gateways,
@@ -91,14 +97,39 @@ export function createGatewayGraph(
     },
   });
   const grants = sources.referenceGrants.index('grantsOfNamespace', ({ namespace }) => [namespace]);
+  const parentUses = {
+    services: sources.services,
+    serviceWaypoints: options.serviceWaypoints,
+    visibleEntries: options.visibleEntries,
+    entryWaypoints: options.entryWaypoints,
+  };
+  const parentOf =
+    (fetch: Fetch<typeof parentUses>): RouteStatusContext['parent'] =>
+    (kind, key) => {
+      if (kind === 'Service') {
+        const service = fetch.services.get(key);
+        const waypoint = fetch.serviceWaypoints.get(key);
+        return service && { ports: service.ports, addresses: service.clusterIps, waypoint };
+      }
+      const visible = fetch.visibleEntries.get(key);
+      if (visible === undefined) return undefined;
+      const { spec, allocated } = visible.entry;
+      const addresses = [...(spec.addresses ?? []), ...allocated.map(({ value }) => value)];
+      const ports = (spec.ports ?? []).map(servicePort);
+      return { ports, addresses, waypoint: fetch.entryWaypoints.get(key) };
+    };
   const served = (name: string, routes: Collection<AnyRouteFacts>) =>
     graph.map(name, {
       from: routes,
-      uses: { waypointGateways, services: sources.services, serviceWaypoints, grants },
+      uses: { waypointGateways, ...parentUses, entryServicesByHost: options.entryServicesByHost, grants },
       transform: (route, fetch) =>
         routeParents(route, {
+          parent: parentOf(fetch),
           service: (at) => fetch.services.get(at),
-          waypoint: (at) => fetch.serviceWaypoints.get(at),
+          host: (hostname, namespace) => {
+            const service = seenFrom(namespace, fetch.entryServicesByHost.lookup(hostname));
+            return service && { ports: service.ports.map(servicePort) };
+          },
           grants: (namespace) => fetch.grants.lookup(namespace),
           isWaypoint: (at) => fetch.waypointGateways.get(at) !== undefined,
         }),
@@ -112,9 +143,8 @@ export function createGatewayGraph(
     });
   const backendTlsAncestors = graph.map('backendTlsAncestors', {
     from: sources.backendTlsPolicies,
-    uses: { serviceWaypoints },
-    transform: (policy, fetch) =>
-      ancestorsOfBackendTls(policy, { waypoint: (at) => fetch.serviceWaypoints.get(at) }),
+    uses: parentUses,
+    transform: (policy, fetch) => ancestorsOfBackendTls(policy, { parent: parentOf(fetch) }),
   });
   return {
     statuses,

@@ -9,7 +9,14 @@ const waypoint = [
      spec: { clusterIPs: [10.96.0.1], ports: [{ name: http, port: 80 }, { name: tcp, port: 9000 }] } }`,
   '{ kind: Service, metadata: { name: headless, namespace: shop }, spec: { clusterIP: None, ports: [{ port: 80 }] } }',
   '{ kind: Service, metadata: { name: plain, namespace: shop }, spec: { clusterIPs: [10.96.0.2], ports: [{ port: 80 }] } }',
+  `{ kind: ServiceEntry, metadata: { name: api, namespace: shop, labels: { istio.io/use-waypoint: wp, istio.io/use-waypoint-namespace: infra } },
+     spec: { hosts: [api.example.com], addresses: [198.51.100.1], resolution: DNS, ports: [{ name: http, number: 80, protocol: HTTP }, { name: tls, number: 443, protocol: TLS }] } }`,
+  `{ kind: ServiceEntry, metadata: { name: nowhere, namespace: shop },
+     spec: { hosts: [nowhere.example.com], resolution: NONE, ports: [{ name: http, number: 80, protocol: HTTP }] } }`,
+  `{ kind: ServiceEntry, metadata: { name: hidden, namespace: shop },
+     spec: { hosts: [hidden.example.com], addresses: [198.51.100.2], exportTo: ["~"], resolution: DNS, ports: [{ name: http, number: 80, protocol: HTTP }] } }`,
 ];
+const entry = (name: string): string => `{ group: networking.istio.io, kind: ServiceEntry, name: ${name} }`;
 const web = '{ group: "", kind: Service, name: web, namespace: shop }';
 const rule = '{ backendRefs: [{ name: web, port: 80 }] }';
 
@@ -77,12 +84,41 @@ describe('status of a route in the mesh', () => {
       'shop',
       'NotAllowedByListeners: routes attach to the Services that use a waypoint, not to its listeners',
     ],
+    ['a ServiceEntry', entry('api'), rule, 'shop', 'Accepted: Route was valid'],
     [
-      'a ServiceEntry',
-      '{ group: networking.istio.io, kind: ServiceEntry, name: web }',
+      'no ServiceEntry',
+      entry('gone'),
       rule,
       'shop',
-      'UnsupportedValue: waypoints apply routes to Services, not to ServiceEntries',
+      'NoMatchingParent: parent service entry: "shop/gone" not found',
+    ],
+    [
+      'a ServiceEntry that has no address',
+      entry('nowhere'),
+      rule,
+      'shop',
+      'UnsupportedValue: parent service entry "shop/nowhere" has no address: nothing tells that a request is for it',
+    ],
+    [
+      'a port of a ServiceEntry that carries no HTTP',
+      entry('api').replace('}', ', port: 443 }'),
+      rule,
+      'shop',
+      'UnsupportedValue: no port of service entry "shop/api" that the route attaches to carries HTTP',
+    ],
+    [
+      'a ServiceEntry of another namespace',
+      entry('api').replace('}', ', namespace: shop }'),
+      '{}',
+      'elsewhere',
+      'UnsupportedValue: a waypoint applies routes of the namespaces of the ServiceEntry and of the waypoint, not of elsewhere',
+    ],
+    [
+      'a ServiceEntry that nobody sees',
+      entry('hidden'),
+      rule,
+      'shop',
+      'NoMatchingParent: parent service entry: "shop/hidden" not found',
     ],
     ["somebody else's Gateway", '{ name: edge }', rule, 'shop', undefined],
     [
@@ -112,6 +148,21 @@ describe('status of a route in the mesh', () => {
       'a backend of another kind',
       '{ backendRefs: [{ kind: X, group: g, name: web, port: 80 }] }',
       'InvalidKind: referencing unsupported backendRef: group "g" kind "X"',
+    ],
+    [
+      'a host of a ServiceEntry',
+      '{ backendRefs: [{ group: networking.istio.io, kind: Hostname, name: api.example.com, port: 80 }] }',
+      'ResolvedRefs: All references resolved',
+    ],
+    [
+      'a host that no ServiceEntry has',
+      '{ backendRefs: [{ group: networking.istio.io, kind: Hostname, name: x.example.com, port: 80 }] }',
+      'BackendNotFound: backend(x.example.com) not found',
+    ],
+    [
+      'a host of another namespace',
+      '{ backendRefs: [{ group: networking.istio.io, kind: Hostname, namespace: shop, name: api.example.com, port: 80 }] }',
+      'InvalidKind: referencing unsupported backendRef: group "networking.istio.io" kind "Hostname"',
     ],
     [
       'an unknown filter',
@@ -226,5 +277,7 @@ describe('status of a route in the mesh', () => {
   it('tells that a Service without a waypoint takes no notice', () => {
     expect(conditions(web.replace('web', 'plain'), rule)['ResolvedWaypoints']).toContain('uses no waypoint');
     expect(conditions(web, rule)['ResolvedWaypoints']).toContain('All waypoints resolved');
+    expect(conditions(entry('nowhere'), rule)['ResolvedWaypoints']).toContain('uses no waypoint');
+    expect(conditions(entry('api'), rule)['ResolvedWaypoints']).toContain('All waypoints resolved');
   });
 });

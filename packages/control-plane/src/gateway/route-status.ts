@@ -1,12 +1,13 @@
 import { GatewayController, Label } from '@weft/api';
 import type { WantedCondition } from './gateway-status.ts';
+import { backendTarget } from '../networking/backend-references.ts';
 import { mayReferTo } from '../networking/reference-grants.ts';
-import { isServiceParent, selectsPort } from '../networking/route-attachment.ts';
+import { type MeshParentKind, meshParentKind, selectsPort } from '../networking/route-attachment.ts';
 import { supportedBackendFilters, supportedFilters } from '../networking/route-filters.ts';
 import { type RouteProblem, routeProblems } from '../networking/route-problems.ts';
 import { upstreamProtocol } from '../networking/service-config.ts';
 import type { ServiceWaypoint } from '../ambient/service-waypoint.ts';
-import type { ServiceFacts } from '../sources/facts.ts';
+import type { ServiceFacts, ServicePortFacts } from '../sources/facts.ts';
 import type {
   AnyRouteFacts,
   BackendReference,
@@ -22,9 +23,18 @@ export interface WantedRouteParent {
   readonly conditions: readonly WantedCondition[];
 }
 
+/** What a route attaches to, whatever its kind. */
+export interface MeshParent {
+  readonly ports: readonly ServicePortFacts[];
+  readonly addresses: readonly string[];
+  readonly waypoint: ServiceWaypoint | undefined;
+}
+
 export interface RouteStatusContext {
-  readonly service: (key: string) => ServiceFacts | undefined;
-  readonly waypoint: (key: string) => ServiceWaypoint | undefined;
+  readonly parent: (kind: MeshParentKind, key: string) => MeshParent | undefined;
+  readonly service: (key: string) => Pick<ServiceFacts, 'ports'> | undefined;
+  /** A host of a ServiceEntry, as a namespace sees it. */
+  readonly host: (hostname: string, namespace: string) => Pick<ServiceFacts, 'ports'> | undefined;
   /** Of a namespace. */
   readonly grants: (namespace: string) => readonly ReferenceGrantFacts[];
   /** Whether a Gateway, by key, is a waypoint. */
@@ -35,12 +45,10 @@ export interface RouteStatusContext {
 export function routeParents(route: AnyRouteFacts, context: RouteStatusContext): WantedRouteParent[] {
   const references = resolvedReferences(route, context);
   return route.parentRefs.flatMap((parent) => {
-    if (isServiceParent(parent)) {
-      return at(parent, [
-        ...accepted(route, parent, context),
-        references,
-        resolvedWaypoints(route, parent, context),
-      ]);
+    const kind = meshParentKind(parent);
+    if (kind !== undefined) {
+      const named = namedParent(kind, route, parent, context);
+      return at(parent, [...accepted(route, named), references, resolvedWaypoints(named)]);
     }
     const refusal = misplaced(route, parent, context);
     return refusal === undefined ? [] : at(parent, [refusal]);
@@ -54,7 +62,7 @@ export function unservedRouteParents(
 ): WantedRouteParent[] {
   const message = `waypoints do not serve ${route.kind}s: this route has no effect`;
   return route.parentRefs.flatMap((parent) => {
-    if (isServiceParent(parent)) return at(parent, [refused('UnsupportedValue', message)]);
+    if (meshParentKind(parent) !== undefined) return at(parent, [refused('UnsupportedValue', message)]);
     const refusal = misplaced(route, parent, context);
     return refusal === undefined ? [] : at(parent, [refusal]);
   });
@@ -63,20 +71,17 @@ export function unservedRouteParents(
 /** At each target behind a waypoint; of other targets, others speak. */
 export function backendTlsAncestors(
   { namespace, targetRefs }: BackendTlsPolicyFacts,
-  { waypoint }: Pick<RouteStatusContext, 'waypoint'>,
+  { parent }: Pick<RouteStatusContext, 'parent'>,
 ): WantedRouteParent[] {
-  const message = 'waypoints do not originate TLS to Services: this policy has no effect in the mesh';
-  return targetRefs.flatMap(({ group, kind, name }) =>
-    isServiceParent({ group, kind, name }) && waypoint(`${namespace}/${name}`)?.binding.kind === 'bound'
-      ? [
-          {
-            parentRef: { group, kind, namespace, name },
-            controllerName: GatewayController.waypoint,
-            conditions: [refused('Invalid', message)],
-          },
-        ]
-      : [],
-  );
+  const message = 'waypoints do not originate TLS: this policy has no effect in the mesh';
+  return targetRefs.flatMap(({ group, kind, name }) => {
+    const known = meshParentKind({ group, kind });
+    const target = known && parent(known, `${namespace}/${name}`);
+    if (target?.waypoint?.binding.kind !== 'bound') return [];
+    const parentRef = { group, kind, namespace, name };
+    const conditions = [refused('Invalid', message)];
+    return [{ parentRef, controllerName: GatewayController.waypoint, conditions }];
+  });
 }
 
 function at(parentRef: ParentReference, conditions: readonly WantedCondition[]): WantedRouteParent[] {
@@ -89,8 +94,6 @@ function misplaced(
   { group = GATEWAY_API, kind = 'Gateway', namespace = own, name }: ParentReference,
   { isWaypoint }: Pick<RouteStatusContext, 'isWaypoint'>,
 ): WantedCondition | undefined {
-  if (group === ISTIO_NETWORKING && kind === 'ServiceEntry')
-    return refused('UnsupportedValue', 'waypoints apply routes to Services, not to ServiceEntries');
   return group === GATEWAY_API && kind === 'Gateway' && isWaypoint(`${namespace}/${name}`)
     ? refused(
         'NotAllowedByListeners',
@@ -100,10 +103,25 @@ function misplaced(
 }
 
 const GATEWAY_API = 'gateway.networking.k8s.io';
-const ISTIO_NETWORKING = 'networking.istio.io';
 
-function parentKey(route: AnyRouteFacts, { namespace = route.namespace, name }: ParentReference): string {
-  return `${namespace}/${name}`;
+interface NamedParent {
+  readonly kind: MeshParentKind;
+  readonly namespace: string;
+  readonly key: string;
+  readonly reference: ParentReference;
+  /** Undefined where there is none of that name. */
+  readonly found: MeshParent | undefined;
+}
+
+function namedParent(
+  kind: MeshParentKind,
+  route: AnyRouteFacts,
+  reference: ParentReference,
+  context: RouteStatusContext,
+): NamedParent {
+  const { namespace = route.namespace, name } = reference;
+  const key = `${namespace}/${name}`;
+  return { kind, namespace, key, reference, found: context.parent(kind, key) };
 }
 
 function refused(reason: string, message: string): WantedCondition {
@@ -111,12 +129,8 @@ function refused(reason: string, message: string): WantedCondition {
 }
 
 /** `Accepted`, and beside it `PartiallyInvalid` where something of the route isn't done. */
-function accepted(
-  route: AnyRouteFacts,
-  parent: ParentReference,
-  context: RouteStatusContext,
-): readonly WantedCondition[] {
-  const refusal = attachmentProblem(route, parent, context);
+function accepted(route: AnyRouteFacts, parent: NamedParent): readonly WantedCondition[] {
+  const refusal = attachmentProblem(route, parent);
   if (refusal !== undefined) return [refusal];
   const problems = routeProblems(route);
   const [first] = problems;
@@ -144,35 +158,42 @@ function describeProblem({ field, message, effect }: RouteProblem): string {
   }
 }
 
+/** As the messages of Istio call them. */
+const kindNames: Readonly<Record<MeshParentKind, string>> = {
+  Service: 'service',
+  ServiceEntry: 'service entry',
+};
+
 function attachmentProblem(
   route: AnyRouteFacts,
-  parent: ParentReference,
-  context: RouteStatusContext,
+  { kind, namespace, key, reference, found }: NamedParent,
 ): WantedCondition | undefined {
-  const key = parentKey(route, parent);
-  const service = context.service(key);
-  if (service === undefined) return refused('NoMatchingParent', `parent service: "${key}" not found`);
-  const { port, sectionName } = parent;
-  if (port !== undefined && !service.ports.some((declared) => declared.port === port)) {
+  const name = kindNames[kind];
+  if (found === undefined) return refused('NoMatchingParent', `parent ${name}: "${key}" not found`);
+  const { port, sectionName } = reference;
+  if (port !== undefined && !found.ports.some((declared) => declared.port === port)) {
     return refused('NoMatchingParent', `port ${port} not found`);
   }
-  const ports = service.ports.filter((declared) => selectsPort(parent, declared));
+  const ports = found.ports.filter((declared) => selectsPort(reference, declared));
   if (sectionName !== undefined && ports.length === 0)
     return refused('NoMatchingParent', `sectionName "${sectionName}" not found`);
-  if (service.clusterIps.length === 0) {
-    const message = `parent service "${key}" is headless: requests go to its pods, and no route sees them`;
-    return refused('UnsupportedValue', message);
+  if (found.addresses.length === 0) {
+    const why =
+      kind === 'Service'
+        ? 'is headless: requests go to its pods, and no route sees them'
+        : 'has no address: nothing tells that a request is for it';
+    return refused('UnsupportedValue', `parent ${name} "${key}" ${why}`);
   }
   if (ports.every((declared) => upstreamProtocol(declared) === 'tcp')) {
-    const message = `no port of service "${key}" that the route attaches to carries HTTP`;
+    const message = `no port of ${name} "${key}" that the route attaches to carries HTTP`;
     return refused('UnsupportedValue', message);
   }
-  const binding = context.waypoint(key)?.binding;
-  const waypointNamespace = binding?.kind === 'bound' ? binding.waypoint.namespace : service.namespace;
-  if (route.namespace !== service.namespace && route.namespace !== waypointNamespace) {
+  const binding = found.waypoint?.binding;
+  const waypointNamespace = binding?.kind === 'bound' ? binding.waypoint.namespace : namespace;
+  if (route.namespace !== namespace && route.namespace !== waypointNamespace) {
     return refused(
       'UnsupportedValue',
-      `a waypoint applies routes of the namespaces of the Service and of the waypoint, not of ${route.namespace}`,
+      `a waypoint applies routes of the namespaces of the ${kind} and of the waypoint, not of ${route.namespace}`,
     );
   }
   return undefined;
@@ -200,8 +221,9 @@ function backendProblem(
   reference: BackendReference,
   context: RouteStatusContext,
 ): Pick<WantedCondition, 'reason' | 'message'> | undefined {
-  const { group = '', kind = 'Service', namespace = route.namespace, name, port, filters = [] } = reference;
-  if (kind !== 'Service' || (group !== '' && group !== 'core')) {
+  const { group = '', kind = 'Service', name, port, filters = [] } = reference;
+  const target = backendTarget(route, reference);
+  if (target === undefined) {
     const message = `referencing unsupported backendRef: group "${group}" kind "${kind}"`;
     return { reason: 'InvalidKind', message };
   }
@@ -209,36 +231,32 @@ function backendProblem(
   if (unsupported !== undefined) {
     return { reason: 'InvalidFilter', message: `unsupported filter type "${unsupported.type}" of a backend` };
   }
+  const described = target.kind === 'Service' ? `${target.namespace}/${name}` : target.hostname;
   if (port === undefined)
-    return { reason: 'InvalidDestination', message: `backend ${namespace}/${name}: port is required` };
+    return { reason: 'InvalidDestination', message: `backend ${described}: port is required` };
   // Before existence, so that a reference without leave reveals nothing.
-  if (!mayReferTo(route, { namespace, name }, context.grants(namespace))) {
-    const message = `backendRef ${name}/${namespace} not accessible to a ${route.kind} in namespace "${route.namespace}" (missing a ReferenceGrant?)`;
+  if (target.kind === 'Service' && !mayReferTo(route, target, context.grants(target.namespace))) {
+    const message = `backendRef ${name}/${target.namespace} not accessible to a ${route.kind} in namespace "${route.namespace}" (missing a ReferenceGrant?)`;
     return { reason: 'RefNotPermitted', message };
   }
-  const service = context.service(`${namespace}/${name}`);
-  if (service === undefined)
-    return { reason: 'BackendNotFound', message: `backend(${namespace}/${name}) not found` };
-  return service.ports.some((declared) => declared.port === port)
+  const found =
+    target.kind === 'Service' ? context.service(described) : context.host(target.hostname, route.namespace);
+  if (found === undefined) return { reason: 'BackendNotFound', message: `backend(${described}) not found` };
+  return found.ports.some((declared) => declared.port === port)
     ? undefined
-    : { reason: 'BackendNotFound', message: `backend(${namespace}/${name}) has no port ${port}` };
+    : { reason: 'BackendNotFound', message: `backend(${described}) has no port ${port}` };
 }
 
 /** Never False, as in Istio: the message is for people who wonder why nothing happens. */
-function resolvedWaypoints(
-  route: AnyRouteFacts,
-  parent: ParentReference,
-  context: RouteStatusContext,
-): WantedCondition {
-  const key = parentKey(route, parent);
-  const binding = context.waypoint(key)?.binding;
+function resolvedWaypoints({ kind, key, found }: NamedParent): WantedCondition {
+  const binding = found?.waypoint?.binding;
   const message =
     binding === undefined
       ? 'parent not found'
       : binding.kind === 'bound'
         ? 'All waypoints resolved'
         : binding.kind === 'unasked'
-          ? `Service ${key} uses no waypoint, so this route has no effect: label it with ${Label.useWaypoint}`
+          ? `${kind} ${key} uses no waypoint, so this route has no effect: label it with ${Label.useWaypoint}`
           : binding.message;
   return { type: 'ResolvedWaypoints', status: 'True', reason: 'ResolvedWaypoints', message };
 }

@@ -7,7 +7,7 @@ import { rawBuffer, tunnelClientTls } from './tls.ts';
 type Cluster = envoy.config.cluster.v3.Cluster.$Properties;
 type TransportSocket = envoy.config.core.v3.TransportSocket.$Properties;
 
-const { DiscoveryType, LbPolicy } = envoy.config.cluster.v3.Cluster;
+const { DiscoveryType, DnsLookupFamily, LbPolicy } = envoy.config.cluster.v3.Cluster;
 const { HttpProtocolOptions } = envoy.extensions.upstreams.http.v3;
 const { InternalUpstreamTransport } = envoy.extensions.transport_sockets.internal_upstream.v3;
 
@@ -17,35 +17,72 @@ export type UpstreamProtocol = 'tcp' | 'http1' | 'http2' | 'downstream';
 const CONNECT_TIMEOUT_MS = 10_000;
 const TUNNEL_IDLE_TIMEOUT_MS = 3_600_000;
 const CLEANUP_INTERVAL_MS = 60_000;
+const DNS_REFRESH_MS = 60_000;
 /** Envoy's own defaults would reject requests under load that other proxies take. */
 const UNLIMITED = 0xffff_ffff;
+
+/** Where a cluster's endpoints come from. */
+export type EndpointSource =
+  /** The proxy asks for them, by the cluster's name unless another is given. */
+  | { readonly kind: 'discovery'; readonly name?: string }
+  /** They have names, which the proxy looks up itself. `rotating`: of all answers only the latest counts. */
+  | {
+      readonly kind: 'dns';
+      readonly assignment: envoy.config.endpoint.v3.ClusterLoadAssignment.$Properties;
+      readonly rotating: boolean;
+    }
+  /** Wherever the client was going, at another port where one is given. */
+  | { readonly kind: 'original-destination'; readonly port: number | undefined };
 
 export interface ServiceClusterOptions {
   readonly name: string;
   readonly protocol: UpstreamProtocol;
-  /** Endpoints that have names: the proxy looks them up itself. Without, it asks for endpoints by the cluster's name. */
-  readonly named?: envoy.config.endpoint.v3.ClusterLoadAssignment.$Properties | undefined;
+  readonly endpoints: EndpointSource;
   readonly service: { readonly hostname: string; readonly name: string; readonly namespace: string };
 }
 
 /** One port of a Service. Its endpoints are addresses of the internal listener, or plain ones. */
-export function serviceCluster({ name, protocol, service, named }: ServiceClusterOptions): Cluster {
+export function serviceCluster({ name, protocol, service, endpoints }: ServiceClusterOptions): Cluster {
   return {
     name,
     altStatName: `${name};`,
-    ...(named === undefined
-      ? {
-          type: DiscoveryType.EDS,
-          edsClusterConfig: { serviceName: name, edsConfig: adsSource() },
-        }
-      : { type: DiscoveryType.STRICT_DNS, loadAssignment: named }),
+    ...discovery(name, endpoints),
     connectTimeout: duration(CONNECT_TIMEOUT_MS),
-    lbPolicy: LbPolicy.LEAST_REQUEST,
     circuitBreakers: unlimited(),
     transportSocket: internalUpstream([Metadata.originalDestination, Metadata.istio, Metadata.weft]),
     ...upstreamProtocol(protocol),
     metadata: { filterMetadata: { [Metadata.istio]: { fields: { services: servicesMetadata(service) } } } },
   };
+}
+
+function discovery(name: string, endpoints: EndpointSource): Cluster {
+  switch (endpoints.kind) {
+    case 'discovery':
+      return {
+        type: DiscoveryType.EDS,
+        edsClusterConfig: { serviceName: endpoints.name ?? name, edsConfig: adsSource() },
+        lbPolicy: LbPolicy.LEAST_REQUEST,
+      };
+    case 'dns':
+      return {
+        type: endpoints.rotating ? DiscoveryType.LOGICAL_DNS : DiscoveryType.STRICT_DNS,
+        loadAssignment: endpoints.assignment,
+        dnsRefreshRate: duration(DNS_REFRESH_MS),
+        respectDnsTtl: true,
+        // Envoy's own choice, IPv6 where there is any, fails wherever pods have IPv4 alone.
+        dnsLookupFamily: DnsLookupFamily.V4_PREFERRED,
+        lbPolicy: LbPolicy.LEAST_REQUEST,
+      };
+    case 'original-destination':
+      return {
+        type: DiscoveryType.ORIGINAL_DST,
+        lbPolicy: LbPolicy.CLUSTER_PROVIDED,
+        cleanupInterval: duration(CLEANUP_INTERVAL_MS),
+        ...(endpoints.port === undefined
+          ? {}
+          : { originalDstLbConfig: { upstreamPortOverride: { value: endpoints.port } } }),
+      };
+  }
 }
 
 /** Clusters that every waypoint has, by name. */

@@ -121,6 +121,7 @@ export function providerClusters(policies: readonly AuthorizationPolicy[], find:
     serviceCluster({
       name: outboundCluster(provider.port, service.hostname),
       protocol: provider.protocol.kind === 'grpc' ? 'http2' : 'http1',
+      endpoints: { kind: 'discovery' },
       service,
     }),
   );

@@ -39,3 +39,11 @@ export function inboundCluster(port: number, layer: Layer, hostname: string): st
 export function outboundCluster(port: number, hostname: string): string {
   return `outbound|${port}||${hostname}`;
 }
+
+/** What the endpoints of a cluster are asked for by: names of hosts are one namespace's, or else say whose. */
+export function assignmentName(
+  cluster: string,
+  service: { readonly namespace: string; readonly canonical: boolean },
+): string {
+  return service.canonical ? cluster : `${cluster}~${service.namespace}`;
+}

@@ -2,27 +2,17 @@ import { Label } from '@weft/api';
 import { envoy } from '@weft/api/envoy';
 import type { Collection, Graph } from '@weft/collections';
 import type { Ambient } from '../ambient/ambient-graph.ts';
-import { type EncodedResource, encoded, sameResource } from '../ambient/resources.ts';
+import { type EncodedResource, encoded } from '../ambient/resources.ts';
 import { attachmentKeys, attachmentKeysOf, distinctPolicies } from '../ambient/policy-targets.ts';
-import { serviceHostname } from '../ambient/services.ts';
 import { trustDomains } from '../ambient/trust-domain-aliases.ts';
-import { entryInput, haveNames } from './entry-config.ts';
-import type { ServiceFacts } from '../sources/facts.ts';
-import type { AnyRouteFacts } from '../sources/gateway-objects.ts';
 import { MESH_KEY, type Sources } from '../sources/sources.ts';
 import { bindWaypoint } from '../ambient/waypoint-binding.ts';
-import { servingWaypoints } from '../ambient/service-waypoint.ts';
-import type { Waypoint } from '../ambient/waypoints.ts';
+import { createClusterEndpoints } from './cluster-endpoints.ts';
 import { sharedClusters } from './clusters.ts';
-import { loadAssignment } from './endpoints.ts';
 import { providerClusters } from './external-authorization.ts';
 import { mainInternal } from './main-internal.ts';
-import { inboundCluster, outboundCluster } from './names.ts';
-import { mayReferTo } from './reference-grants.ts';
-import { attachesTo, parentServices } from './route-attachment.ts';
-import type { Backend } from './routes.ts';
-import { type ServiceConfig, serviceConfig, upstreamProtocol } from './service-config.ts';
 import { connectOriginate, connectTerminate } from './shared-listeners.ts';
+import { createWaypointServices, distinctHosts, gatewayKey } from './waypoint-services.ts';
 import { type ServedWorkload, workloadGroups } from './workload-config.ts';
 
 type Listener = envoy.config.listener.v3.Listener.$Properties;
@@ -39,11 +29,6 @@ export interface Networking {
   readonly endpoints: Collection<EncodedResource>;
 }
 
-interface WaypointService {
-  readonly waypoint: string;
-  readonly config: ServiceConfig;
-}
-
 export function createNetworkingGraph(
   graph: Graph,
   sources: Sources,
@@ -51,109 +36,12 @@ export function createNetworkingGraph(
   options: { readonly clusterDomain: string },
 ): Networking {
   const { clusterDomain } = options;
-  const { mesh, defaultMesh, waypoints, serviceWaypoints, endpointsByService, proxiedServices } = ambient;
+  const { mesh, defaultMesh, waypoints } = ambient;
   const providers = ambient.authorizationProviders;
-  const hostnameOf = ({ name, namespace }: ServiceFacts): string =>
-    serviceHostname(name, namespace, clusterDomain);
 
-  const httpRoutes = sources.httpRoutes.index('parent', parentServices);
-  const grpcRoutes = sources.grpcRoutes.index('parent', parentServices);
   const authorization = ambient.authorizationPolicies.index('target', attachmentKeys);
-  const authentication = sources.requestAuthentications.index('target', attachmentKeys);
-
-  const grants = sources.referenceGrants.index('namespace', ({ namespace }) => [namespace]);
-
-  const configs = graph.flatMap('waypointServices', {
-    from: serviceWaypoints,
-    uses: {
-      mesh,
-      services: sources.services,
-      serviceWaypoints,
-      httpRoutes,
-      grpcRoutes,
-      authorization,
-      authentication,
-      jwks: sources.jwks,
-      grants,
-      providers,
-    },
-    equal: sameConfig,
-    // A Service with a canary is configured at both waypoints, and each has policies of its own.
-    transform: (servedBy, fetch, key) => {
-      const service = fetch.services.get(key);
-      if (service === undefined) return [];
-      const { rootNamespace } = fetch.mesh.get(MESH_KEY) ?? defaultMesh;
-      const routesOfService: readonly AnyRouteFacts[] = [
-        ...fetch.httpRoutes.lookup(key),
-        ...fetch.grpcRoutes.lookup(key),
-      ];
-      const isServed = (backend: string, waypoint: string): boolean => {
-        const serving = fetch.serviceWaypoints.get(backend);
-        return serving !== undefined && servingWaypoints(serving).some((one) => gatewayKey(one) === waypoint);
-      };
-      return servingWaypoints(servedBy).map((gateway): readonly [string, WaypointService] => {
-        const waypoint = gatewayKey(gateway);
-        const at = attachmentKeysOf({ service: key, waypoint, rootNamespace });
-        const attached = routesOfService.filter(
-          ({ namespace }) => namespace === service.namespace || namespace === gateway.namespace,
-        );
-        const config = serviceConfig({
-          namespace: service.namespace,
-          name: service.name,
-          hostname: hostnameOf(service),
-          addresses: service.clusterIps,
-          ports: service.ports,
-          routes: (port) => attached.filter((route) => attachesTo(route, service, port)),
-          backend: (namespace, name, port): Backend | undefined => {
-            const backend = `${namespace}/${name}`;
-            const found = fetch.services.get(backend);
-            const backendPort = found?.ports.find((declared) => declared.port === port);
-            if (found === undefined || backendPort === undefined) return undefined;
-            const protocol = upstreamProtocol(backendPort);
-            return {
-              namespace,
-              name,
-              hostname: hostnameOf(found),
-              port: backendPort.port,
-              protocol,
-              served: protocol !== 'tcp' && isServed(backend, waypoint),
-            };
-          },
-          mayReferTo: (route, namespace, name) =>
-            mayReferTo(route, { namespace, name }, fetch.grants.lookup(namespace)),
-          authorization: distinctPolicies(at.flatMap((target) => fetch.authorization.lookup(target))),
-          authentication: distinctPolicies(at.flatMap((target) => fetch.authentication.lookup(target))),
-          jwks: (uri) => fetch.jwks.get(uri),
-          provider: (name) => fetch.providers.get(name),
-        });
-        return [`${key} ${waypoint}`, { waypoint, config }];
-      });
-    },
-  });
-  const entryConfigs = graph.flatMap('waypointEntries', {
-    from: ambient.proxiedEntries,
-    uses: { mesh, authorization, authentication, jwks: sources.jwks, endpointsByService, providers },
-    equal: sameConfig,
-    transform: ({ service, waypoint: servedBy }, fetch, key) => {
-      const { rootNamespace } = fetch.mesh.get(MESH_KEY) ?? defaultMesh;
-      const endpoints = fetch.endpointsByService.lookup(key);
-      return servingWaypoints(servedBy).map((gateway): readonly [string, WaypointService] => {
-        const waypoint = gatewayKey(gateway);
-        const serviceEntry = `${service.namespace}/${service.name}`;
-        const at = attachmentKeysOf({ service: undefined, serviceEntry, waypoint, rootNamespace });
-        const config = serviceConfig({
-          ...entryInput(service, endpoints),
-          authorization: distinctPolicies(at.flatMap((target) => fetch.authorization.lookup(target))),
-          authentication: distinctPolicies(at.flatMap((target) => fetch.authentication.lookup(target))),
-          jwks: (uri) => fetch.jwks.get(uri),
-          provider: (name) => fetch.providers.get(name),
-        });
-        return [`${key} ${waypoint}`, { waypoint, config }];
-      });
-    },
-  });
-  const allConfigs = graph.join('waypointConfigs', [configs, entryConfigs], { equal: sameConfig });
-  const configsByWaypoint = allConfigs.index('waypoint', ({ waypoint }) => [waypoint]);
+  const configs = createWaypointServices(graph, sources, ambient, { clusterDomain, authorization });
+  const configsByWaypoint = configs.index('waypoint', ({ waypoint }) => [waypoint]);
 
   const servedWorkloads = graph.map('servedWorkloads', {
     from: sources.pods,
@@ -195,7 +83,7 @@ export function createNetworkingGraph(
         distinctPolicies(policies),
         (name) => fetch.providers.get(name),
       );
-      const services = fetch.configsByWaypoint.lookup(key).map(({ config }) => config);
+      const services = distinctHosts(fetch.configsByWaypoint.lookup(key));
       return resourceSet<Listener>(envoy.config.listener.v3.Listener, [
         connectTerminate(trustDomains(meshNow)),
         mainInternal(services, workloads),
@@ -213,7 +101,7 @@ export function createNetworkingGraph(
       const policies = attachmentKeysOf({ service: undefined, waypoint: key, rootNamespace }).flatMap(
         (target) => fetch.authorization.lookup(target),
       );
-      const ofServices = fetch.configsByWaypoint.lookup(key).flatMap(({ config }) => config.clusters);
+      const ofServices = distinctHosts(fetch.configsByWaypoint.lookup(key)).flatMap(({ clusters: of }) => of);
       return resourceSet<Cluster>(envoy.config.cluster.v3.Cluster, [
         ...sharedClusters(trustDomains(meshNow)),
         ...providerClusters(policies, (name) => fetch.providers.get(name)),
@@ -221,63 +109,8 @@ export function createNetworkingGraph(
       ]);
     },
   });
-  const endpoints = graph.flatMap('clusterEndpoints', {
-    from: proxiedServices,
-    uses: { services: sources.services, serviceWaypoints, endpointsByService },
-    equal: sameResource,
-    transform: (_true, fetch, key) => {
-      const service = fetch.services.get(key);
-      if (service === undefined) return [];
-      const hostname = hostnameOf(service);
-      const found = fetch.endpointsByService.lookup(`${service.namespace}/${hostname}`);
-      const isBound = fetch.serviceWaypoints.get(key)?.binding.kind === 'bound';
-      return service.ports.flatMap(({ port }) => {
-        const names = [
-          outboundCluster(port, hostname),
-          ...(isBound ? [inboundCluster(port, 'http', hostname), inboundCluster(port, 'tcp', hostname)] : []),
-        ];
-        return names.map((name) => {
-          const assignment = loadAssignment(name, port, found, {
-            unreadyToo: service.publishNotReadyAddresses,
-          });
-          const bytes = envoy.config.endpoint.v3.ClusterLoadAssignment.encode(assignment).finish();
-          return [name, encoded(name, bytes)] as const;
-        });
-      });
-    },
-  });
-  const entryEndpoints = graph.flatMap('entryClusterEndpoints', {
-    from: ambient.proxiedEntries,
-    uses: { endpointsByService },
-    equal: sameResource,
-    transform: ({ service }, fetch, key) => {
-      const found = fetch.endpointsByService.lookup(key);
-      return haveNames(found)
-        ? []
-        : service.ports.flatMap(({ number }) =>
-            (['http', 'tcp'] as const).map((layer) => {
-              const name = inboundCluster(number, layer, service.hostname);
-              const assignment = loadAssignment(name, number, found, { unreadyToo: false });
-              return [
-                name,
-                encoded(name, envoy.config.endpoint.v3.ClusterLoadAssignment.encode(assignment).finish()),
-              ] as const;
-            }),
-          );
-    },
-  });
-  const allEndpoints = graph.join('allClusterEndpoints', [endpoints, entryEndpoints], {
-    equal: sameResource,
-  });
-  return { listeners, clusters, endpoints: allEndpoints };
-}
-
-function gatewayKey({ namespace, name }: Waypoint): string {
-  return `${namespace}/${name}`;
-}
-
-function sameConfig(a: WaypointService, b: WaypointService): boolean {
-  return a.waypoint === b.waypoint && a.config.version === b.config.version;
+  const endpoints = createClusterEndpoints(graph, sources, ambient, { clusterDomain });
+  return { listeners, clusters, endpoints };
 }
 
 function sameSet(a: ResourceSet, b: ResourceSet): boolean {

@@ -1,5 +1,5 @@
 import type { AnyRouteFacts, ReferenceGrantFacts } from '../sources/gateway-objects.ts';
-import { parentServices } from './route-attachment.ts';
+import { parentKey, parentKeys } from './route-attachment.ts';
 
 /**
  * Whether a route may send requests to a Service.
@@ -13,7 +13,7 @@ export function mayReferTo(
   const { namespace, name } = service;
   if (namespace === route.namespace) return true;
   // What is sent to a parent was on its way there: a route of the waypoint's namespace needs no leave for that.
-  if (parentServices(route).includes(`${namespace}/${name}`)) return true;
+  if (parentKeys(route).includes(parentKey('Service', `${namespace}/${name}`))) return true;
   return grants.some(
     ({ from, to }) =>
       from.some(

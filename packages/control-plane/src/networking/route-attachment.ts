@@ -1,36 +1,47 @@
-import type { ServiceFacts, ServicePortFacts } from '../sources/facts.ts';
+import type { ServicePortFacts } from '../sources/facts.ts';
 import type { AnyRouteFacts, ParentReference } from '../sources/gateway-objects.ts';
 
-/** Whether a parent is a Service: in the mesh, routes attach to where requests go. */
-export function isServiceParent({
+/** What routes attach to in the mesh: where requests go. */
+export type MeshParentKind = 'Service' | 'ServiceEntry';
+
+/** Undefined for parents that are not of the mesh. */
+export function meshParentKind({
   group = 'gateway.networking.k8s.io',
   kind = 'Gateway',
-}: ParentReference): boolean {
-  return kind === 'Service' && (group === '' || group === 'core');
+}: Pick<ParentReference, 'group' | 'kind'>): MeshParentKind | undefined {
+  if (kind === 'Service' && (group === '' || group === 'core')) return kind;
+  return kind === 'ServiceEntry' && group === 'networking.istio.io' ? kind : undefined;
 }
 
-/** `namespace/name` of each Service that a route names as a parent. */
-export function parentServices({
-  namespace,
+/** For an index: `Service namespace/name`, `ServiceEntry namespace/name`. */
+export function parentKey(kind: MeshParentKind, key: string): string {
+  return `${kind} ${key}`;
+}
+
+/** Of each parent in the mesh that a route names. */
+export function parentKeys({
+  namespace: own,
   parentRefs,
 }: Pick<AnyRouteFacts, 'namespace' | 'parentRefs'>): string[] {
-  const keys = parentRefs
-    .filter(isServiceParent)
-    .map((parent) => `${parent.namespace ?? namespace}/${parent.name}`);
+  const keys = parentRefs.flatMap((parent) => {
+    const kind = meshParentKind(parent);
+    const { namespace = own, name } = parent;
+    return kind === undefined ? [] : [parentKey(kind, `${namespace}/${name}`)];
+  });
   return [...new Set(keys)];
 }
 
-/** A parent that names neither a port nor a section means all of the Service's ports. */
+/** A parent that names neither a port nor a section means all of the ports. */
 export function attachesTo(
   route: AnyRouteFacts,
-  service: Pick<ServiceFacts, 'namespace' | 'name'>,
+  to: { readonly kind: MeshParentKind; readonly namespace: string; readonly name: string },
   port: ServicePortFacts,
 ): boolean {
   return route.parentRefs.some(
     (parent) =>
-      isServiceParent(parent) &&
-      parent.name === service.name &&
-      (parent.namespace ?? route.namespace) === service.namespace &&
+      meshParentKind(parent) === to.kind &&
+      parent.name === to.name &&
+      (parent.namespace ?? route.namespace) === to.namespace &&
       selectsPort(parent, port),
   );
 }

@@ -2,7 +2,8 @@ import Long from 'long';
 import { envoy } from '@weft/api/envoy';
 import type { AnyRouteFacts, BackendReference, RouteFilter, RouteRule } from '../sources/gateway-objects.ts';
 import { NO_LIMIT, duration, extension } from './any.ts';
-import type { UpstreamProtocol } from './clusters.ts';
+import { type BackendTarget, backendTarget } from './backend-references.ts';
+import type { EndpointSource, UpstreamProtocol } from './clusters.ts';
 import { parseGatewayDuration } from './gateway-duration.ts';
 import { Name, inboundCluster, outboundCluster } from './names.ts';
 import {
@@ -31,8 +32,8 @@ export interface RouteContext {
   readonly port: number;
   /** The cluster of the Service itself. */
   readonly ownCluster: string;
-  /** Undefined where there is no such Service, or it has no such port. */
-  readonly backend: (namespace: string, name: string, port: number | undefined) => Backend | undefined;
+  /** Undefined where the route's namespace sees no such service, or it has no such port. */
+  readonly backend: (route: AnyRouteFacts, target: BackendTarget, port: number) => Backend | undefined;
   /** Whether the Service's namespace lets the route send requests there. */
   readonly mayReferTo: (route: AnyRouteFacts, namespace: string, name: string) => boolean;
 }
@@ -45,6 +46,8 @@ export interface Backend {
   readonly protocol: UpstreamProtocol;
   /** By the same waypoint, as HTTP, so that its own cluster is there. */
   readonly served: boolean;
+  /** For a cluster of its own. */
+  readonly endpoints: (cluster: string) => EndpointSource;
 }
 
 /**
@@ -191,12 +194,12 @@ function resolveBackend(
   reference: BackendReference,
   context: RouteContext,
 ): Backend | undefined {
-  const { group = '', kind = 'Service', namespace = route.namespace, name, port, filters = [] } = reference;
-  if (kind !== 'Service' || (group !== '' && group !== 'core') || port === undefined) return undefined;
+  const { port, filters = [] } = reference;
+  const target = backendTarget(route, reference);
+  if (target === undefined || port === undefined) return undefined;
   const canHonour = filters.every(({ type }) => supportedBackendFilters.includes(type));
-  return canHonour && context.mayReferTo(route, namespace, name)
-    ? context.backend(namespace, name, port)
-    : undefined;
+  const mayRefer = target.kind === 'Hostname' || context.mayReferTo(route, target.namespace, target.name);
+  return canHonour && mayRefer ? context.backend(route, target, port) : undefined;
 }
 
 const RETRY_ON = 'connect-failure,refused-stream,unavailable,cancelled';

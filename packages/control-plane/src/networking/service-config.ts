@@ -9,7 +9,7 @@ import type {
 } from '../sources/policy-objects.ts';
 import type { ServicePortFacts } from '../sources/facts.ts';
 import { appProtocol } from '../ambient/services.ts';
-import { type ServiceClusterOptions, type UpstreamProtocol, serviceCluster } from './clusters.ts';
+import { type EndpointSource, type UpstreamProtocol, serviceCluster } from './clusters.ts';
 import { type FindProvider, providerClusters } from './external-authorization.ts';
 import { httpChain, tcpChain } from './filter-chains.ts';
 import { type Layer, inboundCluster, outboundCluster } from './names.ts';
@@ -26,8 +26,8 @@ export interface ServiceInput {
   readonly hostname: string;
   readonly addresses: readonly string[];
   readonly ports: readonly ServicePortFacts[];
-  /** The endpoints of a port's cluster, where they have names and not addresses. */
-  readonly named?: (cluster: string, port: number) => ServiceClusterOptions['named'];
+  /** Of a port's cluster. */
+  readonly endpoints: (cluster: string, port: number) => EndpointSource;
   /** Routes of a port: those that name it as their parent, and those that name the Service without a port. */
   readonly routes: (port: ServicePortFacts) => readonly AnyRouteFacts[];
   readonly backend: RouteContext['backend'];
@@ -67,7 +67,11 @@ export function serviceConfig(input: ServiceInput): ServiceConfig {
     const found = input.backend(...reference);
     if (found !== undefined && !found.served) {
       const cluster = outboundCluster(found.port, found.hostname);
-      others.set(cluster, serviceCluster({ name: cluster, protocol: found.protocol, service: found }));
+      const { protocol, endpoints } = found;
+      others.set(
+        cluster,
+        serviceCluster({ name: cluster, protocol, service: found, endpoints: endpoints(cluster) }),
+      );
     }
     return found;
   };
@@ -79,7 +83,8 @@ export function serviceConfig(input: ServiceInput): ServiceConfig {
   const add = (declared: ServicePortFacts, layer: Layer, protocol: UpstreamProtocol): string => {
     const { port } = declared;
     const cluster = inboundCluster(port, layer, hostname);
-    clusters.push(serviceCluster({ name: cluster, protocol, service, named: input.named?.(cluster, port) }));
+    const endpoints = input.endpoints(cluster, port);
+    clusters.push(serviceCluster({ name: cluster, protocol, service, endpoints }));
     if (layer === 'tcp') {
       chains.push(tcpChain({ cluster, authorization: input.authorization }));
       return cluster;

@@ -22,7 +22,7 @@ export function createConditionKinds(
 ): readonly ConditionedKind[] {
   const services = graph.map('serviceConditions', {
     from: ambient.serviceWaypoints,
-    transform: (waypoint) => listed(waypointBound(waypoint)),
+    transform: (waypoint) => listed(waypointBound('Service', waypoint)),
   });
   const serviceEntries = graph.map('serviceEntryConditions', {
     from: sources.serviceEntries,
@@ -31,7 +31,7 @@ export function createConditionKinds(
       const visibility = fetch.visible.get(key)?.visibility ?? 'NONE';
       const waypoint = fetch.waypoints.get(key);
       return listed(
-        waypoint && waypointBound(waypoint),
+        waypoint && waypointBound('ServiceEntry', waypoint),
         waypoint && waypointMissing(entry, waypoint.binding),
         visibilityApplied(visibility),
       );

@@ -1,19 +1,18 @@
 import { Annotation, ServiceCondition } from '@weft/api';
 import type { ServiceEntryFacts } from '../sources/entries.ts';
+import type { RequiringKind } from '../ambient/require-waypoint.ts';
 import type { ServiceWaypoint } from '../ambient/service-waypoint.ts';
 import type { Visibility } from '../ambient/visibility.ts';
 import type { WaypointBinding } from '../ambient/waypoint-binding.ts';
 import type { WantedCondition } from '../gateway/gateway-status.ts';
 
 /** Undefined for what has nothing to do with waypoints. */
-export function waypointBound({
-  binding,
-  canary,
-  required,
-  ingress,
-}: ServiceWaypoint): WantedCondition | undefined {
+export function waypointBound(
+  kind: RequiringKind,
+  { binding, canary, required, ingress }: ServiceWaypoint,
+): WantedCondition | undefined {
   const type = ServiceCondition.waypointBound;
-  const refusal = required ? '; requests are refused, because the Service requires its waypoint' : '';
+  const refusal = required ? `; requests are refused, because the ${kind} requires its waypoint` : '';
   switch (binding.kind) {
     case 'unasked':
       return required
@@ -21,7 +20,7 @@ export function waypointBound({
             type,
             status: 'False',
             reason: 'WaypointRequired',
-            message: `the Service requires a waypoint, but no label istio.io/use-waypoint names one${refusal}`,
+            message: `the ${kind} requires a waypoint, but no label istio.io/use-waypoint names one${refusal}`,
           }
         : undefined;
     case 'refused':
@@ -47,7 +46,8 @@ export function waypointBound({
 
 /** Of a workload that nobody requires to be behind its waypoint. */
 export function workloadWaypointBound(binding: WaypointBinding): WantedCondition | undefined {
-  return waypointBound({ binding, canary: { kind: 'unasked' }, required: false, ingress: false });
+  const alone = { canary: { kind: 'unasked' }, required: false, ingress: false } as const;
+  return waypointBound('Service', { binding, ...alone });
 }
 
 const RACING = 'RACE_FIRST_TCP_CONNECT';

@@ -1,4 +1,4 @@
-import { isServiceParent } from '../networking/route-attachment.ts';
+import { meshParentKind } from '../networking/route-attachment.ts';
 import { routeProblems } from '../networking/route-problems.ts';
 import type { AnyRouteFacts } from '../sources/gateway-objects.ts';
 import type { FieldError, Verdict } from './field-errors.ts';
@@ -7,10 +7,10 @@ import type { FieldError, Verdict } from './field-errors.ts';
 export function validateRoute(route: AnyRouteFacts): Verdict {
   const errors: FieldError[] = [];
   const warnings: string[] = [];
-  if (!route.parentRefs.some(isServiceParent)) return { errors, warnings };
+  if (!route.parentRefs.some((parent) => meshParentKind(parent) !== undefined)) return { errors, warnings };
   if (route.hostnames.length > 0) {
     warnings.push(
-      'hostnames have no effect for Service parents: requests are matched by the Service they were sent to',
+      'hostnames have no effect for parents in the mesh: requests are matched by the service they were sent to',
     );
   }
   for (const { field, message, effect, isMistake } of routeProblems(route)) {
