@@ -9,6 +9,7 @@ export type { ConnectRequest, HeaderFields } from './transport/connect-request.t
 export { defaultKeepalive, type KeepaliveOptions } from './transport/keepalive.ts';
 export { ConnectRefusedError } from './transport/connect-response.ts';
 export type { InnerTunnelRequest } from './transport/inner-tunnel.ts';
+export { MemoryHandshake, type ProvenPair } from './transport/memory-handshake.ts';
 export * from './transport/pool.ts';
 export * from './transport/pool-limits.ts';
 export { Reactor, type ReactorHandler } from './transport/reactor/reactor.ts';

@@ -5,6 +5,7 @@ export * from './network-namespace.ts';
 export * from './packet-capture.ts';
 export * from './seqpacket.ts';
 export { resetSocket } from './reset-socket.ts';
+export { sourceAddressTowards } from './source-address.ts';
 export { decodeSocketAddress, encodeSocketAddress } from './socket-address.ts';
 export { SystemError } from './system-error.ts';
 export * from './tcp-socket.ts';

@@ -11,6 +11,7 @@ export interface Libc {
   readonly close: (fd: number) => number;
   readonly connect: (fd: number, address: Buffer, length: number) => number;
   readonly getrlimit: (resource: number, limit: Buffer) => number;
+  readonly getsockname: (fd: number, address: Buffer, length: Buffer) => number;
   readonly getsockopt: (fd: number, level: number, option: number, value: Buffer, length: Buffer) => number;
   readonly if_nametoindex: (name: string) => number;
   readonly listen: (fd: number, backlog: number) => number;
@@ -41,6 +42,7 @@ function bindLibc(): Libc {
     close: bind('int close(int)'),
     connect: bind('int connect(int, void *, uint32_t)'),
     getrlimit: bind('int getrlimit(int, void *)'),
+    getsockname: bind('int getsockname(int, void *, void *)'),
     getsockopt: bind('int getsockopt(int, int, int, void *, void *)'),
     if_nametoindex: bind('unsigned int if_nametoindex(const char *)'),
     listen: bind('int listen(int, int)'),

@@ -1,5 +1,11 @@
 import type { X509Certificate } from 'node:crypto';
-import { isSpiffeId, parseSpiffeId, type SpiffeId } from '@weft/spiffe/verification';
+import {
+  isSpiffeId,
+  parseSpiffeId,
+  type SpiffeId,
+  type WorkloadCertificate,
+} from '@weft/spiffe/verification';
+import { WeftError } from '@weft/telemetry/errors';
 
 /**
  * The URI names of a certificate. A certificate with a name that Node has to quote (it could be mistaken for the
@@ -28,7 +34,20 @@ export function workloadIdentity(names: readonly string[]): SpiffeId | undefined
   return names.find(isSpiffeId);
 }
 
-/** The server's check of a client: one of its SPIFFE names is of the server's own trust domain. */
-export function hasTrustDomain(names: readonly string[], trustDomain: string): boolean {
-  return names.some((name) => parseSpiffeId(name)?.trustDomain === trustDomain);
+/**
+ * The server's check of a client, whose chain was verified: one of its SPIFFE names is of the server's own trust domain;
+ * WEFT1202 if not.
+ */
+export function refuseOtherTrustDomain(
+  client: X509Certificate | undefined,
+  own: WorkloadCertificate,
+  clientName: string,
+): WeftError | undefined {
+  const trustDomain = parseSpiffeId(own.identity)?.trustDomain ?? '';
+  const names = client === undefined ? [] : certifiedNames(client);
+  if (names.some((name) => parseSpiffeId(name)?.trustDomain === trustDomain)) return undefined;
+  return new WeftError(
+    'WEFT1202',
+    `${clientName} has [${names.join(', ')}], not trust domain ${trustDomain}`,
+  );
 }

@@ -10,6 +10,14 @@ export interface ByteCounts {
   sent: number;
 }
 
+export type EndName = 'downstream' | 'upstream';
+
+/** What a relay tells while it runs. */
+export interface RelayRecord extends ByteCounts {
+  /** The end whose failure ended it; a relay that was aborted has none. */
+  failedEnd?: EndName | undefined;
+}
+
 /** How an end closed. `gone`: the peer wants nothing more, in either direction, and calls that regular. */
 type EndClose =
   | { readonly kind: 'ended' }
@@ -50,7 +58,7 @@ export interface RelayEnd {
 export function relay(
   downstream: RelayEnd,
   upstream: RelayEnd,
-  counts: ByteCounts,
+  counts: RelayRecord,
   signal: AbortSignal,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -63,8 +71,11 @@ export function relay(
       upstream.abort();
     };
     const cut = (): void => fail(signal.reason);
-    const onClose = (other: RelayEnd, close: EndClose): void => {
-      if (close.kind === 'failed') fail(close.error);
+    const onClose = (end: EndName, other: RelayEnd, close: EndClose): void => {
+      if (close.kind === 'failed') {
+        if (failure === undefined) counts.failedEnd = end;
+        fail(close.error);
+      }
       if (close.kind === 'gone') other.finish();
       if (--open > 0) return;
       signal.removeEventListener('abort', cut);
@@ -82,7 +93,7 @@ export function relay(
       },
       onEnd: () => upstream.end(),
       onDrain: () => upstream.resume(),
-      onClose: (close) => onClose(upstream, close),
+      onClose: (close) => onClose('downstream', upstream, close),
     });
     upstream.attach({
       onData: (chunk) => {
@@ -92,7 +103,7 @@ export function relay(
       },
       onEnd: () => downstream.end(),
       onDrain: () => downstream.resume(),
-      onClose: (close) => onClose(downstream, close),
+      onClose: (close) => onClose('upstream', downstream, close),
     });
     if (signal.aborted) cut();
   });
@@ -144,10 +155,7 @@ export function tunnelEnd(stream: TunnelStream): RelayEnd {
           if (close.kind === 'ended') return handler.onClose({ kind: 'ended' });
           if (close.kind === 'lost') return handler.onClose({ kind: 'failed', error: close.error });
           if (isCleanEnd(close)) return handler.onClose({ kind: 'gone' });
-          handler.onClose({
-            kind: 'failed',
-            error: new Error(`tunnel reset by ${close.by} with code ${close.code}`),
-          });
+          handler.onClose({ kind: 'failed', error: tunnelReset(close.by, close.code) });
         },
       });
     },
@@ -157,7 +165,18 @@ export function tunnelEnd(stream: TunnelStream): RelayEnd {
     finish: () => stream.end(),
     pause: () => stream.pause(),
     resume: () => stream.resume(),
-    // RFC 9113 §8.5: how an endpoint says that the TCP connection behind a tunnel failed.
-    abort: () => stream.reset(ErrorCode.CONNECT_ERROR),
+    abort: () => stream.reset(BEHIND_FAILED),
   };
+}
+
+/** RFC 9113 §8.5: how an endpoint says that the TCP connection behind a tunnel failed. */
+const BEHIND_FAILED = ErrorCode.CONNECT_ERROR;
+
+function tunnelReset(by: 'peer' | 'local', code: number): Error {
+  return new Error(`tunnel reset by ${by} with code ${code}`);
+}
+
+/** What one end of a tunnel hears when the connection behind its other end has failed. */
+export function failedBehindTunnel(): Error {
+  return tunnelReset('peer', BEHIND_FAILED);
 }

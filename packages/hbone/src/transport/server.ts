@@ -1,14 +1,14 @@
 import type { X509Certificate } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { createServer, type Server } from 'node:tls';
-import { parseSpiffeId, type WorkloadCertificate } from '@weft/spiffe/verification';
+import type { WorkloadCertificate } from '@weft/spiffe/verification';
 import { WeftError } from '@weft/telemetry/errors';
 import { parseAuthority } from '../headers/authority.ts';
 import { defaultHttp2Limits, type Http2Limits } from '../http2/limits.ts';
 import type { RequestHead } from '../http2/message-head.ts';
 import { type ConnectRequest, SessionConnectRequest } from './connect-request.ts';
 import { defaultKeepalive, type KeepaliveOptions } from './keepalive.ts';
-import { hasTrustDomain, certifiedNames } from './peer-certificate.ts';
+import { refuseOtherTrustDomain } from './peer-certificate.ts';
 import { ReactorContexts } from './reactor/reactor-contexts.ts';
 import { ReactorSocket } from './reactor/reactor-socket.ts';
 import { type HandshakeResult, ReactorTls } from './reactor/reactor-tls.ts';
@@ -270,14 +270,8 @@ export class HboneServer implements SessionEvents {
     own: WorkloadCertificate,
     from: ConnectionAddresses,
   ): WeftError | undefined {
-    const trustDomain = parseSpiffeId(own.identity)?.trustDomain ?? '';
-    const names = certificate === undefined ? [] : certifiedNames(certificate);
-    if (certificate === undefined || !hasTrustDomain(names, trustDomain)) {
-      return new WeftError(
-        'WEFT1202',
-        `${nameOf(from)} has [${names.join(', ')}], not trust domain ${trustDomain}`,
-      );
-    }
+    const refusal = refuseOtherTrustDomain(certificate, own, nameOf(from));
+    if (certificate === undefined || refusal !== undefined) return refusal;
     if (!hasProtocol) return new WeftError('WEFT1201', `${nameOf(from)} did not offer h2`);
     return this.options.verifyPeer?.(certificate, own);
   }

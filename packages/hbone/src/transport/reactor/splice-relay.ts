@@ -1,5 +1,5 @@
 import { EpollEvent, type Pipe, PIPE_BYTES, WOULD_BLOCK } from '@weft/linux';
-import type { ByteCounts } from '../relay.ts';
+import type { ByteCounts, EndName, RelayRecord } from '../relay.ts';
 import type { Reactor, ReactorHandler } from './reactor.ts';
 import type { ReactorSocket } from './reactor-socket.ts';
 
@@ -8,6 +8,7 @@ const FILLS_PER_TURN = 4;
 
 /** One direction: from a socket through a pipe to the other. */
 interface Direction {
+  readonly source: EndName;
   readonly from: number;
   readonly to: number;
   readonly pipe: Pipe;
@@ -23,7 +24,7 @@ interface Direction {
 export function spliceRelay(
   downstream: ReactorSocket,
   upstream: ReactorSocket,
-  counts: ByteCounts,
+  counts: RelayRecord,
   signal: AbortSignal,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -36,16 +37,18 @@ export function spliceRelay(
 class SpliceRelay implements ReactorHandler {
   private readonly reactor: Reactor;
   private readonly sockets: readonly [number, number];
-  private readonly counts: ByteCounts;
+  private readonly counts: RelayRecord;
   private readonly signal: AbortSignal;
   private readonly settle: (error?: { readonly cause: unknown }) => void;
   private readonly directions: Direction[] = [];
+  /** The one that is being pumped, or was last. */
+  private current: Direction | undefined;
   private isClosed = false;
 
   constructor(
     downstream: ReactorSocket,
     upstream: ReactorSocket,
-    counts: ByteCounts,
+    counts: RelayRecord,
     signal: AbortSignal,
     settle: (error?: { readonly cause: unknown }) => void,
   ) {
@@ -57,6 +60,7 @@ class SpliceRelay implements ReactorHandler {
     const ends = [downstream, upstream];
     if (ends.some((end) => end.destroyed)) {
       for (const end of ends) end.abort();
+      if (!signal.aborted) counts.failedEnd = downstream.destroyed ? 'downstream' : 'upstream';
       const failure = downstream.failure ?? upstream.failure ?? new Error('closed before its end');
       settle({ cause: signal.aborted ? signal.reason : failure });
       return;
@@ -65,8 +69,8 @@ class SpliceRelay implements ReactorHandler {
     for (const fd of this.sockets) this.reactor.register(fd, this);
     signal.addEventListener('abort', this.onAbort, { once: true });
     try {
-      this.addDirection(downstream.fd, upstream.fd, 'received');
-      this.addDirection(upstream.fd, downstream.fd, 'sent');
+      this.addDirection('downstream', downstream.fd, upstream.fd);
+      this.addDirection('upstream', upstream.fd, downstream.fd);
     } catch (error) {
       this.fail(error);
       return;
@@ -75,9 +79,10 @@ class SpliceRelay implements ReactorHandler {
     else this.reactor.again(this);
   }
 
-  private addDirection(from: number, to: number, counted: keyof ByteCounts): void {
+  private addDirection(source: EndName, from: number, to: number): void {
     const pipe = this.reactor.pipes.acquire();
-    this.directions.push({ from, to, pipe, counted, inPipe: 0, state: 'flowing' });
+    const counted = source === 'downstream' ? 'received' : 'sent';
+    this.directions.push({ source, from, to, pipe, counted, inPipe: 0, state: 'flowing' });
   }
 
   private readonly onAbort = (): void => this.fail(this.signal.reason);
@@ -88,12 +93,23 @@ class SpliceRelay implements ReactorHandler {
     try {
       if ((events & EpollEvent.error) !== 0) this.throwPending();
       let isUnfinished = false;
-      for (const direction of this.directions) isUnfinished = this.pump(direction) || isUnfinished;
+      for (const direction of this.directions) {
+        this.current = direction;
+        isUnfinished = this.pump(direction) || isUnfinished;
+      }
       if (this.directions.every(({ state }) => state === 'done')) this.close();
       else if (isUnfinished) this.reactor.again(this);
     } catch (error) {
+      this.counts.failedEnd ??= this.touched();
       this.fail(error);
     }
+  }
+
+  /** The end that the last system call was about: what is in the pipe is on its way out of it. */
+  private touched(): EndName | undefined {
+    const { source, inPipe } = this.current ?? {};
+    if (inPipe === undefined || inPipe === 0) return source;
+    return source === 'downstream' ? 'upstream' : 'downstream';
   }
 
   onFault(error: unknown): void {
@@ -128,9 +144,11 @@ class SpliceRelay implements ReactorHandler {
   }
 
   private throwPending(): void {
-    for (const fd of this.sockets) {
+    for (const [i, fd] of this.sockets.entries()) {
       const error = this.reactor.io.takeError(fd, 'read');
-      if (error !== undefined) throw error;
+      if (error === undefined) continue;
+      this.counts.failedEnd = i === 0 ? 'downstream' : 'upstream';
+      throw error;
     }
   }
 
