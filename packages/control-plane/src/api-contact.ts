@@ -32,9 +32,11 @@ export class ApiContact {
     this.done = this.run();
   }
 
-  /** Seconds since the last answer, while there is none. */
-  get lostForSeconds(): number | undefined {
-    return this.lost ? Math.round((this.options.clock.now() - this.lastAnswerAt) / 1_000) : undefined;
+  /** For readiness: for how long there was no answer, while there is none. */
+  get troubles(): string[] {
+    if (!this.lost) return [];
+    const seconds = Math.round((this.options.clock.now() - this.lastAnswerAt) / 1_000);
+    return [`the Kubernetes API has not answered for ${seconds} s`];
   }
 
   private async run(): Promise<void> {

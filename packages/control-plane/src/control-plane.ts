@@ -30,6 +30,7 @@ import { DiscoveryServers } from './discovery/discovery-servers.ts';
 import { runGatewayController } from './gateway/gateway-controller.ts';
 import { createGatewayGraph } from './gateway/gateway-graph.ts';
 import { fetchKeySets } from './jwks/key-set-fetcher.ts';
+import { MeshConfigHealth } from './mesh-config-health.ts';
 import { createControlPlaneMetrics, registerSizes } from './metrics.ts';
 import { createNetworkingGraph } from './networking/networking-graph.ts';
 import { followParameters } from './sources/follow-parameters.ts';
@@ -94,10 +95,6 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const readiness = new Readiness(['certificate authority', 'caches', 'listeners']);
     const contact = new ApiContact({ client, reachable: metrics.apiReachable, clock, logger, signal });
     closers.push(() => contact.done);
-    const ready = new AdminServer(readyRoutes(readiness, () => contact.lostForSeconds));
-    const readyPort = await ready.listen(ports.ready);
-    closers.push(() => ready.close());
-
     const graph = new Graph({
       onError: ({ collection, key, error }) => {
         metrics.computationErrors.inc({ collection });
@@ -124,6 +121,19 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const policyConditions = createPolicyConditions(graph, sources, ambient);
     const conditionKinds = createConditionKinds(graph, sources, ambient, policyConditions);
     const meshNow = () => ambient.mesh.get(MESH_KEY) ?? ambient.defaultMesh;
+    const meshConfig = new MeshConfigHealth({
+      graph,
+      reports: ambient.meshConfigReports,
+      valid: metrics.meshConfigValid,
+      logger,
+    });
+    closers.push(() => meshConfig.close());
+    const ready = new AdminServer(
+      readyRoutes(readiness, () => [...contact.troubles, ...meshConfig.troubles]),
+    );
+    const readyPort = await ready.listen(ports.ready);
+    closers.push(() => ready.close());
+
     registerSizes(registry, {
       pilot_services: { help: 'Services known to the mesh', of: ambient.services },
       weft_workloads: { help: 'Workloads known to the mesh', of: ambient.workloads },

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { KubernetesObject } from '@weft/kubernetes';
+import { silentLogger, type Logger } from '@weft/telemetry';
 import { TestCluster, pod, podUid, until } from './testing/test-cluster.ts';
 
 let cluster: TestCluster;
@@ -64,5 +65,44 @@ describe('discoverySelectors', () => {
     writeMeshConfig('discoverySelectors: [{ matchLabel: { team: c } }]');
     namespace('shop', { team: 'c' });
     await until(() => proxy.view.has(web));
+  });
+});
+
+describe('the mesh configuration', () => {
+  it('stays in force while the next one is invalid, and log, metric and readiness say so', async () => {
+    const logged: string[] = [];
+    const note = (message: string, fields?: object): void => {
+      logged.push(`${message} ${JSON.stringify(fields)}`);
+    };
+    const logger: Logger = { ...silentLogger, warn: note, error: note, scope: () => logger };
+    writeMeshConfig('trustDomain: corp');
+    const controlPlane = await cluster.controlPlane({}, { logger });
+    const page = async (port: number, path: string): Promise<string> =>
+      (await fetch(`http://127.0.0.1:${port}${path}`)).text();
+    const ready = () => page(controlPlane.ports.ready, '/ready');
+    const metrics = () => page(controlPlane.ports.metrics, '/metrics');
+    const proxy = await cluster.connected(controlPlane, 'ztunnel-n1');
+    const web = () => JSON.stringify(proxy.view.get(podUid('shop', 'web-1')));
+    expect(web()).toContain('"corp"');
+    expect(await ready()).toBe('ready\n');
+
+    writeMeshConfig('{ trustDomain: other, discoverySelectors: wrong }');
+    const problem = 'mesh configuration: discoverySelectors is not a list';
+    await until(async () => (await ready()) !== 'ready\n');
+    expect(await ready()).toBe(`ready, but an earlier mesh configuration is in force: ${problem}\n`);
+    expect(await metrics()).toContain('weft_mesh_config_valid 0');
+    expect(logged.filter((line) => line.includes('WEFT1830') && line.includes(problem))).toHaveLength(1);
+    expect(web()).toContain('"corp"');
+
+    // Also where nothing else follows from it.
+    writeMeshConfig('{ trustDomain: corp, enableAutoMtls: false }');
+    await until(async () => (await ready()) === 'ready\n');
+    expect(await metrics()).toContain('weft_mesh_config_valid 1');
+    writeMeshConfig('{ trustDomain: corp, trustDomainAliases: [old], enableAutoMtls: false }');
+    writeMeshConfig('{ trustDomain: last, enableAutoMtls: false }');
+    await until(() => web().includes('"last"'));
+    expect(logged.filter((line) => line.includes('WEFT1833'))).toEqual([
+      expect.stringContaining('enableAutoMtls has no effect'),
+    ]);
   });
 });

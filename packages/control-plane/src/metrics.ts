@@ -21,6 +21,8 @@ export interface ControlPlaneMetrics {
   readonly inboundUpdates: Counter<'type'>;
   /** 1 while the API server answers. */
   readonly apiReachable: Gauge;
+  /** 1 while what the ConfigMap says is in force. */
+  readonly meshConfigValid: Gauge;
   readonly events: Counter<'type' | 'event'>;
   readonly replacedWatches: Counter<'type'>;
   readonly computationErrors: Counter<'collection'>;
@@ -137,6 +139,11 @@ export function createControlPlaneMetrics(
     apiReachable: new Gauge({
       name: 'weft_kubernetes_api_reachable',
       help: '1 while the Kubernetes API answers, 0 while proxies are served what was known before',
+      registers,
+    }),
+    meshConfigValid: new Gauge({
+      name: 'weft_mesh_config_valid',
+      help: '1 while the mesh configuration is in force, 0 while an earlier one is because it is invalid',
       registers,
     }),
     convergenceSeconds: new Histogram({

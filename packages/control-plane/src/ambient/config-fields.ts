@@ -78,6 +78,13 @@ export class Fields {
     return this.fields[name] ?? this.fields[snakeCase(name)] ?? undefined;
   }
 
+  /** Of all fields that are there, as {@link value} takes them. */
+  names(): string[] {
+    return Object.keys(this.fields).map((name) =>
+      name.replace(/_([a-z])/g, (_all, letter: string) => letter.toUpperCase()),
+    );
+  }
+
   at(name: string): string {
     return this.path === '' ? name : `${this.path}.${name}`;
   }

@@ -4,11 +4,18 @@ import { matchesLabelSelector } from '@weft/kubernetes';
 import type { Discovery } from '../sources/discovery-gate.ts';
 import type { NamespaceFacts } from '../sources/facts.ts';
 import { MESH_KEY, type Sources } from '../sources/sources.ts';
-import { type Mesh, type MeshSettings, parseMeshConfig } from './mesh.ts';
+import {
+  type Mesh,
+  type MeshConfigReport,
+  type MeshSettings,
+  meshConfigReport,
+  parseMeshConfig,
+} from './mesh.ts';
 
 export interface MeshGraph {
   readonly mesh: Collection<Mesh>;
   readonly meshSettings: Collection<MeshSettings>;
+  readonly meshConfigReports: Collection<MeshConfigReport>;
   readonly discovery: Collection<Discovery>;
   /** Of the namespaces that exist, those whose objects are read. */
   readonly discoveredNamespaces: Collection<NamespaceFacts>;
@@ -23,6 +30,10 @@ export function createMeshGraph(
   const meshSettings = graph.map('meshSettings', {
     from: sources.meshConfig,
     transform: (text) => parseMeshConfig(text, defaultMesh),
+  });
+  const meshConfigReports = graph.map('meshConfigReports', {
+    from: sources.meshConfig,
+    transform: (text) => meshConfigReport(text, defaultMesh),
   });
   const mesh = graph.map('mesh', {
     from: sources.meshConfig,
@@ -51,5 +62,5 @@ export function createMeshGraph(
       return isDiscovered ? namespace : undefined;
     },
   });
-  return { mesh, meshSettings, discovery, discoveredNamespaces };
+  return { mesh, meshSettings, meshConfigReports, discovery, discoveredNamespaces };
 }

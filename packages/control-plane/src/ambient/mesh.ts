@@ -1,6 +1,7 @@
 import { parse } from 'yaml';
 import type { LabelSelector } from '@weft/kubernetes';
 import { Fields, labelSelector, list, wrong } from './config-fields.ts';
+import { meshConfigNotices } from './mesh-config-notices.ts';
 import { type AuthorizationProvider, parseAuthorizationProviders } from './extension-providers.ts';
 import { type VisibilityRules, everybodySees, parseVisibilityRules } from './visibility.ts';
 
@@ -23,6 +24,14 @@ export interface MeshSettings {
   readonly mesh: Mesh;
   /** Which namespaces are read: those that match any of them. Empty: all. */
   readonly discoverySelectors: readonly LabelSelector[];
+}
+
+/** What there is to say of a MeshConfig. */
+export interface MeshConfigReport {
+  /** Why it isn't valid, and so not in force. */
+  readonly problem: string | undefined;
+  /** Which of its fields have no effect, and why. */
+  readonly notices: readonly string[];
 }
 
 export function defaultMesh(settings: Pick<Mesh, 'trustDomain' | 'rootNamespace'>): Mesh {
@@ -56,8 +65,17 @@ export function parseMeshConfig(text: string, defaults: Mesh): MeshSettings {
   };
 }
 
+export function meshConfigReport(text: string, defaults: Mesh): MeshConfigReport {
+  try {
+    parseMeshConfig(text, defaults);
+    return { problem: undefined, notices: meshConfigNotices(meshConfigFields(text)) };
+  } catch (error) {
+    return { problem: error instanceof Error ? error.message : String(error), notices: [] };
+  }
+}
+
 /** @throws where the text isn't a mapping in YAML */
-export function meshConfigFields(text: string): Fields {
+function meshConfigFields(text: string): Fields {
   const document: unknown = parse(text) ?? {};
   if (typeof document !== 'object' || Array.isArray(document)) {
     throw new Error('mesh configuration is not a mapping');

@@ -78,20 +78,14 @@ export function debugRoutes(options: DebugOptions): Record<string, AdminHandler>
 /** Port 8080: says what is missing, for whoever reads the pod's events. */
 export function readyRoutes(
   readiness: Readiness,
-  /** Undefined while the API server answers. */
-  apiLostForSeconds: () => number | undefined,
+  /** What is wrong while it serves nevertheless, as sentences without a stop. */
+  troubles: () => readonly string[],
 ): Record<string, AdminHandler> {
   return {
     '/ready': () => {
       if (!readiness.ready)
         return { status: 503, body: `not ready, waiting for: ${readiness.pending.join(', ')}\n` };
-      const lostFor = apiLostForSeconds();
-      return {
-        body:
-          lostFor === undefined
-            ? 'ready\n'
-            : `ready, but the Kubernetes API has not answered for ${lostFor} s\n`,
-      };
+      return { body: `${['ready', ...troubles()].join(', but ')}\n` };
     },
   };
 }

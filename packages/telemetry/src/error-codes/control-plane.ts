@@ -97,6 +97,11 @@ export const controlPlaneErrors = {
     title: 'The GatewayClass of waypoints could not be created',
     next: 'Check that the Gateway API CRDs are installed (chart base) and that istiod may create gatewayclasses.',
   },
+  WEFT1833: {
+    layer: 'config',
+    title: 'A field of the mesh configuration has no effect',
+    next: 'Remove the field from the ConfigMap istio, or correct its name; docs/compatibility.md says which fields count.',
+  },
   WEFT1850: {
     layer: 'jwt',
     title:

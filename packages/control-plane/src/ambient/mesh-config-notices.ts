@@ -1,0 +1,95 @@
+import { deepEqual } from '@weft/collections';
+import { nearest } from '../webhooks/nearest.ts';
+import type { Fields } from './config-fields.ts';
+
+/** Fields that have an effect, some of them only in part: who reads them says which. */
+const effective = [
+  'accessLogEncoding',
+  'accessLogFile',
+  'accessLogFormat',
+  'caCertificates',
+  'connectTimeout',
+  'defaultConfig',
+  'defaultProviders',
+  'disableEnvoyListenerLog',
+  'discoverySelectors',
+  'dnsRefreshRate',
+  'extensionProviders',
+  'hboneIdleTimeout',
+  'pathNormalization',
+  'protocolDetectionTimeout',
+  'rootNamespace',
+  'serviceEntryVisibility',
+  'tcpKeepalive',
+  'trustDomain',
+  'trustDomainAliases',
+] as const;
+
+interface Ineffective {
+  /** Completes the sentence "has no effect: …". */
+  readonly why: string;
+  /** Values that ask for what happens anyway. */
+  readonly harmless?: readonly unknown[];
+}
+
+const ofSidecars = 'it is for sidecars, and there are none';
+const ofVirtualServices = 'VirtualServices and DestinationRules are not read';
+const ofIngress = 'Ingress objects are not read';
+const ofMixer = 'what it configured is gone from Istio, too';
+
+const ineffective: Readonly<Record<string, Ineffective>> = {
+  ca: { why: 'certificates are signed by istiod' },
+  certificates: { why: ofMixer },
+  configSources: { why: 'configuration is read from the Kubernetes API' },
+  defaultDestinationRuleExportTo: { why: ofVirtualServices, harmless: [['*']] },
+  defaultHttpRetryPolicy: { why: 'requests are tried again as routes say, else as Istio does by default' },
+  defaultServiceExportTo: { why: 'serviceEntryVisibility decides in ambient', harmless: [['*']] },
+  defaultVirtualServiceExportTo: { why: ofVirtualServices, harmless: [['*']] },
+  enableAutoMtls: { why: 'workloads of an ambient mesh always speak mutual TLS', harmless: [true] },
+  enableEnvoyAccessLogService: { why: 'waypoints log to files', harmless: [false] },
+  enablePrometheusMerge: { why: ofSidecars, harmless: [true, false] },
+  enableTracing: { why: 'waypoints do not trace yet', harmless: [false] },
+  h2UpgradePolicy: { why: 'the protocol of a Service’s port decides', harmless: ['DO_NOT_UPGRADE'] },
+  inboundClusterStatName: { why: ofSidecars },
+  inboundTrafficPolicy: { why: ofSidecars, harmless: [{ mode: 'PASSTHROUGH' }, {}] },
+  ingressClass: { why: ofIngress, harmless: ['istio'] },
+  ingressControllerMode: { why: ofIngress, harmless: ['OFF', 'STRICT'] },
+  ingressSelector: { why: ofIngress, harmless: ['ingressgateway'] },
+  ingressService: { why: ofIngress, harmless: ['istio-ingressgateway'] },
+  localityLbSetting: { why: 'the Service’s traffic distribution decides', harmless: [{ enabled: true }, {}] },
+  meshMTLS: {
+    why: 'tunnels are of TLS 1.3',
+    harmless: [
+      {},
+      ...['TLS_AUTO', 'TLSV1_2', 'TLSV1_3'].map((minProtocolVersion) => ({ minProtocolVersion })),
+    ],
+  },
+  outboundClusterStatName: { why: ofSidecars },
+  outboundTrafficPolicy: {
+    why: 'ztunnel lets through what the mesh does not know; NetworkPolicies restrict where pods connect to',
+    harmless: [{ mode: 'ALLOW_ANY' }, {}],
+  },
+  proxyHttpPort: { why: ofSidecars, harmless: [0] },
+  proxyInboundListenPort: { why: ofSidecars, harmless: [15_006] },
+  proxyListenPort: { why: ofSidecars, harmless: [15_001] },
+  serviceScopeConfigs: { why: 'it decides which Services clusters share, and there is one cluster' },
+  serviceSettings: { why: 'it decides which Services clusters share, and there is one cluster' },
+  tlsDefaults: { why: 'waypoints originate no TLS but tunnels' },
+  verifyCertificateAtClient: { why: ofMixer },
+};
+
+/** What somebody should know who wrote this configuration and believes that all of it counts. */
+export function meshConfigNotices(fields: Fields): string[] {
+  const known = [...effective, ...Object.keys(ineffective)];
+  return fields.names().flatMap((name): string[] => {
+    const found = Object.hasOwn(ineffective, name) ? ineffective[name] : undefined;
+    const value = fields.value(name);
+    if (found !== undefined) {
+      const isHarmless = value === undefined || found.harmless?.some((one) => deepEqual(one, value)) === true;
+      return isHarmless ? [] : [`${name} has no effect: ${found.why}`];
+    }
+    if (known.includes(name)) return [];
+    const meant = nearest(name, known);
+    return [`${name} is no field of MeshConfig${meant === undefined ? '' : `; did you mean ${meant}?`}`];
+  });
+}
