@@ -131,14 +131,22 @@ export interface TcpOptions {
   readonly userTimeoutMs?: number;
 }
 
+// What the kernel takes: MAX_TCP_KEEPIDLE and MAX_TCP_KEEPINTVL, and an int.
+const MAX_KEEPALIVE_SECONDS = 32_767;
+const MAX_USER_TIMEOUT_MS = 2 ** 31 - 1;
+
+/** Times that are longer than the kernel takes are as long as it takes. */
 export function setTcpOptions(fd: number, { noDelay, keepAlive, userTimeoutMs }: TcpOptions): void {
   if (noDelay !== undefined) setOption(fd, SOL_TCP, TCP_NODELAY, noDelay ? 1 : 0);
   if (keepAlive !== undefined) {
-    const seconds = (ms: number): number => Math.max(1, Math.round(ms / 1000));
+    const seconds = (ms: number): number =>
+      Math.min(Math.max(1, Math.round(ms / 1000)), MAX_KEEPALIVE_SECONDS);
     setOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
     setOption(fd, SOL_TCP, TCP_KEEPIDLE, seconds(keepAlive.idleMs));
     setOption(fd, SOL_TCP, TCP_KEEPINTVL, seconds(keepAlive.intervalMs));
     setOption(fd, SOL_TCP, TCP_KEEPCNT, keepAlive.probes);
   }
-  if (userTimeoutMs !== undefined) setOption(fd, SOL_TCP, TCP_USER_TIMEOUT, userTimeoutMs);
+  if (userTimeoutMs !== undefined) {
+    setOption(fd, SOL_TCP, TCP_USER_TIMEOUT, Math.min(userTimeoutMs, MAX_USER_TIMEOUT_MS));
+  }
 }

@@ -252,7 +252,7 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
       return readiness.open(Gate.proxy);
     }
     const { podName, podNamespace, serviceAccount, zdsSocket } = config;
-    if (podName !== '' && podNamespace !== '' && serviceAccount !== '') {
+    if (config.proxyEnabled && podName !== '' && podNamespace !== '' && serviceAccount !== '') {
       await podRegistry
         .startSelf({ name: podName, namespace: podNamespace, serviceAccount })
         .catch((error: unknown) => {

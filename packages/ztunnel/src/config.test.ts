@@ -38,6 +38,8 @@ describe('configuration', () => {
     [{ TERMINATION_GRACE_PERIOD_SECONDS: '30' }, 25_000],
     [{ TERMINATION_GRACE_PERIOD_SECONDS: '10' }, 9_000],
     [{ TERMINATION_GRACE_PERIOD_SECONDS: '1' }, 1_000],
+    [{ TERMINATION_GRACE_PERIOD_SECONDS: '0' }, 1_000],
+    [{ CONNECTION_TERMINATION_DEADLINE: '10000h' }, 2 ** 31 - 1],
     [{ TERMINATION_GRACE_PERIOD_SECONDS: '30', CONNECTION_TERMINATION_DEADLINE: '1m' }, 60_000],
   ])('drains, by %j, for %p ms', (env, expected) => {
     expect(loadConfig(env).drainDeadlineMs).toBe(expected);
@@ -124,6 +126,8 @@ describe('configuration', () => {
 
 describe('each variable', () => {
   it.each<[Readonly<Record<string, string>>, object]>([
+    [{}, { proxyEnabled: true }],
+    [{ ENABLE_PROXY: 'false' }, { proxyEnabled: false }],
     [{ NETWORK: 'n' }, { network: 'n' }],
     [{ NODE_NAME: 'n' }, { nodeName: 'n' }],
     [{ CLUSTER_ID: 'c', ISTIO_META_CLUSTER_ID: 'd' }, { clusterId: 'c' }],
@@ -170,6 +174,7 @@ describe('each variable', () => {
     ],
     [{ POOL_MAX_STREAMS_PER_CONNECTION: '1' }, { tunnels: { maxStreamsPerConnection: 1 } }],
     [{ POOL_UNUSED_RELEASE_TIMEOUT: '1s' }, { tunnels: { unusedReleaseMs: 1_000 } }],
+    [{ POOL_UNUSED_RELEASE_TIMEOUT: '10000h' }, { tunnels: { unusedReleaseMs: 2 ** 31 - 1 } }],
     [{ LOCALHOST_APP_TUNNEL: 'false' }, { localhostAppTunnel: false }],
     [{ ENABLE_RESPONSE_BAGGAGE: 'false' }, { responseBaggage: false }],
     [{ TLS12_ENABLED: 'true' }, { tunnels: { tls: { tls12: true } } }],
@@ -212,7 +217,6 @@ describe('each variable', () => {
   });
 
   it.each([
-    { ENABLE_PROXY: 'false' },
     { ENABLE_PROXY: 'on' },
     { FAKE_CA: 'yes' },
     { LOCALHOST_APP_TUNNEL: '1' },

@@ -19,6 +19,8 @@ import { LOOPBACK_V4, LOOPBACK_V6, parseSocketAddress, type SocketAddress } from
 /** Everything that the environment decides, parsed once. Variables are those of Istio's ztunnel. */
 export interface Config {
   readonly mode: ProxyMode;
+  /** Without it, pods have no listeners but those for DNS. */
+  readonly proxyEnabled: boolean;
   readonly network: string;
   /** Empty: every workload counts as local. */
   readonly nodeName: string;
@@ -85,10 +87,9 @@ export type TokenSource =
   | { readonly kind: 'literal'; readonly token: string }
   | { readonly kind: 'none' };
 
-/** @throws WEFT1001 naming the variable that can't be parsed, or that asks for what isn't supported yet */
+/** @throws WEFT1001 naming the variable that can't be parsed */
 export function loadConfig(variables: Readonly<Record<string, string | undefined>>): Config {
   const env = new Environment(variables);
-  refuseUnsupported(env);
   const proxyConfig = readProxyConfig(env);
   const token = tokenSource(env);
   const metadata = nodeMetadata(env, proxyConfig);
@@ -100,6 +101,7 @@ export function loadConfig(variables: Readonly<Record<string, string | undefined
   });
   return {
     mode,
+    proxyEnabled: env.boolean('ENABLE_PROXY', true),
     network: env.string('NETWORK', ''),
     nodeName: env.string('NODE_NAME', ''),
     clusterId: env.optional('CLUSTER_ID') ?? env.string('ISTIO_META_CLUSTER_ID', DEFAULT_CLUSTER_ID),
@@ -130,7 +132,7 @@ export function loadConfig(variables: Readonly<Record<string, string | undefined
       }),
       maxFrameBytes: env.integer('HTTP2_FRAME_SIZE', 1_048_576, { min: 16_384, max: 2 ** 24 - 1 }),
       maxStreamsPerConnection: env.integer('POOL_MAX_STREAMS_PER_CONNECTION', 100, { min: 1, max: 65_535 }),
-      unusedReleaseMs: env.durationMs('POOL_UNUSED_RELEASE_TIMEOUT', 300_000),
+      unusedReleaseMs: timerMs(env, 'POOL_UNUSED_RELEASE_TIMEOUT', 300_000),
       tls: tlsSettings(env),
     },
     dnsAddresses: dnsAddresses(metadata),
@@ -152,14 +154,6 @@ export function loadConfig(variables: Readonly<Record<string, string | undefined
       readiness: Port.readiness,
     },
   };
-}
-
-/** What the reference has and this version doesn't: silence would look like obedience. */
-function refuseUnsupported(env: Environment): void {
-  const refuse = (what: string): never => {
-    throw new WeftError('WEFT1001', `${what} is not supported by this version`);
-  };
-  if (!env.boolean('ENABLE_PROXY', true)) refuse('ENABLE_PROXY=false');
 }
 
 function controlPlane(
@@ -229,9 +223,17 @@ function socketSettings(env: Environment, mark: number): SocketSettings {
 }
 
 function drainDeadlineMs(env: Environment): number {
-  const graceSeconds = env.integer('TERMINATION_GRACE_PERIOD_SECONDS', 0, { min: 0 });
-  const fromGrace = graceSeconds > 10 ? graceSeconds - 5 : Math.max(1, graceSeconds - 1);
-  return env.durationMs('CONNECTION_TERMINATION_DEADLINE', (graceSeconds === 0 ? 5 : fromGrace) * 1000);
+  // Six seconds of grace, less one, are the default of five.
+  const graceSeconds = env.integer('TERMINATION_GRACE_PERIOD_SECONDS', 6, { min: 0 });
+  const seconds = graceSeconds > 10 ? graceSeconds - 5 : Math.max(1, graceSeconds - 1);
+  return timerMs(env, 'CONNECTION_TERMINATION_DEADLINE', seconds * 1000);
+}
+
+// setTimeout fires at once for anything beyond 2^31-1.
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+function timerMs(env: Environment, name: string, fallbackMs: number): number {
+  return Math.min(env.durationMs(name, fallbackMs), MAX_TIMER_MS);
 }
 
 function engine(env: Environment): EngineName | 'auto' {

@@ -7,7 +7,8 @@ export interface Forwarded {
   readonly host?: string;
 }
 
-const validHost = /^[A-Za-z0-9._-]+$/;
+/** `*`: the service of a wildcard. */
+const validHost = /^[A-Za-z0-9._*-]+$/;
 
 /** RFC 7239 as ztunnel writes it: `for="10.0.0.1:4000";host=name`. */
 export function formatForwarded(f: Forwarded): string {

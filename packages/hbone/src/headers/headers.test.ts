@@ -98,6 +98,10 @@ describe('forwarded', () => {
       { for: { address: 'fd00::1', port: 4000 }, host: 'web.default.svc' },
       'for="[fd00::1]:4000";host=web.default.svc',
     ],
+    [
+      { for: { address: '10.0.0.1', port: 4000 }, host: '*.example.com' },
+      'for="10.0.0.1:4000";host=*.example.com',
+    ],
   ])('%j is written %s', (value, text) => {
     expect(formatForwarded(value)).toBe(text);
   });

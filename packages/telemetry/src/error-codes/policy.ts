@@ -32,4 +32,9 @@ export const policyErrors = {
     title: 'A connection was denied because it did not come through the waypoint that its service requires',
     next: 'Address the service by its name from a pod in the mesh; weft.dev/require-waypoint=false on the Service lets other traffic in.',
   },
+  WEFT1407: {
+    layer: 'policy',
+    title: 'A condition of an authorization policy makes no sense and is left out',
+    next: 'Correct the field that the message names; a match without any other condition never matches.',
+  },
 } as const satisfies ErrorCodeTable;

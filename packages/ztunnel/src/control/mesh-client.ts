@@ -2,7 +2,7 @@ import { TypeUrl } from '@weft/api';
 import { istio } from '@weft/api/workload';
 import grpc from '@grpc/grpc-js';
 import { serverTrust } from '@weft/spiffe';
-import type { Logger } from '@weft/telemetry';
+import { describeError, type Logger, type WeftError } from '@weft/telemetry';
 import {
   DeltaClient,
   Subscription,
@@ -53,7 +53,10 @@ export function startMeshClient(options: MeshClientOptions): DeltaClient {
       return headers;
     },
     node: xdsNode(config),
-    subscriptions: meshSubscriptions(state, demand).map((subscription) => counted(subscription, metrics)),
+    subscriptions: meshSubscriptions(state, demand, (left) => {
+      metrics.errors.inc({ code: left.code });
+      logger.warn(describeError(left), { code: left.code });
+    }).map((subscription) => counted(subscription, metrics)),
     onReady,
     onConnection,
     onEnd: (ending) => metrics.xdsTerminations.inc({ reason: terminationReason(ending) }),
@@ -62,8 +65,15 @@ export function startMeshClient(options: MeshClientOptions): DeltaClient {
   });
 }
 
-/** What ztunnel follows, in the order in which it asks; each push goes into the state. */
-export function meshSubscriptions(state: MeshState, demand?: Demand): readonly AnySubscription[] {
+/**
+ * What ztunnel follows, in the order in which it asks; each push goes into the state.
+ * @param onLeftOut told of conditions of policies that make no sense
+ */
+export function meshSubscriptions(
+  state: MeshState,
+  demand?: Demand,
+  onLeftOut?: (left: WeftError) => void,
+): readonly AnySubscription[] {
   const intern = new Interner();
   const addresses = new Subscription<AddressChange>(
     { typeUrl: TypeUrl.address, decode: (bytes, name) => addressChange(bytes, name, intern) },
@@ -80,7 +90,10 @@ export function meshSubscriptions(state: MeshState, demand?: Demand): readonly A
   const policies = new Subscription<PolicyChange>(
     {
       typeUrl: TypeUrl.authorization,
-      decode: (bytes) => ({ kind: 'policy', policy: policyFromMessage(Authorization.decode(bytes)) }),
+      decode: (bytes) => ({
+        kind: 'policy',
+        policy: policyFromMessage(Authorization.decode(bytes), onLeftOut),
+      }),
     },
     ({ upserted, removed }) => {
       const changes = upserted.map(({ resource }) => resource);

@@ -52,9 +52,16 @@ export function readPeerHeaders(headers: HeaderList, isBaggageRead: boolean): Pe
   const forwarded = value('forwarded');
   return {
     description: isBaggageRead ? describePeer(value('baggage')) : undefined,
-    forwardedHost: forwarded === undefined ? undefined : parseForwarded(forwarded)?.host,
+    forwardedHost: forwarded === undefined ? undefined : nameOf(parseForwarded(forwarded)?.host),
     network: value('x-forwarded-network'),
   };
+}
+
+/** Of DNS, and so of Kubernetes. Peers' words are kept as long as their connections, and in labels of metrics longer. */
+const MAX_NAME_LENGTH = 253;
+
+function nameOf(text: string | undefined): string | undefined {
+  return text !== undefined && text.length <= MAX_NAME_LENGTH ? text : undefined;
 }
 
 /** What a peer's `baggage` says of it. */
@@ -62,12 +69,12 @@ export function describePeer(baggage: string | undefined): PeerDescription | und
   if (baggage === undefined) return undefined;
   const parsed = parseBaggage(baggage);
   return {
-    workloadName: parsed.workloadName,
-    namespace: parsed.namespace,
-    canonicalName: parsed.serviceName,
-    canonicalRevision: parsed.serviceVersion,
-    clusterId: parsed.clusterId,
-    region: parsed.region,
-    zone: parsed.zone,
+    workloadName: nameOf(parsed.workloadName),
+    namespace: nameOf(parsed.namespace),
+    canonicalName: nameOf(parsed.serviceName),
+    canonicalRevision: nameOf(parsed.serviceVersion),
+    clusterId: nameOf(parsed.clusterId),
+    region: nameOf(parsed.region),
+    zone: nameOf(parsed.zone),
   };
 }

@@ -1,3 +1,4 @@
+import type { Config } from '../config.ts';
 import type { DataThreads } from './data-threads.ts';
 import type { DnsProxies } from '../dns/dns-proxies.ts';
 import type { ListenerKind, SocketSettings } from '../data/messages.ts';
@@ -7,6 +8,8 @@ import type { LocalPod } from '../state/workload-store.ts';
 export const SELF = 'self';
 /** And what stands for the one pod of a dedicated proxy. */
 export const DEDICATED = 'dedicated';
+
+const SOCKS: readonly ListenerKind[] = ['socks5'];
 
 /** The pods whose listeners are open (or about to be), and who they are. */
 export class PodRegistry {
@@ -19,10 +22,10 @@ export class PodRegistry {
   /** @param dns undefined if DNS isn't captured */
   constructor(
     threads: DataThreads,
-    { sockets, socks5 }: { readonly sockets: SocketSettings; readonly socks5: boolean },
+    { sockets, socks5, proxyEnabled }: Pick<Config, 'sockets' | 'socks5' | 'proxyEnabled'>,
     dns: DnsProxies | undefined,
   ) {
-    this.ports = ['outbound', 'inbound-plaintext', 'hbone', ...(socks5 ? (['socks5'] as const) : [])];
+    this.ports = proxyEnabled ? ['outbound', 'inbound-plaintext', 'hbone', ...(socks5 ? SOCKS : [])] : [];
     this.threads = threads;
     this.sockets = sockets;
     this.dns = dns;

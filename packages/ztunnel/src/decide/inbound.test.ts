@@ -6,7 +6,7 @@ import {
   type TunnelRequest,
 } from './inbound.ts';
 import { formatSocketAddress } from '../state/ip-address.ts';
-import type { Service, Workload } from '../state/workload.ts';
+import { serviceKey, type Service, type Workload } from '../state/workload.ts';
 import { at, gatewayAt, inService, ip, service, storeOf, workload } from '../testing/records.ts';
 
 const web = service('web', '10.1.0.1');
@@ -65,6 +65,13 @@ describe('decideInboundTunnel', () => {
   it('accepts an address that this pod is the waypoint of, by its own address', () => {
     const behind = service('b', '10.1.0.7', { waypoint: gatewayAt('10.0.0.2') });
     expect(summary(decide('10.1.0.7:80', local, behind))).toBe('10.0.0.2:80');
+  });
+
+  it('accepts an address that this pod is the waypoint of, by its own host name', () => {
+    const me = { ...local, hostname: 'gateway.example.com' };
+    const destination = { kind: 'hostname', key: serviceKey('default', 'gateway.example.com') } as const;
+    const behind = service('b', '10.1.0.7', { waypoint: { destination, hboneMtlsPort: 15_008 } });
+    expect(summary(decide('10.1.0.7:80', me, behind))).toBe('10.0.0.2:80');
   });
 
   it('refuses an address whose waypoint is another', () => {

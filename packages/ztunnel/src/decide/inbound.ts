@@ -12,7 +12,7 @@ import {
   type IpAddress,
   type SocketAddress,
 } from '../state/ip-address.ts';
-import type { GatewayAddress, Service, ServiceKey, Workload } from '../state/workload.ts';
+import type { GatewayAddress, Service, Workload } from '../state/workload.ts';
 import type { WorkloadStore } from '../state/workload-store.ts';
 
 export interface InboundContext {
@@ -72,7 +72,8 @@ export function decideInboundTunnel(request: TunnelRequest, context: InboundCont
   let addressed = targetIp && { ip: targetIp, port };
   if (targetIp === undefined) {
     const service = store.serviceByHostname(target.host, local.namespace);
-    if (service === undefined) return refuse(503, 'WEFT1322', `no service ${target.host} is visible here`);
+    if (service === undefined)
+      return refuse(503, 'WEFT1322', `no service ${target.host.slice(0, 256)} is visible here`);
     const mapped = endpointPort(local, service, port);
     if (mapped === undefined) return refuse(503, 'WEFT1322', `service ${service.key} has no port ${port}`);
     const vip = virtualIp(service, network);
@@ -156,15 +157,12 @@ function isWaypointHere(
   localIp: IpAddress,
   { store }: InboundContext,
 ): boolean {
-  let key: ServiceKey | undefined;
-  if (destination.kind === 'hostname') key = destination.key;
-  else {
-    const { network, ip } = destination.address;
-    const owner = store.ownerOf(network, ip, local.namespace);
-    if (owner?.kind === 'workload') return owner.workload.addresses.includes(localIp);
-    key = owner?.service.key;
-  }
-  return key !== undefined && store.isEndpoint(key, local.uid);
+  const owner =
+    destination.kind === 'hostname'
+      ? store.ownerOfHostname(destination.key)
+      : store.ownerOf(destination.address.network, destination.address.ip, local.namespace);
+  if (owner?.kind === 'workload') return owner.workload.addresses.includes(localIp);
+  return owner !== undefined && store.isEndpoint(owner.service.key, local.uid);
 }
 
 /** The service that the client addressed, if the workload is in it; else the first with this port. */

@@ -16,17 +16,45 @@ const nobody: PolicySubject = { ...alice, sourceIdentity: undefined };
 
 type Match = istio.security.Match.$Properties;
 
-function policyWith(match: Match): Policy {
+function policyWith(match: Match, onLeftOut?: Parameters<typeof policyFromMessage>[1]): Policy {
   const { DENY } = istio.security.Action;
   const rules = [{ clauses: [{ matches: [match] }] }];
   return policyFromMessage(
     new istio.security.Authorization({ name: 'p', namespace: 'default', action: DENY, rules }),
+    onLeftOut,
   );
 }
 
 const matchesSubject = (match: Match, subject: PolicySubject): boolean =>
   authorize([policyWith(match)], subject).verdict.kind === 'deny';
 const cidr = (bytes: readonly number[], length: number) => ({ address: Uint8Array.from(bytes), length });
+
+describe('a match of which parts make no sense', () => {
+  it.each<[string, Match, boolean, string[]]>([
+    ['an address of 3 bytes', { sourceIps: [cidr([10, 0, 0], 8)] }, false, ['source_ips[0]']],
+    [
+      'a prefix that is too long',
+      { destinationIps: [cidr([10, 0, 0, 2], 33)] },
+      false,
+      ['destination_ips[0]'],
+    ],
+    ['a text that is to be matched in no way', { namespaces: [{}] }, false, ['namespaces[0]']],
+    [
+      'such a text next to another',
+      { namespaces: [{}, { exact: 'a' }], notSourceIps: [cidr([], 0)] },
+      true,
+      ['namespaces[0]', 'not_source_ips[0]'],
+    ],
+    ['an extension', { extensions: [{ name: 'x' }] }, false, ['extensions']],
+    ['a port of more than 16 bits', { destinationPorts: [65_536 + 8080] }, true, []],
+  ])('goes without %s, and tells', (_, match, expected, told) => {
+    const left: string[] = [];
+    expect(authorize([policyWith(match, ({ message }) => left.push(message))], alice).verdict.kind).toBe(
+      expected ? 'deny' : 'allow',
+    );
+    expect(left.map((text) => /matches\[0\]\.([^:]+)/.exec(text)?.[1])).toEqual(told);
+  });
+});
 
 describe('a match', () => {
   it.each<[string, Match, boolean, boolean]>([

@@ -19,6 +19,7 @@ export class Interner {
   }
 
   value<T>(key: string, make: () => T): T {
+    if (key.length > MAX_INTERNED_LENGTH) return make();
     const known = this.recent.get(key);
     if (known !== undefined) return known as T; // stored under the same key by the same kind of caller
     const value = (this.former.get(key) as T | undefined) ?? make(); // as above
@@ -33,3 +34,5 @@ export class Interner {
 
 /** About 10 MB of short strings. */
 const MAX_INTERNED = 100_000;
+/** Whatever is longer is no name, and shared by nobody. */
+const MAX_INTERNED_LENGTH = 4_096;

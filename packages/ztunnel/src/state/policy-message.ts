@@ -6,14 +6,21 @@ import type { Match, Policy, PolicyKey, ServiceAccountMatch, StringMatch } from 
 const { Action, Scope } = istio.security;
 
 /**
- * The record of an `istio.security.Authorization`. Throws WEFT1401 with the field for one that can't be
- * enforced as written: dropping the part that makes no sense would change what the rest of it means.
+ * The record of an `istio.security.Authorization`. As upstream, conditions that make no sense are left out, which may
+ * leave a match without any, and that never matches: a refused policy would protect nothing at all.
+ * @param onLeftOut told of each such condition
+ * @throws WEFT1401 with the field, if not even the kind of the policy is known
  */
-export function policyFromMessage(message: istio.security.Authorization): Policy {
+export function policyFromMessage(
+  message: istio.security.Authorization,
+  onLeftOut: (left: WeftError) => void = () => undefined,
+): Policy {
   const { name, namespace } = message;
   const fail = (field: string, why: string): never => {
     throw new WeftError('WEFT1401', `policy ${namespace}/${name}: ${field}: ${why}`);
   };
+  const leaveOut: LeaveOut = (field, why) =>
+    onLeftOut(new WeftError('WEFT1407', `policy ${namespace}/${name}: ${field}: ${why}`));
   if (name === '') fail('name', 'is empty');
   return {
     key: `${namespace}/${name}` as PolicyKey, // the one place that makes them from parts
@@ -25,7 +32,7 @@ export function policyFromMessage(message: istio.security.Authorization): Policy
     rules: message.rules.map((rule, r) => ({
       clauses: (rule.clauses ?? []).map((clause, c) => ({
         matches: (clause.matches ?? []).map((m, i) =>
-          match(m, `rules[${r}].clauses[${c}].matches[${i}]`, fail),
+          match(m, `rules[${r}].clauses[${c}].matches[${i}]`, leaveOut),
         ),
       })),
     })),
@@ -33,6 +40,7 @@ export function policyFromMessage(message: istio.security.Authorization): Policy
 }
 
 type Fail = (field: string, why: string) => never;
+type LeaveOut = (field: string, why: string) => void;
 
 function scope(value: number, fail: Fail): Policy['scope'] {
   if (value === Scope.GLOBAL) return 'Global';
@@ -47,47 +55,57 @@ function action(value: number, fail: Fail): Policy['action'] {
   return fail('action', `unknown value ${value}`);
 }
 
-function match(message: istio.security.Match.$Properties, path: string, fail: Fail): Match {
-  if ((message.extensions?.length ?? 0) > 0) fail(`${path}.extensions`, 'no extension is known');
-  const strings = (
+function match(message: istio.security.Match.$Properties, path: string, leaveOut: LeaveOut): Match {
+  const parsed = <From, To>(
     field: string,
-    list: readonly istio.security.StringMatch.$Properties[] | null | undefined,
-  ) => (list ?? []).map((m, i) => stringMatch(m, `${path}.${field}[${i}]`, fail));
-  const cidrs = (field: string, list: readonly istio.security.Address.$Properties[] | null | undefined) =>
-    (list ?? []).map((a, i) => cidr(a, `${path}.${field}[${i}]`, fail));
-  const ports = (field: string, list: readonly number[] | null | undefined) =>
-    (list ?? []).map((p, i) => (p > 65_535 ? fail(`${path}.${field}[${i}]`, `no port: ${p}`) : p));
+    list: readonly From[] | null | undefined,
+    parse: (value: From) => To | string,
+  ): To[] =>
+    (list ?? []).flatMap((value, i) => {
+      const found = parse(value);
+      if (typeof found !== 'string') return [found];
+      leaveOut(`${path}.${field}[${i}]`, found);
+      return [];
+    });
+  for (const { name } of message.extensions ?? []) leaveOut(`${path}.extensions`, `${name} is not known`);
   return {
-    namespaces: strings('namespaces', message.namespaces),
-    notNamespaces: strings('not_namespaces', message.notNamespaces),
-    principals: strings('principals', message.principals),
-    notPrincipals: strings('not_principals', message.notPrincipals),
+    namespaces: parsed('namespaces', message.namespaces, stringMatch),
+    notNamespaces: parsed('not_namespaces', message.notNamespaces, stringMatch),
+    principals: parsed('principals', message.principals, stringMatch),
+    notPrincipals: parsed('not_principals', message.notPrincipals, stringMatch),
     serviceAccounts: (message.serviceAccounts ?? []).map(serviceAccount),
     notServiceAccounts: (message.notServiceAccounts ?? []).map(serviceAccount),
-    sourceIps: cidrs('source_ips', message.sourceIps),
-    notSourceIps: cidrs('not_source_ips', message.notSourceIps),
-    destinationIps: cidrs('destination_ips', message.destinationIps),
-    notDestinationIps: cidrs('not_destination_ips', message.notDestinationIps),
-    destinationPorts: ports('destination_ports', message.destinationPorts),
-    notDestinationPorts: ports('not_destination_ports', message.notDestinationPorts),
+    sourceIps: parsed('source_ips', message.sourceIps, cidr),
+    notSourceIps: parsed('not_source_ips', message.notSourceIps, cidr),
+    destinationIps: parsed('destination_ips', message.destinationIps, cidr),
+    notDestinationIps: parsed('not_destination_ips', message.notDestinationIps, cidr),
+    destinationPorts: (message.destinationPorts ?? []).map(port),
+    notDestinationPorts: (message.notDestinationPorts ?? []).map(port),
   };
 }
 
-function stringMatch(message: istio.security.StringMatch.$Properties, path: string, fail: Fail): StringMatch {
+/** The condition, or what is wrong with it. */
+function stringMatch(message: istio.security.StringMatch.$Properties): StringMatch | string {
   for (const kind of ['exact', 'prefix', 'suffix'] as const) {
     const value = message[kind];
     if (value !== null && value !== undefined) return { kind, value };
   }
-  if (message.presence !== null && message.presence !== undefined) return { kind: 'presence' };
-  return fail(path, 'says no way to match');
+  return message.presence !== null && message.presence !== undefined
+    ? { kind: 'presence' }
+    : 'says no way to match';
 }
 
-function cidr(message: istio.security.Address.$Properties, path: string, fail: Fail): Cidr {
+/** As above. */
+function cidr(message: istio.security.Address.$Properties): Cidr | string {
   const bytes = message.address ?? new Uint8Array();
   const length = message.length ?? 0;
-  if (bytes.length !== 4 && bytes.length !== 16) fail(path, `an address has ${bytes.length} bytes`);
-  if (length > 8 * bytes.length) fail(path, `prefix length ${length}`);
-  return new Cidr(bytes, length);
+  if (bytes.length !== 4 && bytes.length !== 16) return `an address has ${bytes.length} bytes`;
+  return length > 8 * bytes.length ? `prefix length ${length}` : new Cidr(bytes, length);
+}
+
+/** Upstream keeps the lower 16 bits. */
+function port(value: number): number {
+  return value & 0xffff;
 }
 
 function serviceAccount(message: istio.security.ServiceAccountMatch.$Properties): ServiceAccountMatch {

@@ -4,6 +4,7 @@ import { WeftError } from '@weft/telemetry';
 import { Interner } from './interner.ts';
 import { Cidr, ipFromBytes } from './ip-address.ts';
 import {
+  networkAddressKey,
   serviceKey,
   type GatewayAddress,
   type LoadBalancer,
@@ -20,25 +21,29 @@ export function serviceFromMessage(message: istio.workload.Service, intern = new
   const key = serviceKey(message.namespace, message.hostname);
   const invalid = (why: string): WeftError => new WeftError('WEFT1302', `service ${key}: ${why}`);
   if (message.hostname === '') throw invalid('hostname is empty');
-  const vips: NetworkAddress[] = [];
-  const cidrVips: { network: string; cidr: Cidr }[] = [];
+  const vips = new Map<string, NetworkAddress>();
+  const cidrVips = new Map<string, { network: string; cidr: Cidr }>();
   for (const { network, address, length } of message.addresses) {
     const bytes = address ?? new Uint8Array();
     const ip = ipFromBytes(bytes);
     if (ip === undefined) throw invalid(`addresses: an address has ${bytes.length} bytes`);
     const bits = length ?? 8 * bytes.length;
     if (bits > 8 * bytes.length) throw invalid(`addresses: prefix length ${bits}`);
-    if (bits === 8 * bytes.length) vips.push({ network: intern.string(network ?? ''), ip });
-    else cidrVips.push({ network: intern.string(network ?? ''), cidr: new Cidr(bytes, bits) });
+    const of = intern.string(network ?? '');
+    if (bits === 8 * bytes.length) vips.set(networkAddressKey(of, ip), { network: of, ip });
+    else {
+      const cidr = new Cidr(bytes, bits);
+      cidrVips.set(`${of}/${cidr.key}`, { network: of, cidr });
+    }
   }
   return {
     key,
     name: message.name,
     namespace: intern.string(message.namespace),
     hostname: message.hostname,
-    vips,
-    cidrVips,
-    ports: portMap(message.ports, intern),
+    vips: [...vips.values()],
+    cidrVips: [...cidrVips.values()],
+    ports: portMap(message.ports, intern, (why) => invalid(`ports: ${why}`)),
     subjectAltNames: [...message.subjectAltNames],
     waypoint: gatewayAddress(message.waypoint, (why) => invalid(`waypoint: ${why}`)),
     weightedWaypoints: message.weightedWaypoints.map(({ destination, weight }) => {
@@ -54,13 +59,20 @@ export function serviceFromMessage(message: istio.workload.Service, intern = new
   };
 }
 
+const MAX_PORT = 65_535;
+
 export function portMap(
   ports: readonly istio.workload.Port.$Properties[] | null | undefined,
   intern: Interner,
+  invalid: (why: string) => WeftError,
 ): PortMap {
   const list = ports ?? [];
   return intern.value(`o${list.map((p) => `${p.servicePort ?? 0}:${p.targetPort ?? 0}`).join()}`, () => {
-    return new Map(list.map(({ servicePort, targetPort }) => [servicePort ?? 0, targetPort ?? 0]));
+    const valid = (port: number): number => {
+      if (port > MAX_PORT) throw invalid(`no port: ${port}`);
+      return port;
+    };
+    return new Map(list.map((p) => [valid(p.servicePort ?? 0), valid(p.targetPort ?? 0)]));
   });
 }
 
@@ -70,6 +82,7 @@ export function gatewayAddress(
 ): GatewayAddress | undefined {
   if (message === null || message === undefined) return undefined;
   const hboneMtlsPort = message.hboneMtlsPort ?? 0;
+  if (hboneMtlsPort > MAX_PORT) throw invalid(`hbone_mtls_port ${hboneMtlsPort}`);
   const { hostname, address } = message;
   if (hostname !== null && hostname !== undefined) {
     return {

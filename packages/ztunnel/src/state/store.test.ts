@@ -10,6 +10,7 @@ import { serviceFromMessage } from './service-message.ts';
 import { workloadFromMessage } from './workload-message.ts';
 import { inService, ip, policy, service, storeOf, workload } from '../testing/records.ts';
 import type { WorkloadUid } from './workload.ts';
+import { WorkloadStore } from './workload-store.ts';
 
 describe('addresses', () => {
   it.each([
@@ -54,6 +55,23 @@ describe('WorkloadStore', () => {
     const pod = workload('pod', '10.0.0.1');
     expect(storeOf(entry, plainPod, pod).workloadAt('', ip('10.0.0.1'))?.name).toBe('pod');
     expect(storeOf(entry, plainPod).workloadAt('', ip('10.0.0.1'))?.name).toBe('plain');
+  });
+
+  it('stands any number of workloads and services that claim the same', () => {
+    const store = new WorkloadStore();
+    const uid = (i: number): WorkloadUid => `u${i}` as WorkloadUid;
+    const many = 20_000;
+    const cidrVips = [{ network: '', cidr: new Cidr(Uint8Array.of(10, 2, 0, 0), 16) }];
+    for (let i = 0; i < many; i++) {
+      store.upsertWorkload(workload('same', '10.0.0.1', { uid: uid(i), hostname: 'h' }));
+      store.upsertService(service('web', '10.1.0.1', { namespace: `n${i}`, hostname: 'h', cidrVips }));
+    }
+    expect(store.workloadAt('', ip('10.0.0.1'))?.uid).toBe(uid(0));
+    expect(store.serviceAt('', ip('10.2.9.9'), 'n7')?.namespace).toBe('n7');
+    for (let i = 0; i < many - 1; i++) store.removeWorkload(uid(i));
+    expect(store.workloadAt('', ip('10.0.0.1'))?.uid).toBe(uid(many - 1));
+    store.removeWorkload(uid(many - 1));
+    expect(store.workloadAt('', ip('10.0.0.1'))).toBeUndefined();
   });
 
   it('does not find host-network workloads by address', () => {
@@ -223,18 +241,51 @@ describe('conversion', () => {
       'WEFT1401',
     ],
     [
-      'a policy address that is none',
+      'a service port that is none',
       () =>
-        policyFromMessage(
-          istio.security.Authorization.create({
-            name: 'p',
-            rules: [{ clauses: [{ matches: [{ sourceIps: [{ address: new Uint8Array(3) }] }] }] }],
+        serviceFromMessage(
+          istio.workload.Service.create({ hostname: 'h', ports: [{ servicePort: 65_536 }] }),
+        ),
+      'ports: no port: 65536',
+    ],
+    [
+      'a port of an endpoint that is none',
+      () =>
+        workloadFromMessage(
+          istio.workload.Workload.create({
+            uid: 'u',
+            services: { 'n/h': { ports: [{ servicePort: 80, targetPort: 4_294_967_295 }] } },
           }),
         ),
-      'rules[0].clauses[0].matches[0].source_ips[0]',
+      'services: n/h: no port: 4294967295',
+    ],
+    [
+      'a port of a waypoint that is none',
+      () =>
+        serviceFromMessage(
+          istio.workload.Service.create({
+            hostname: 'h',
+            waypoint: { address: { address: new Uint8Array(4) }, hboneMtlsPort: 70_000 },
+          }),
+        ),
+      'waypoint: hbone_mtls_port 70000',
     ],
   ])('refuses %s and names it', (_, work, expected) => {
     expect(code(work)).toContain(expected);
+  });
+
+  it('takes an address once, however often it is said', () => {
+    const address = Uint8Array.of(10, 0, 0, 1);
+    const addresses = Array.from({ length: 20_000 }, () => ({ address }));
+    const ranges = Array.from({ length: 20_000 }, () => ({ address, length: 8 }));
+    const found = serviceFromMessage(
+      istio.workload.Service.create({ hostname: 'h', addresses: [...addresses, ...ranges] }),
+    );
+    expect([found.vips.length, found.cidrVips.length]).toEqual([1, 1]);
+    const pod = workloadFromMessage(
+      istio.workload.Workload.create({ uid: 'u', addresses: [address, address] }),
+    );
+    expect(pod.addresses).toEqual(['10.0.0.1']);
   });
 
   it('keeps no reference to the bytes of the message', () => {

@@ -24,7 +24,7 @@ export function workloadFromMessage(message: istio.workload.Workload, intern = n
     uid: uid as WorkloadUid, // the one place that makes them from the wire
     name: message.name,
     namespace: shared(message.namespace),
-    addresses: message.addresses.map((bytes) => address(uid, bytes)),
+    addresses: [...new Set(message.addresses.map((bytes) => address(uid, bytes)))],
     hostname: message.hostname,
     network: shared(message.network),
     protocol: protocol(uid, message.tunnelProtocol),
@@ -39,7 +39,7 @@ export function workloadFromMessage(message: istio.workload.Workload, intern = n
     workloadName: shared(message.workloadName),
     nativeTunnel: message.nativeTunnel,
     applicationTunnel: applicationTunnel(uid, message.applicationTunnel),
-    services: services(message.services, intern),
+    services: services(uid, message.services, intern),
     authorizationPolicies: intern.value(`p${message.authorizationPolicies.join('\n')}`, () => [
       ...message.authorizationPolicies,
     ]),
@@ -96,6 +96,7 @@ function applicationTunnel(
 const noServices: ReadonlyMap<ServiceKey, PortMap> = new Map();
 
 function services(
+  uid: string,
   message: { readonly [key: string]: istio.workload.PortList.$Properties },
   intern: Interner,
 ): ReadonlyMap<ServiceKey, PortMap> {
@@ -107,7 +108,10 @@ function services(
   return intern.value(`m${keys.map((key, i) => `${key}=${ports[i]}`).join()}`, () => {
     const map = new Map<ServiceKey, PortMap>();
     // Names that the control plane chose; they are looked up, never taken apart.
-    for (const key of keys) map.set(intern.string(key) as ServiceKey, portMap(message[key]?.ports, intern));
+    for (const key of keys) {
+      const ports = portMap(message[key]?.ports, intern, (why) => invalid(uid, `services: ${key}: ${why}`));
+      map.set(intern.string(key) as ServiceKey, ports);
+    }
     return map;
   });
 }

@@ -122,6 +122,14 @@ export class WorkloadStore {
     return service && { kind: 'service', service };
   }
 
+  /** Service first: the workload's own host name is the rare case. */
+  ownerOfHostname(key: ServiceKey): AddressOwner | undefined {
+    const service = this.service(key);
+    if (service !== undefined) return { kind: 'service', service };
+    const workload = this.workloadByHostname(key);
+    return workload && { kind: 'workload', workload };
+  }
+
   /** The service of a host name as seen from a namespace. */
   serviceByHostname(hostname: string, clientNamespace: string): Service | undefined {
     return preferred(all(this.byHostname, hostname), clientNamespace);
@@ -207,7 +215,7 @@ class CidrIndex {
   add(network: string, length: number, key: string, service: Service): void {
     const lengths = this.byNetwork.get(network) ?? new Map<number, Index<Service>>();
     this.byNetwork.set(network, lengths);
-    const prefixes = lengths.get(length) ?? new Map<string, Service | readonly Service[]>();
+    const prefixes = lengths.get(length) ?? new Map<string, Service | Set<Service>>();
     lengths.set(length, prefixes);
     add(prefixes, key, service);
   }
@@ -239,28 +247,32 @@ class CidrIndex {
   }
 }
 
-/** Nearly every key has one value, which then needs no list: with 100,000 workloads that is 20 MB. */
-type Index<T extends object> = Map<string, T | readonly T[]>;
+/**
+ * Nearly every key has one value, which then needs no set: with 100,000 workloads that is 20 MB. The others have sets,
+ * as nobody says how many workloads may claim one address.
+ */
+type Index<T extends object> = Map<string, T | Set<T>>;
 
 function all<T extends object>(index: Index<T>, key: string): readonly T[] {
   const found = index.get(key);
   if (found === undefined) return [];
-  return isList(found) ? found : [found];
+  return found instanceof Set ? [...found] : [found];
 }
 
 function add<T extends object>(index: Index<T>, key: string, value: T): void {
   const present = index.get(key);
   if (present === undefined) index.set(key, value);
-  else index.set(key, isList(present) ? [...present, value] : [present, value]);
+  else if (present instanceof Set) present.add(value);
+  else index.set(key, new Set([present, value]));
 }
 
 function remove<T extends object>(index: Index<T>, key: string, value: T): void {
-  const [only, ...more] = all(index, key).filter((v) => v !== value);
-  if (only === undefined) index.delete(key);
-  else index.set(key, more.length === 0 ? only : [only, ...more]);
-}
-
-/** Array.isArray doesn't narrow read-only arrays. */
-function isList<T extends object>(value: T | readonly T[]): value is readonly T[] {
-  return Array.isArray(value);
+  const present = index.get(key);
+  if (!(present instanceof Set)) {
+    if (present === value) index.delete(key);
+    return;
+  }
+  present.delete(value);
+  if (present.size > 1) return;
+  for (const last of present) index.set(key, last);
 }

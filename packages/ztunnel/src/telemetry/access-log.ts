@@ -40,7 +40,7 @@ export class AccessLog {
       ...fields(connection),
       bytes_sent: isSource ? counts.received : counts.sent,
       bytes_recv: isSource ? counts.sent : counts.received,
-      duration: `${Math.round(durationMs)}ms`,
+      duration: `${Math.floor(durationMs)}ms`,
       ...(failure && { error: failure.message, code: failure.code }),
     });
   }
