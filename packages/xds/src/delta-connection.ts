@@ -4,25 +4,20 @@ import {
   writeDeltaResponse,
   writeResource,
   type DeltaRequest,
+  type DeltaResponseHead,
   type Node,
 } from './delta-message.ts';
 import type { ResourceSource, ServedType } from './resource-source.ts';
 import type { VersionedResource } from './resource.ts';
-import {
-  inTurn,
-  send,
-  type ConnectionOptions,
-  type ConnectionStatus,
-  type ServerConnection,
-} from './server-connection.ts';
+import type { ConnectionOptions, ConnectionStatus, ServerConnection } from './server-connection.ts';
+import { StreamWriter } from './stream-writer.ts';
 import { StreamSubscriptions, checkNames, type ChangedNames } from './stream-subscriptions.ts';
 import { TimeSlice } from './time-slice.ts';
 import type { Demand, TypeSubscription } from './type-subscription.ts';
+import { MAX_MESSAGE_BYTES, contentTypeOf } from './written-resources.ts';
 
 /** Resources of a push in one message: small enough not to hold up the client's and our event loop. */
 export const RESOURCES_PER_MESSAGE = 300;
-/** The first answer is one message, but no client accepts more than 200 MiB. */
-export const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
 
 /**
  * The server's side of one stream. Work waits as names, never as messages: however slow the client reads, it costs
@@ -40,13 +35,16 @@ export class DeltaConnection implements ServerConnection {
   private pending = new Map<TypeSubscription, Set<string>>();
   private pendingSince: number | undefined;
   private queuedAt: number | undefined;
-  private writing = false;
-  private closed = false;
+  private readonly writer: StreamWriter;
 
   constructor(options: ConnectionOptions) {
     this.options = options;
     this.connectedAt = new Date(options.clock.now());
     this.subscriptions = new StreamSubscriptions(options);
+    this.writer = new StreamWriter(options, {
+      isWaiting: () => this.demands.size > 0 || this.pending.size > 0,
+      writeNext: () => this.writeNext(),
+    });
   }
 
   get node(): Node | undefined {
@@ -75,7 +73,7 @@ export class DeltaConnection implements ServerConnection {
         this.wait(completion, names.filter(isFollowed), changedAt);
       }
     }
-    this.startWriting();
+    this.writer.start();
   }
 
   private wait(subscription: TypeSubscription, names: readonly string[], changedAt: number): void {
@@ -89,7 +87,7 @@ export class DeltaConnection implements ServerConnection {
 
   /** Nothing is written any more. The stream itself is the server's to end. */
   close(): void {
-    this.closed = true;
+    this.writer.close();
     this.demands.clear();
     this.pending.clear();
   }
@@ -104,23 +102,7 @@ export class DeltaConnection implements ServerConnection {
     checkNames(subscription);
     if (demand === undefined) return;
     this.demands.set(subscription, mergeDemands(this.demands.get(subscription), demand));
-    this.startWriting();
-  }
-
-  private startWriting(): void {
-    if (!this.writing && !this.closed) void this.write();
-  }
-
-  private async write(): Promise<void> {
-    this.writing = true;
-    try {
-      for (;;) {
-        if (this.demands.size === 0 && this.pending.size === 0) return;
-        await inTurn(this.options, () => this.writeNext());
-      }
-    } finally {
-      this.writing = false;
-    }
+    this.writer.start();
   }
 
   private async writeNext(): Promise<void> {
@@ -136,7 +118,8 @@ export class DeltaConnection implements ServerConnection {
     if (this.queuedAt !== undefined) this.options.onQueued(this.options.clock.now() - this.queuedAt);
     this.queuedAt = undefined;
     await this.push(changes);
-    if (since !== undefined && !this.closed) this.options.onConverged(this.options.clock.now() - since);
+    if (since !== undefined && !this.writer.closed)
+      this.options.onConverged(this.options.clock.now() - since);
   }
 
   /**
@@ -149,6 +132,12 @@ export class DeltaConnection implements ServerConnection {
     const { source } = type;
     if (demand.kind === 'initial') subscription.answeredUpTo = this.options.sequence();
     const knownVersions = new Map(demand.kind === 'initial' ? Object.entries(demand.knownVersions) : []);
+    if (demand.kind === 'initial' && wildcard && knownVersions.size === 0) {
+      for (const part of await this.options.written.all(source)) {
+        await this.send(subscription, part, (head) => part.message(head));
+      }
+      return;
+    }
     // What the client knows doesn't complete what it has just been sent.
     const isKnown = ({ name, version }: VersionedResource): boolean =>
       type.completes === undefined && knownVersions.get(name) === version;
@@ -156,7 +145,7 @@ export class DeltaConnection implements ServerConnection {
     if (demand.kind === 'initial' && wildcard) {
       for (const resource of source.list()) {
         if (!isKnown(resource)) await message.add(resource);
-        if (this.closed) return;
+        if (this.writer.closed) return;
       }
     } else {
       const found = new Map<string, VersionedResource>();
@@ -169,7 +158,7 @@ export class DeltaConnection implements ServerConnection {
         // From now on its updates follow, whatever name it was asked for by.
         if (!wildcard) subscription.names.add(resource.name);
         if (!isKnown(resource)) await message.add(resource);
-        if (this.closed) return;
+        if (this.writer.closed) return;
       }
     }
     for (const name of knownVersions.keys()) if (source.get(name) === undefined) message.remove(name);
@@ -203,12 +192,27 @@ export class DeltaConnection implements ServerConnection {
       else for (const name of removed) message.remove(name);
       for (const resource of upserts) {
         await message.add(resource);
-        if (this.closed) return;
+        if (this.writer.closed) return;
       }
       await message.flush();
       this.options.onTypePushed(source.typeUrl, this.options.clock.now() - startedAt);
     }
     for (const remove of last) await remove();
+  }
+
+  private async send(
+    subscription: TypeSubscription,
+    o: { readonly resources: number; readonly removed?: number; readonly bytes: number },
+    make: (head: Omit<DeltaResponseHead, 'removed'>) => Buffer,
+  ): Promise<void> {
+    const { typeUrl } = subscription;
+    const { clock, systemVersion, onPush } = this.options;
+    await this.writer.send(o.bytes, () => {
+      const nonce = subscription.nextNonce(new Date(clock.now()));
+      const message = make({ typeUrl, nonce, systemVersion: systemVersion() });
+      onPush(typeUrl, o.resources, o.removed ?? 0, message.length);
+      return message;
+    });
   }
 
   private resolve(type: ServedType, name: string): readonly VersionedResource[] {
@@ -219,32 +223,26 @@ export class DeltaConnection implements ServerConnection {
 
   /** Collects resources and sends them when a message is full; removed names go with the first. */
   private message(subscription: TypeSubscription, { maxResources }: { readonly maxResources: number }) {
-    const { type, typeUrl, wildcard } = subscription;
-    const { systemVersion, clock, onPush } = this.options;
+    const { type, wildcard } = subscription;
+    const { source } = type;
     const slice = new TimeSlice();
     let resources: Uint8Array[] = [];
     let removed: string[] = [];
     let bytes = 0;
     const sendMessage = async (): Promise<void> => {
-      if (this.closed) return;
-      const nonce = subscription.nextNonce(new Date(clock.now()));
-      const encoded = writeDeltaResponse({
-        typeUrl,
-        nonce,
-        systemVersion: systemVersion(),
-        resources,
-        removed,
-      });
-      onPush(typeUrl, resources.length, removed.length, encoded.length);
+      const [written, gone] = [resources, removed];
+      const size = { resources: resources.length, removed: removed.length, bytes };
       [resources, removed, bytes] = [[], [], 0];
-      await send(this.options, encoded);
+      await this.send(subscription, size, (head) => writeDeltaResponse({ ...head, removed: gone }, written));
     };
     return {
       remove: (name: string): void => void removed.push(name),
       add: async (resource: VersionedResource): Promise<void> => {
-        const encoded = writeResource(type.source.contentTypeUrl ?? typeUrl, resource, !wildcard);
-        resources.push(encoded);
-        bytes += encoded.length;
+        const written = wildcard
+          ? this.options.written.one(source, resource)
+          : writeResource(contentTypeOf(source), resource, true);
+        resources.push(written);
+        bytes += written.length;
         if (resources.length >= maxResources || bytes >= MAX_MESSAGE_BYTES) await sendMessage();
         if (slice.isOver()) await slice.next();
       },

@@ -99,21 +99,26 @@ export function writeResource(
   return writer.ldelim().finish();
 }
 
-/** A whole response around resources written by `writeResource`. */
-export function writeDeltaResponse(o: {
+export interface DeltaResponseHead {
   readonly typeUrl: string;
   readonly nonce: string;
   readonly systemVersion: string;
-  readonly resources: readonly Uint8Array[];
-  readonly removed: readonly string[];
-}): Buffer {
+  readonly removed?: readonly string[];
+}
+
+/** A response without its resources. Fields of a message may come in any order, so that those can follow as they are. */
+export function writeDeltaHead(o: DeltaResponseHead): Uint8Array {
   const writer = protobuf.Writer.create();
   writer.uint32(tag(field.systemVersion)).string(o.systemVersion);
   writer.uint32(tag(field.typeUrl)).string(o.typeUrl);
   writer.uint32(tag(field.nonce)).string(o.nonce);
-  for (const name of o.removed) writer.uint32(tag(field.removed)).string(name);
-  // Fields of a message may come in any order, so the resources need no copy into the writer.
-  return Buffer.concat([writer.finish(), ...o.resources]);
+  for (const name of o.removed ?? []) writer.uint32(tag(field.removed)).string(name);
+  return writer.finish();
+}
+
+/** A whole response around resources written by `writeResource`. */
+export function writeDeltaResponse(head: DeltaResponseHead, resources: readonly Uint8Array[]): Buffer {
+  return Buffer.concat([writeDeltaHead(head), ...resources]);
 }
 
 /** Entries of `initial_resource_versions` that are written between two looks at the clock. */

@@ -15,10 +15,12 @@ import { DeltaConnection } from './delta-connection.ts';
 import { Debounce } from './debounce.ts';
 import type { Node } from './delta-message.ts';
 import type { ResourceSource, ServedType } from './resource-source.ts';
-import type { ConnectionStatus, DeltaCall, ServerConnection } from './server-connection.ts';
+import type { ConnectionStatus, ServerConnection } from './server-connection.ts';
 import { SotwConnection } from './sotw-connection.ts';
+import type { DeltaCall, MakeMessage } from './stream-writer.ts';
 import { ArrivalRate, Throttle } from './throttle.ts';
 import { SourceSubscriptions } from './source-subscriptions.ts';
+import { WrittenResources } from './written-resources.ts';
 
 /** What a client shows of itself before its first request. */
 export interface StreamPeer {
@@ -46,6 +48,10 @@ export interface DeltaServerObserver {
   typePushed?(typeUrl: string, ms: number): void;
   /** A message was taken by the transport, which waits for slow clients. */
   sent?(ms: number): void;
+  /** A client has not read a message for half a minute. */
+  writeTimedOut?(): void;
+  /** A stream was ended by a fault of ours. */
+  failed?(): void;
   /** A connection was sent everything of a push; `ms` since the first of its changes. */
   converged?(ms: number): void;
 }
@@ -78,6 +84,8 @@ const DEBOUNCE_MAX_MS = 10_000;
 export const MAX_CONNECTIONS = 10_000;
 /** As istiod has it: pushes at once, and new streams a second. */
 export const DEFAULT_THROTTLE = Math.min(15 + 5 * availableParallelism(), 100);
+/** Messages made for clients that have yet to read them, of all connections: about twice as much memory. */
+export const MAX_UNREAD_BYTES = 128 * 1024 * 1024;
 const MAX_ARRIVAL_WAIT_MS = 1_000;
 /** A client of 10,000 resources lists about 1 MiB of versions when it reconnects. */
 export const MAX_REQUEST_BYTES = 32 * 1024 * 1024;
@@ -99,6 +107,8 @@ export class DeltaServer<I> {
   private readonly logger: Logger;
   private readonly debounce: Debounce;
   private readonly throttle: Throttle;
+  private readonly unread = new Throttle(MAX_UNREAD_BYTES);
+  private readonly written: WrittenResources;
   private readonly arrivals: ArrivalRate;
   private readonly sources: SourceSubscriptions;
   private readonly open = new Map<ServerConnection, DeltaCall>();
@@ -117,6 +127,7 @@ export class DeltaServer<I> {
     this.logger = options.logger ?? silentLogger;
     const { pushConcurrency = DEFAULT_THROTTLE, connectionsPerSecond = DEFAULT_THROTTLE } = options;
     this.throttle = new Throttle(pushConcurrency);
+    this.written = new WrittenResources(this.clock);
     this.arrivals = new ArrivalRate({
       perSecond: connectionsPerSecond,
       maxWaitMs: MAX_ARRIVAL_WAIT_MS,
@@ -131,6 +142,7 @@ export class DeltaServer<I> {
     this.sources = new SourceSubscriptions((source, { upserted, removed }) => {
       const names = this.changes.get(source) ?? new Map();
       const sequence = ++this.sequence;
+      this.written.changed(source);
       for (const { name } of upserted) names.set(name, sequence);
       for (const name of removed) names.set(name, sequence);
       this.changes.set(source, names);
@@ -160,6 +172,7 @@ export class DeltaServer<I> {
   close(): void {
     this.debounce.close();
     this.sources.close();
+    this.written.close();
     for (const [connection, call] of this.open) {
       connection.close();
       call.end();
@@ -172,6 +185,7 @@ export class DeltaServer<I> {
     this.changes = new Map();
     this.changedAt = undefined;
     this.pushCount++;
+    this.written.pushing();
     this.options.observer?.debounced?.(this.clock.now() - changedAt);
     for (const connection of this.open.keys()) connection.changed(changes, changedAt);
   }
@@ -217,12 +231,20 @@ export class DeltaServer<I> {
       sequence: () => this.sequence,
       clock: this.clock,
       throttle: this.throttle,
+      unread: this.unread,
+      written: this.written,
       logger: this.logger,
       onPush: (...counts) => observer?.pushed?.(...counts),
       onConverged: (ms) => observer?.converged?.(ms),
       onQueued: (ms) => observer?.queued?.(ms),
       onTypePushed: (typeUrl, ms) => observer?.typePushed?.(typeUrl, ms),
       onSent: (ms) => observer?.sent?.(ms),
+      onWriteTimeout: () => observer?.writeTimedOut?.(),
+      onFailure: (error) => {
+        observer?.failed?.();
+        disconnect();
+        this.refuse(call, new WeftError('WEFT1509', describeError(error), { cause: error }));
+      },
       onExpiredNonce: () => observer?.expiredNonce?.(),
       onRejection: (typeUrl, message) => {
         observer?.rejected?.(typeUrl);
@@ -266,12 +288,7 @@ export class DeltaServer<I> {
     // Thousands may come too fast, and do so again.
     const level = error.code === 'WEFT1508' ? 'debug' : 'warn';
     this.logger[level]('refused xDS stream', { peer: call.getPeer(), error: describeError(error) });
-    const code =
-      error.code === 'WEFT1504'
-        ? grpc.status.UNAUTHENTICATED
-        : error.code === 'WEFT1507' || error.code === 'WEFT1508'
-          ? grpc.status.RESOURCE_EXHAUSTED
-          : grpc.status.INVALID_ARGUMENT;
+    const code = statusOf.get(error.code) ?? grpc.status.INVALID_ARGUMENT;
     // How grpc-js takes a status from a streaming handler.
     call.emit(
       'error',
@@ -279,6 +296,13 @@ export class DeltaServer<I> {
     );
   }
 }
+
+const statusOf: ReadonlyMap<string, grpc.status> = new Map([
+  ['WEFT1504', grpc.status.UNAUTHENTICATED],
+  ['WEFT1507', grpc.status.RESOURCE_EXHAUSTED],
+  ['WEFT1508', grpc.status.RESOURCE_EXHAUSTED],
+  ['WEFT1509', grpc.status.INTERNAL],
+]);
 
 /** @throws WEFT1504 */
 function authorizeNode<I>(authorize: DeltaServerOptions<I>['authorize'], identity: I, node: Node): void {
@@ -289,8 +313,8 @@ function authorizeNode<I>(authorize: DeltaServerOptions<I>['authorize'], identit
   }
 }
 
-/** Requests are decoded by us, so that a malformed one is counted; responses are encoded already. */
-function method(path: string): grpc.MethodDefinition<Buffer, Buffer> {
+/** Requests are decoded by us, so that a malformed one is counted. */
+function method(path: string): grpc.MethodDefinition<Buffer, MakeMessage> {
   const keep = (bytes: Buffer): Buffer => bytes;
   return {
     path,
@@ -298,7 +322,8 @@ function method(path: string): grpc.MethodDefinition<Buffer, Buffer> {
     responseStream: true,
     requestSerialize: keep,
     requestDeserialize: keep,
-    responseSerialize: keep,
-    responseDeserialize: keep,
+    responseSerialize: (make) => make(),
+    // Only a client reads responses.
+    responseDeserialize: (bytes) => () => bytes,
   };
 }

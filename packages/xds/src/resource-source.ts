@@ -12,6 +12,8 @@ export interface ResourceSource {
   readonly typeUrl: string;
   /** Type of the resources themselves, where it isn't the one that they are asked for by. */
   readonly contentTypeUrl?: string;
+  /** Computed for each request, without word of changes: never shared between clients. */
+  readonly isTransient?: boolean;
   list(): Iterable<VersionedResource>;
   get(name: string): VersionedResource | undefined;
   /** Returns what ends the subscription. */

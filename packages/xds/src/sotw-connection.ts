@@ -3,15 +3,11 @@ import { envoy } from '@weft/api/discovery';
 import { WeftError } from '@weft/telemetry';
 import { DeltaDiscoveryRequest, type DeltaRequest, type Node } from './delta-message.ts';
 import type { VersionedResource } from './resource.ts';
-import {
-  inTurn,
-  send,
-  type ConnectionOptions,
-  type ConnectionStatus,
-  type ServerConnection,
-} from './server-connection.ts';
+import type { ConnectionOptions, ConnectionStatus, ServerConnection } from './server-connection.ts';
+import { StreamWriter } from './stream-writer.ts';
 import { StreamSubscriptions, checkNames, type ChangedNames } from './stream-subscriptions.ts';
 import type { TypeSubscription } from './type-subscription.ts';
+import { contentTypeOf } from './written-resources.ts';
 
 const { DiscoveryRequest, DiscoveryResponse } = envoy.service.discovery.v3;
 type Request = envoy.service.discovery.v3.DiscoveryRequest;
@@ -35,13 +31,16 @@ export class SotwConnection implements ServerConnection {
   private due = new Map<TypeSubscription, Due>();
   private dueSince: number | undefined;
   private queuedAt: number | undefined;
-  private writing = false;
-  private closed = false;
+  private readonly writer: StreamWriter;
 
   constructor(options: ConnectionOptions) {
     this.options = options;
     this.connectedAt = new Date(options.clock.now());
     this.subscriptions = new StreamSubscriptions(options);
+    this.writer = new StreamWriter(options, {
+      isWaiting: () => this.due.size > 0,
+      writeNext: () => this.writeDue(),
+    });
   }
 
   get node(): Node | undefined {
@@ -64,7 +63,7 @@ export class SotwConnection implements ServerConnection {
     for (const { subscription, names, completions } of this.subscriptions.concerned(changes)) {
       for (const concerned of [subscription, ...completions]) this.wait(concerned, names, changedAt);
     }
-    if (this.due.size > 0) this.startWriting();
+    if (this.due.size > 0) this.writer.start();
   }
 
   private wait(subscription: TypeSubscription, names: readonly string[], changedAt: number): void {
@@ -85,7 +84,7 @@ export class SotwConnection implements ServerConnection {
   }
 
   close(): void {
-    this.closed = true;
+    this.writer.close();
     this.due.clear();
   }
 
@@ -113,20 +112,7 @@ export class SotwConnection implements ServerConnection {
 
   private send(subscription: TypeSubscription, what: Due): void {
     this.due.set(subscription, what);
-    this.startWriting();
-  }
-
-  private startWriting(): void {
-    if (!this.writing && !this.closed) void this.write();
-  }
-
-  private async write(): Promise<void> {
-    this.writing = true;
-    try {
-      while (this.due.size > 0 && !this.closed) await inTurn(this.options, () => this.writeDue());
-    } finally {
-      this.writing = false;
-    }
+    this.writer.start();
   }
 
   private async writeDue(): Promise<void> {
@@ -164,28 +150,31 @@ export class SotwConnection implements ServerConnection {
     what: Due,
     o: { readonly keepGone: boolean },
   ): Promise<void> {
-    if (this.closed) return;
+    if (this.writer.closed) return;
     const { typeUrl, type } = subscription;
-    const { contentTypeUrl = typeUrl } = type.source;
+    const contentTypeUrl = contentTypeOf(type.source);
     if (what === 'all') subscription.answeredUpTo = this.options.sequence();
     const present = this.select(subscription, what);
     // Of types followed by name, leaving something out says nothing.
     if (what !== 'all' && present.length === 0) return;
     const resources = o.keepGone ? [...present, ...this.goneOf(subscription)] : present;
     if (type.removals === 'last' && subscription.wildcard) this.told.set(subscription, resources);
-    const nonce = subscription.nextNonce(new Date(this.options.clock.now()));
-    this.nonces.set(subscription, nonce);
-    // A view of a pooled block: copied, as the call may keep it.
-    const message = Buffer.from(
-      DiscoveryResponse.encode({
-        versionInfo: versionOf(what === 'all' ? resources : this.select(subscription, 'all')),
-        resources: resources.map(({ bytes }) => ({ type_url: contentTypeUrl, value: bytes })),
-        typeUrl,
-        nonce,
-      }).finish(),
-    );
-    this.options.onPush(typeUrl, resources.length, 0, message.length);
-    await send(this.options, message);
+    const bytes = resources.reduce((sum, resource) => sum + resource.bytes.length, 0);
+    await this.writer.send(bytes, () => {
+      const nonce = subscription.nextNonce(new Date(this.options.clock.now()));
+      this.nonces.set(subscription, nonce);
+      // A view of a pooled block: copied, as the call may keep it.
+      const message = Buffer.from(
+        DiscoveryResponse.encode({
+          versionInfo: versionOf(what === 'all' ? resources : this.select(subscription, 'all')),
+          resources: resources.map(({ bytes: value }) => ({ type_url: contentTypeUrl, value })),
+          typeUrl,
+          nonce,
+        }).finish(),
+      );
+      this.options.onPush(typeUrl, resources.length, 0, message.length);
+      return message;
+    });
   }
 
   private select(subscription: TypeSubscription, what: Due): readonly VersionedResource[] {

@@ -26,6 +26,30 @@ it('runs so many at once, the others in their order', async () => {
   expect(order).toEqual([0, 1, 2, 3, 4, 5]);
 });
 
+it('admits by weight, in order, and what is too heavy for it alone', async () => {
+  const throttle = new Throttle(10);
+  const order: number[] = [];
+  const start = async (weight: number): Promise<() => void> => {
+    const release = await throttle.acquire(weight);
+    order.push(weight);
+    return release;
+  };
+  const eight = await start(8);
+  const all = [start(5), start(2), start(100), start(0)];
+  await Promise.resolve();
+  expect(order).toEqual([8]);
+  eight();
+  const [five, two] = [await all[0], await all[1]];
+  expect(order).toEqual([8, 5, 2]);
+  five?.();
+  two?.();
+  const heavy = await all[2];
+  expect(order).toEqual([8, 5, 2, 100]);
+  heavy?.();
+  await all[3];
+  expect(order).toEqual([8, 5, 2, 100, 0]);
+});
+
 it('lets a burst through, then one after the other, and turns away who would wait too long', async () => {
   const clock = new ManualClock();
   const rate = new ArrivalRate({ perSecond: 10, maxWaitMs: 1_000, clock });

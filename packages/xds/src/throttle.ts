@@ -1,27 +1,42 @@
 import type { Clock } from '@weft/telemetry';
 
-/** So many pieces of work at once; the rest waits in the order in which it came. */
+/** So many pieces of work at once, or so much of them; the rest waits in the order in which it came. */
 export class Throttle {
   private readonly limit: number;
-  private readonly waiting: (() => void)[] = [];
+  private readonly waiting: { readonly weight: number; readonly admit: () => void }[] = [];
   private running = 0;
 
   constructor(limit: number) {
     this.limit = limit;
   }
 
-  /** Resolves to what gives the place back; calling that twice is harmless. */
-  async acquire(): Promise<() => void> {
-    if (this.running >= this.limit) await new Promise<void>((resolve) => void this.waiting.push(resolve));
-    else this.running++;
+  /**
+   * Resolves to what gives the place back; calling that twice is harmless.
+   * @param weight what is heavier than the limit runs alone
+   */
+  async acquire(weight = 1): Promise<() => void> {
+    if (this.waiting.length > 0 || !this.fits(weight))
+      await new Promise<void>((admit) => void this.waiting.push({ weight, admit }));
+    else this.running += weight;
     let held = true;
     return () => {
       if (!held) return;
       held = false;
-      const next = this.waiting.shift();
-      if (next === undefined) this.running--;
-      else next();
+      this.running -= weight;
+      this.admitWaiting();
     };
+  }
+
+  private fits(weight: number): boolean {
+    return this.running === 0 || this.running + weight <= this.limit;
+  }
+
+  private admitWaiting(): void {
+    for (let next = this.waiting[0]; next !== undefined && this.fits(next.weight); next = this.waiting[0]) {
+      this.waiting.shift();
+      this.running += next.weight;
+      next.admit();
+    }
   }
 }
 

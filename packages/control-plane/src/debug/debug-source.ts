@@ -10,6 +10,7 @@ import { CLIENT_CONFIG_TYPE_URL, clientConfig } from './sync-status.ts';
 class AskedSource implements ResourceSource {
   readonly typeUrl: string;
   readonly contentTypeUrl: string;
+  readonly isTransient = true;
   private readonly all: () => readonly VersionedResource[];
   private readonly one: (name: string) => VersionedResource | undefined;
 

@@ -42,4 +42,9 @@ export const xdsErrors = {
     title: 'New xDS clients come faster than this control plane takes them in',
     next: 'Nothing if a replica was just replaced: proxies come back by themselves. Otherwise run more replicas, or raise PILOT_MAX_REQUESTS_PER_SECOND.',
   },
+  WEFT1509: {
+    layer: 'xds',
+    title: 'The control plane failed to make an answer or a push',
+    next: 'Report it with the log line; the proxy keeps what it has and reconnects.',
+  },
 } as const satisfies ErrorCodeTable;
