@@ -60,7 +60,7 @@ describe('WorkloadStore', () => {
   it('stands any number of workloads and services that claim the same', () => {
     const store = new WorkloadStore();
     const uid = (i: number): WorkloadUid => `u${i}` as WorkloadUid;
-    const many = 20_000;
+    const many = 10_000;
     const cidrVips = [{ network: '', cidr: new Cidr(Uint8Array.of(10, 2, 0, 0), 16) }];
     for (let i = 0; i < many; i++) {
       store.upsertWorkload(workload('same', '10.0.0.1', { uid: uid(i), hostname: 'h' }));

@@ -11,77 +11,82 @@ import {
   type WorkloadCertificate,
 } from '@weft/spiffe';
 import { DeltaServer, MemorySource, versionedResource } from '@weft/xds';
+import { MeshAddresses } from './mesh-addresses.ts';
 
-type WorkloadMessage = istio.workload.Workload.$Properties;
-type ServiceMessage = istio.workload.Service.$Properties;
 type PolicyMessage = istio.security.Authorization.$Properties;
 
 const { IstioCertificateRequest, IstioCertificateResponse } = istio.v1.auth;
 
 /** Workload discovery from memory and a certificate authority that believes everybody, over TLS. */
 export class FakeControlPlane {
-  readonly rootsPem: string;
-  readonly port: number;
   readonly issued: string[] = [];
   /** The latest certificate of each identity. */
   readonly leaves = new Map<string, string>();
   /** Who asks in its own name, by address. */
   readonly ownIdentities = new Map<string, string>();
   private issuing: { readonly ca: CertificateAuthority; readonly rootsPem: string; readonly ttlMs: number };
-  private readonly server: grpc.Server;
-  private readonly discovery: DeltaServer<string>;
-  private readonly addresses = new MemorySource(TypeUrl.address);
+  private readonly addresses = new MeshAddresses();
   private readonly policies = new MemorySource(TypeUrl.authorization);
+  private running: { readonly server: grpc.Server; readonly discovery: DeltaServer<string> } | undefined;
 
-  private constructor(server: grpc.Server, port: number, ca: CertificateAuthority) {
-    this.server = server;
-    this.port = port;
-    this.rootsPem = ca.rootsPem;
+  private constructor(ca: CertificateAuthority) {
     this.issuing = { ca, rootsPem: ca.rootsPem, ttlMs: 3_600_000 };
-    this.discovery = new DeltaServer({
+  }
+
+  static async start(ip: string, port: number): Promise<FakeControlPlane> {
+    const ca = await CertificateAuthority.createSelfSigned({ subject: { organizations: ['test'] } });
+    const controlPlane = new FakeControlPlane(ca);
+    await controlPlane.serve(ip, port, ca);
+    return controlPlane;
+  }
+
+  get rootsPem(): string {
+    return this.issuing.rootsPem;
+  }
+
+  /** Ends all connections, and serves by another authority from then on, which also issues the certificates. */
+  async restart(ip: string, port: number, ca: CertificateAuthority): Promise<void> {
+    this.stop();
+    this.issueWith(ca, ca.rootsPem, this.issuing.ttlMs);
+    await this.serve(ip, port, ca);
+  }
+
+  private async serve(ip: string, port: number, ca: CertificateAuthority): Promise<void> {
+    const { publicKey, privateKey } = await createKeyPair();
+    const names = { ipSans: [ip], dnsSans: ['localhost'] };
+    const { chainPem } = ca.sign({ publicKey, ...names, ttlMs: 3_600_000 });
+    const server = new grpc.Server();
+    const discovery = new DeltaServer({
       types: [{ source: this.addresses }, { source: this.policies }],
       authenticate: () => Promise.resolve('anybody'),
       debounceMs: 10,
     });
-    this.discovery.addTo(server);
+    discovery.addTo(server);
     server.addService(certificateService, {
-      createCertificate: (call: Call, callback: grpc.sendUnaryData<Buffer>) => {
-        const { csr, metadata } = IstioCertificateRequest.decode(call.request);
-        const caller = call.getPeer().replace(/:\d+$/, '');
-        const impersonated = metadata?.fields?.['ImpersonatedIdentity']?.stringValue;
-        const identity = impersonated ?? this.ownIdentities.get(caller) ?? '';
-        this.issued.push(identity);
-        const { publicKey } = verifyCsr(csr);
-        const { ca: authority, rootsPem, ttlMs } = this.issuing;
-        const { leafPem, intermediatesPem } = authority.sign({ publicKey, uriSans: [identity], ttlMs });
-        this.leaves.set(identity, leafPem);
-        const certChain = [leafPem, ...intermediatesPem, rootsPem];
-        callback(null, Buffer.from(IstioCertificateResponse.encode({ certChain }).finish()));
-      },
+      createCertificate: (call: Call, callback: grpc.sendUnaryData<Buffer>) =>
+        callback(null, this.createCertificate(call)),
     });
-  }
-
-  /** @param ca the one of a control plane that ran before, whose certificates are to stay valid */
-  static async start(ip: string, port: number, ca?: CertificateAuthority): Promise<FakeControlPlane> {
-    const authority =
-      ca ?? (await CertificateAuthority.createSelfSigned({ subject: { organizations: ['test'] } }));
-    const { publicKey, privateKey } = await createKeyPair();
-    const { chainPem } = authority.sign({
-      publicKey,
-      ipSans: [ip],
-      dnsSans: ['localhost'],
-      ttlMs: 3_600_000,
-    });
-    const server = new grpc.Server();
     const credentials = grpc.ServerCredentials.createSsl(null, [
       { private_key: Buffer.from(privateKeyPem(privateKey)), cert_chain: Buffer.from(chainPem) },
     ]);
-    const bound = await new Promise<number>((resolve, reject) => {
-      server.bindAsync(`${ip}:${port}`, credentials, (error, actual) =>
-        error ? reject(error) : resolve(actual),
-      );
+    await new Promise<void>((resolve, reject) => {
+      server.bindAsync(`${ip}:${port}`, credentials, (error) => (error ? reject(error) : resolve()));
     });
-    return new FakeControlPlane(server, bound, authority);
+    this.running = { server, discovery };
+  }
+
+  private createCertificate(call: Call): Buffer {
+    const { csr, metadata } = IstioCertificateRequest.decode(call.request);
+    const caller = call.getPeer().replace(/:\d+$/, '');
+    const impersonated = metadata?.fields?.['ImpersonatedIdentity']?.stringValue;
+    const identity = impersonated ?? this.ownIdentities.get(caller) ?? '';
+    this.issued.push(identity);
+    const { publicKey } = verifyCsr(csr);
+    const { ca, rootsPem, ttlMs } = this.issuing;
+    const { leafPem, intermediatesPem } = ca.sign({ publicKey, uriSans: [identity], ttlMs });
+    this.leaves.set(identity, leafPem);
+    const certChain = [leafPem, ...intermediatesPem, rootsPem];
+    return Buffer.from(IstioCertificateResponse.encode({ certChain }).finish());
   }
 
   /** Certificates from now on: whose they are, which roots go with them, and how long they live. */
@@ -97,20 +102,16 @@ export class FakeControlPlane {
     return workloadCertificate(toSpiffeId(identity), privateKey, [leafPem, ...intermediatesPem, rootsPem]);
   }
 
-  setWorkload(workload: WorkloadMessage): void {
-    const bytes = istio.workload.Address.encode({ workload }).finish();
-    this.addresses.update({ upserted: [versionedResource(workload.uid ?? '', bytes)] });
+  setWorkload(workload: istio.workload.Workload.$Properties): void {
+    this.addresses.setWorkload(workload);
   }
 
   removeWorkload(uid: string): void {
-    this.addresses.update({ removed: [uid] });
+    this.addresses.removeWorkload(uid);
   }
 
-  setService(service: ServiceMessage): void {
-    const bytes = istio.workload.Address.encode({ service }).finish();
-    this.addresses.update({
-      upserted: [versionedResource(`${service.namespace}/${service.hostname}`, bytes)],
-    });
+  setService(service: istio.workload.Service.$Properties): void {
+    this.addresses.setService(service);
   }
 
   setPolicy(policy: PolicyMessage): void {
@@ -123,8 +124,8 @@ export class FakeControlPlane {
   }
 
   stop(): void {
-    this.discovery.close();
-    this.server.forceShutdown();
+    this.running?.discovery.close();
+    this.running?.server.forceShutdown();
   }
 }
 

@@ -13,12 +13,13 @@ import {
   inNetworkNamespace,
   type NetworkNamespace,
 } from '@weft/linux';
+import type { CertificateAuthority } from '@weft/spiffe';
 import type { ConfigDump } from './config-dump-shape.ts';
 import { FakeControlPlane } from './control-plane.ts';
 import { FakeAgent } from './fake-agent.ts';
 import { applyInPodRules } from './in-pod-rules.ts';
 import { bytesOf, ipv6Of } from './pod-addresses.ts';
-import { eventually, readAll } from './waiting.ts';
+import { eventually, readAll, sleep } from './waiting.ts';
 
 export { bytesOf, ipv6Of } from './pod-addresses.ts';
 export { eventually, readAll, sleep } from './waiting.ts';
@@ -31,6 +32,8 @@ export interface SandboxPod {
   readonly node: string;
   readonly ip: string;
   readonly namespace: NetworkNamespace;
+  /** The host's end of its link. */
+  readonly link: string;
   isCaptured: boolean;
 }
 
@@ -60,7 +63,7 @@ export class MeshSandbox {
 
   private constructor(controlPlane: FakeControlPlane) {
     this.controlPlane = controlPlane;
-    writeFileSync(join(this.folder, 'root-cert.pem'), controlPlane.rootsPem);
+    this.writeRoots();
     process.on('exit', () => this.kill());
   }
 
@@ -71,6 +74,17 @@ export class MeshSandbox {
     run('ip', 'address', 'add', `${CONTROL_PLANE_IP}/16`, 'dev', 'bridge');
     run('ip', 'link', 'set', 'bridge', 'up');
     return new MeshSandbox(await FakeControlPlane.start(CONTROL_PLANE_IP, CONTROL_PLANE_PORT));
+  }
+
+  /** Another control plane of the same mesh. Proxies have the file of its roots a little later. */
+  async replaceControlPlane(ca: CertificateAuthority, delayMs: number): Promise<void> {
+    await this.controlPlane.restart(CONTROL_PLANE_IP, CONTROL_PLANE_PORT, ca);
+    await sleep(delayMs);
+    this.writeRoots();
+  }
+
+  private writeRoots(): void {
+    writeFileSync(join(this.folder, 'root-cert.pem'), this.controlPlane.rootsPem);
   }
 
   addNode(name: string, ip: string): void {
@@ -112,7 +126,8 @@ export class MeshSandbox {
   }
 
   addPod(name: string, node: string, ip: string): void {
-    this.pods.set(name, { name, node, ip, namespace: this.addNamespace(ip), isCaptured: false });
+    const link = `link${this.nextLink}`;
+    this.pods.set(name, { name, node, ip, link, namespace: this.addNamespace(ip), isCaptured: false });
     this.describe(name);
   }
 
