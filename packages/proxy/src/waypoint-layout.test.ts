@@ -168,6 +168,7 @@ async function exchange(stream: Duplex, request: string): Promise<Reply> {
   stream.write(request);
   const parts: Buffer[] = [];
   for await (const part of stream) parts.push(part as Buffer); // a tunnel carries bytes
+  stream.end();
   const [head = '', ...rest] = Buffer.concat(parts).toString().split('\r\n\r\n');
   return { status: Number(head.split(' ')[1]), head, body: rest.join('\r\n\r\n') };
 }
