@@ -1,6 +1,7 @@
 import { deepEqual } from '@weft/collections';
 import { nearest } from '../webhooks/nearest.ts';
-import type { Fields } from './config-fields.ts';
+import { unsupportedLogProviders } from './access-log-settings.ts';
+import { Fields, list } from './config-fields.ts';
 
 /** Fields that have an effect, some of them only in part: who reads them says which. */
 const effective = [
@@ -80,8 +81,8 @@ const ineffective: Readonly<Record<string, Ineffective>> = {
 
 /** What somebody should know who wrote this configuration and believes that all of it counts. */
 export function meshConfigNotices(fields: Fields): string[] {
-  const known = [...effective, ...Object.keys(ineffective)];
-  return fields.names().flatMap((name): string[] => {
+  const known: readonly string[] = [...effective, ...Object.keys(ineffective)];
+  const notices = fields.names().flatMap((name): string[] => {
     const found = Object.hasOwn(ineffective, name) ? ineffective[name] : undefined;
     const value = fields.value(name);
     if (found !== undefined) {
@@ -92,4 +93,21 @@ export function meshConfigNotices(fields: Fields): string[] {
     const meant = nearest(name, known);
     return [`${name} is no field of MeshConfig${meant === undefined ? '' : `; did you mean ${meant}?`}`];
   });
+  return [...notices, ...providerNotices(fields)];
+}
+
+function providerNotices(fields: Fields): string[] {
+  const providers = new Fields(fields.value('defaultProviders') ?? {}, 'defaultProviders');
+  const metrics = list(providers.value('metrics') ?? [], providers.at('metrics'));
+  const tracing = list(providers.value('tracing') ?? [], providers.at('tracing'));
+  return [
+    ...unsupportedLogProviders(fields).map(
+      (name) =>
+        `defaultProviders.accessLogging: ${name} has no effect: it is no provider that logs to a file`,
+    ),
+    ...(metrics.every((name) => name === 'prometheus')
+      ? []
+      : ['defaultProviders.metrics has no effect: metrics are for Prometheus']),
+    ...(tracing.length === 0 ? [] : ['defaultProviders.tracing has no effect: waypoints do not trace yet']),
+  ];
 }

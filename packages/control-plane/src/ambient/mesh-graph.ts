@@ -4,6 +4,7 @@ import { matchesLabelSelector } from '@weft/kubernetes';
 import type { Discovery } from '../sources/discovery-gate.ts';
 import type { NamespaceFacts } from '../sources/facts.ts';
 import { MESH_KEY, type Sources } from '../sources/sources.ts';
+import type { WaypointSettings } from './waypoint-settings.ts';
 import {
   type Mesh,
   type MeshConfigReport,
@@ -16,6 +17,7 @@ export interface MeshGraph {
   readonly mesh: Collection<Mesh>;
   readonly meshSettings: Collection<MeshSettings>;
   readonly meshConfigReports: Collection<MeshConfigReport>;
+  readonly waypointSettings: Collection<WaypointSettings>;
   readonly discovery: Collection<Discovery>;
   /** Of the namespaces that exist, those whose objects are read. */
   readonly discoveredNamespaces: Collection<NamespaceFacts>;
@@ -43,6 +45,10 @@ export function createMeshGraph(
       network: fetch.namespaces.get(systemNamespace)?.labels[Label.network] ?? '',
     }),
   });
+  const waypointSettings = graph.map('waypointSettings', {
+    from: meshSettings,
+    transform: ({ waypoints }) => waypoints,
+  });
   const discovery = graph.map('discovery', {
     from: meshSettings,
     transform: ({ discoverySelectors, mesh: { rootNamespace } }) => ({
@@ -62,5 +68,5 @@ export function createMeshGraph(
       return isDiscovered ? namespace : undefined;
     },
   });
-  return { mesh, meshSettings, meshConfigReports, discovery, discoveredNamespaces };
+  return { mesh, meshSettings, meshConfigReports, waypointSettings, discovery, discoveredNamespaces };
 }

@@ -3,6 +3,7 @@ import type { LabelSelector } from '@weft/kubernetes';
 import { Fields, labelSelector, list, wrong } from './config-fields.ts';
 import { meshConfigNotices } from './mesh-config-notices.ts';
 import { type AuthorizationProvider, parseAuthorizationProviders } from './extension-providers.ts';
+import { type WaypointSettings, parseWaypointSettings } from './waypoint-settings.ts';
 import { type VisibilityRules, everybodySees, parseVisibilityRules } from './visibility.ts';
 
 /** What all derived resources depend on. */
@@ -24,6 +25,7 @@ export interface MeshSettings {
   readonly mesh: Mesh;
   /** Which namespaces are read: those that match any of them. Empty: all. */
   readonly discoverySelectors: readonly LabelSelector[];
+  readonly waypoints: WaypointSettings;
 }
 
 /** What there is to say of a MeshConfig. */
@@ -62,6 +64,7 @@ export function parseMeshConfig(text: string, defaults: Mesh): MeshSettings {
     discoverySelectors: list(fields.value('discoverySelectors') ?? [], 'discoverySelectors').map(
       (selector, i) => labelSelector(selector, `discoverySelectors[${i}]`),
     ),
+    waypoints: parseWaypointSettings(fields),
   };
 }
 

@@ -1,5 +1,6 @@
 import { Port } from '@weft/api';
-import { envoy } from '@weft/api/envoy';
+import { type google, envoy } from '@weft/api/envoy';
+import type { WaypointSettings } from '../ambient/waypoint-settings.ts';
 import { any, duration, extension, NO_LIMIT } from './any.ts';
 import { Metadata, Name } from './names.ts';
 import { rawBuffer, tunnelClientTls } from './tls.ts';
@@ -14,10 +15,8 @@ const { InternalUpstreamTransport } = envoy.extensions.transport_sockets.interna
 /** How a Service's port wants to be spoken to. `downstream`: as the client spoke. */
 export type UpstreamProtocol = 'tcp' | 'http1' | 'http2' | 'downstream';
 
-const CONNECT_TIMEOUT_MS = 10_000;
 const TUNNEL_IDLE_TIMEOUT_MS = 3_600_000;
 const CLEANUP_INTERVAL_MS = 60_000;
-const DNS_REFRESH_MS = 60_000;
 /** Envoy's own defaults would reject requests under load that other proxies take. */
 const UNLIMITED = 0xffff_ffff;
 
@@ -39,15 +38,22 @@ export interface ServiceClusterOptions {
   readonly protocol: UpstreamProtocol;
   readonly endpoints: EndpointSource;
   readonly service: { readonly hostname: string; readonly name: string; readonly namespace: string };
+  readonly settings: WaypointSettings;
 }
 
 /** One port of a Service. Its endpoints are addresses of the internal listener, or plain ones. */
-export function serviceCluster({ name, protocol, service, endpoints }: ServiceClusterOptions): Cluster {
+export function serviceCluster({
+  name,
+  protocol,
+  service,
+  endpoints,
+  settings,
+}: ServiceClusterOptions): Cluster {
   return {
     name,
     altStatName: `${name};`,
-    ...discovery(name, endpoints),
-    connectTimeout: duration(CONNECT_TIMEOUT_MS),
+    ...discovery(name, endpoints, settings),
+    connectTimeout: duration(settings.connectTimeoutMs),
     circuitBreakers: unlimited(),
     transportSocket: internalUpstream([Metadata.originalDestination, Metadata.istio, Metadata.weft]),
     ...upstreamProtocol(protocol),
@@ -55,7 +61,7 @@ export function serviceCluster({ name, protocol, service, endpoints }: ServiceCl
   };
 }
 
-function discovery(name: string, endpoints: EndpointSource): Cluster {
+function discovery(name: string, endpoints: EndpointSource, settings: WaypointSettings): Cluster {
   switch (endpoints.kind) {
     case 'discovery':
       return {
@@ -67,17 +73,19 @@ function discovery(name: string, endpoints: EndpointSource): Cluster {
       return {
         type: endpoints.rotating ? DiscoveryType.LOGICAL_DNS : DiscoveryType.STRICT_DNS,
         loadAssignment: endpoints.assignment,
-        dnsRefreshRate: duration(DNS_REFRESH_MS),
+        dnsRefreshRate: duration(settings.dnsRefreshRateMs),
         respectDnsTtl: true,
         // Envoy's own choice, IPv6 where there is any, fails wherever pods have IPv4 alone.
         dnsLookupFamily: DnsLookupFamily.V4_PREFERRED,
         lbPolicy: LbPolicy.LEAST_REQUEST,
+        ...keepalive(settings),
       };
     case 'original-destination':
       return {
         type: DiscoveryType.ORIGINAL_DST,
         lbPolicy: LbPolicy.CLUSTER_PROVIDED,
         cleanupInterval: duration(CLEANUP_INTERVAL_MS),
+        ...keepalive(settings),
         ...(endpoints.port === undefined
           ? {}
           : { originalDstLbConfig: { upstreamPortOverride: { value: endpoints.port } } }),
@@ -86,16 +94,18 @@ function discovery(name: string, endpoints: EndpointSource): Cluster {
 }
 
 /** Clusters that every waypoint has, by name. */
-export function sharedClusters(trustDomains: readonly string[]): Cluster[] {
+export function sharedClusters(trustDomains: readonly string[], settings: WaypointSettings): Cluster[] {
+  const connectTimeout = duration(settings.connectTimeoutMs);
   return [
-    internalCluster(Name.mainInternal, Name.mainInternal),
-    internalCluster(Name.encap, Name.connectOriginate),
+    internalCluster(Name.mainInternal, Name.mainInternal, connectTimeout),
+    internalCluster(Name.encap, Name.connectOriginate, connectTimeout),
     {
       name: Name.passthrough,
       type: DiscoveryType.ORIGINAL_DST,
       lbPolicy: LbPolicy.CLUSTER_PROVIDED,
-      connectTimeout: duration(CONNECT_TIMEOUT_MS),
+      connectTimeout,
       cleanupInterval: duration(CLEANUP_INTERVAL_MS),
+      ...keepalive(settings),
       circuitBreakers: unlimited(),
       ...upstreamProtocol('downstream'),
     },
@@ -103,8 +113,9 @@ export function sharedClusters(trustDomains: readonly string[]): Cluster[] {
       name: Name.connectOriginate,
       type: DiscoveryType.ORIGINAL_DST,
       lbPolicy: LbPolicy.CLUSTER_PROVIDED,
-      connectTimeout: duration(CONNECT_TIMEOUT_MS),
+      connectTimeout,
       cleanupInterval: duration(CLEANUP_INTERVAL_MS),
+      ...keepalive(settings),
       circuitBreakers: unlimited(),
       originalDstLbConfig: {
         upstreamPortOverride: { value: Port.hbone },
@@ -119,6 +130,21 @@ export function sharedClusters(trustDomains: readonly string[]): Cluster[] {
       },
     },
   ];
+}
+
+/** For clusters whose connections are sockets; others are within the process. */
+function keepalive({ tcpKeepalive }: WaypointSettings): Pick<Cluster, 'upstreamConnectionOptions'> {
+  if (tcpKeepalive === undefined) return {};
+  const { probes, time, interval } = tcpKeepalive;
+  return {
+    upstreamConnectionOptions: {
+      tcpKeepalive: {
+        ...(probes === undefined ? {} : { keepaliveProbes: { value: probes } }),
+        ...(time === undefined ? {} : { keepaliveTime: { value: time } }),
+        ...(interval === undefined ? {} : { keepaliveInterval: { value: interval } }),
+      },
+    },
+  };
 }
 
 const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
@@ -145,11 +171,15 @@ function upstreamProtocol(protocol: UpstreamProtocol): Pick<Cluster, 'typedExten
   }
 }
 
-function internalCluster(name: string, listener: string): Cluster {
+function internalCluster(
+  name: string,
+  listener: string,
+  connectTimeout: google.protobuf.Duration.$Properties,
+): Cluster {
   return {
     name,
     type: DiscoveryType.STATIC,
-    connectTimeout: duration(CONNECT_TIMEOUT_MS),
+    connectTimeout,
     circuitBreakers: unlimited(),
     transportSocket: internalUpstream([]),
     loadAssignment: {

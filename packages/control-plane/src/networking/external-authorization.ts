@@ -1,5 +1,6 @@
 import { envoy } from '@weft/api/envoy';
 import type { UsableProvider } from '../ambient/authorization-providers.ts';
+import type { WaypointSettings } from '../ambient/waypoint-settings.ts';
 import type { HttpCheck } from '../ambient/extension-providers.ts';
 import { type AuthorizationPolicySpec, type PolicyObject, isDryRun } from '../sources/policy-objects.ts';
 import { duration, extension } from './any.ts';
@@ -116,13 +117,18 @@ function headerName(text: string): StringMatcher {
 }
 
 /** Where the providers of the policies are reached. */
-export function providerClusters(policies: readonly AuthorizationPolicy[], find: FindProvider): Cluster[] {
+export function providerClusters(
+  policies: readonly AuthorizationPolicy[],
+  find: FindProvider,
+  settings: WaypointSettings,
+): Cluster[] {
   return byProvider(policies, find).asked.map(({ by: { provider, service } }) =>
     serviceCluster({
       name: outboundCluster(provider.port, service.hostname),
       protocol: provider.protocol.kind === 'grpc' ? 'http2' : 'http1',
       endpoints: { kind: 'discovery' },
       service,
+      settings,
     }),
   );
 }

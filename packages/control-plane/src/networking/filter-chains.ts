@@ -4,6 +4,8 @@ import type {
   PolicyObject,
   RequestAuthenticationSpec,
 } from '../sources/policy-objects.ts';
+import type { WaypointSettings } from '../ambient/waypoint-settings.ts';
+import { accessLogs } from './access-logs.ts';
 import { NO_LIMIT, extension } from './any.ts';
 import { type FindProvider, byProvider, externalAuthorization } from './external-authorization.ts';
 import { jwtAuthentication } from './jwt-authentication.ts';
@@ -25,6 +27,7 @@ export interface HttpChainOptions {
   readonly authentication: readonly PolicyObject<RequestAuthenticationSpec>[];
   readonly jwks: (uri: string) => string | undefined;
   readonly provider: FindProvider;
+  readonly settings: WaypointSettings;
 }
 
 /** Whether somebody else objects, who is it, may they, then what the routes want, last of all to the endpoint. */
@@ -51,16 +54,40 @@ export function httpChain(o: HttpChainOptions): FilterChain {
           extension('envoy.filters.http.router', httpFilters.router.v3.Router, {}),
         ],
         streamIdleTimeout: NO_LIMIT,
-        normalizePath: { value: true },
-        // Two slashes are one element to many applications, so policies must see one, too.
-        mergeSlashes: true,
+        ...pathNormalization(o),
         useRemoteAddress: { value: false },
         serverName: 'istio-envoy',
         upgradeConfigs: [{ upgradeType: 'websocket' }],
-        pathWithEscapedSlashesAction: escapedSlashes(o.authorization),
+        accessLog: accessLogs(o.settings.accessLogs),
       }),
     ],
   };
+}
+
+type PathOptions = Pick<
+  envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.$Properties,
+  'normalizePath' | 'mergeSlashes' | 'pathWithEscapedSlashesAction'
+>;
+
+function pathNormalization({ settings, authorization }: HttpChainOptions): PathOptions {
+  const { UNESCAPE_AND_FORWARD } = HttpConnectionManager.PathWithEscapedSlashesAction;
+  const pathWithEscapedSlashesAction = escapedSlashes(authorization);
+  switch (settings.pathNormalization) {
+    case 'NONE':
+      return { normalizePath: { value: false }, mergeSlashes: false, pathWithEscapedSlashesAction };
+    case 'BASE':
+      return { normalizePath: { value: true }, mergeSlashes: false, pathWithEscapedSlashesAction };
+    // Two slashes are one element to many applications, so policies must see one, too.
+    case 'DEFAULT':
+    case 'MERGE_SLASHES':
+      return { normalizePath: { value: true }, mergeSlashes: true, pathWithEscapedSlashesAction };
+    case 'DECODE_AND_MERGE_SLASHES':
+      return {
+        normalizePath: { value: true },
+        mergeSlashes: true,
+        pathWithEscapedSlashesAction: UNESCAPE_AND_FORWARD,
+      };
+  }
 }
 
 /**
@@ -78,6 +105,7 @@ function escapedSlashes(policies: HttpChainOptions['authorization']) {
 export function tcpChain(o: {
   readonly cluster: string;
   readonly authorization: readonly PolicyObject<AuthorizationPolicySpec>[];
+  readonly settings: WaypointSettings;
 }): FilterChain {
   return {
     name: o.cluster,
@@ -86,6 +114,7 @@ export function tcpChain(o: {
       extension('envoy.filters.network.tcp_proxy', networkFilters.tcp_proxy.v3.TcpProxy, {
         statPrefix: o.cluster,
         cluster: o.cluster,
+        accessLog: accessLogs(o.settings.accessLogs),
       }),
     ],
   };

@@ -9,7 +9,7 @@ import type { EncodedResource } from '../ambient/resources.ts';
  */
 
 /** Cases about what all waypoints share; the others show only what tells them apart. */
-const sharedCases = ['shared', 'trust-domain-aliases'];
+const sharedCases = ['shared', 'trust-domain-aliases', 'mesh-config'];
 
 function resourcesOf(name: string): unknown {
   const mesh = createMesh();

@@ -1,5 +1,7 @@
 import { envoy, google, xds } from '@weft/api/envoy';
-import { any, extension } from './any.ts';
+import type { WaypointSettings } from '../ambient/waypoint-settings.ts';
+import { accessLogs, flagged } from './access-logs.ts';
+import { NO_LIMIT, any, duration, extension } from './any.ts';
 import { Name } from './names.ts';
 import type { PortConfig, ServiceConfig } from './service-config.ts';
 import { originalDestination } from './shared-listeners.ts';
@@ -21,7 +23,8 @@ const listenerFilters = envoy.extensions.filters.listener;
  */
 export function mainInternal(
   services: readonly ServiceConfig[],
-  workloads: readonly WorkloadGroup[] = [],
+  workloads: readonly WorkloadGroup[],
+  settings: WaypointSettings,
 ): Listener {
   const reachable = services.filter(({ addresses, ports }) => addresses.length > 0 && ports.length > 0);
   const ranges = [...reachable.map(serviceRange), ...workloads.map(workloadRange)];
@@ -33,9 +36,18 @@ export function mainInternal(
     name: Name.mainInternal,
     internalListener: {},
     listenerFilters: listenerFiltersFor(reachable, workloads.length > 0),
+    ...detectionTimeout(settings),
+    accessLog: settings.logsUnmatched ? accessLogs(settings.accessLogs, flagged('NR')) : [],
     ...(ranges.length === 0 ? {} : { filterChainMatcher: byAddress(ranges) }),
     filterChains: chains.length === 0 ? [emptyChain] : chains,
   };
+}
+
+/** Connections whose first bytes don't come in time are of no protocol that is known. */
+function detectionTimeout({ protocolDetectionTimeoutMs: ms }: WaypointSettings) {
+  return ms === 0
+    ? { listenerFiltersTimeout: NO_LIMIT }
+    : { listenerFiltersTimeout: duration(ms), continueOnListenerFiltersTimeout: true };
 }
 
 /** A listener must have a chain; connections that come to this one find no cluster and end. */

@@ -5,6 +5,7 @@ import type { Ambient } from '../ambient/ambient-graph.ts';
 import { type EncodedResource, encoded } from '../ambient/resources.ts';
 import { attachmentKeys, attachmentKeysOf, distinctPolicies } from '../ambient/policy-targets.ts';
 import { trustDomains } from '../ambient/trust-domain-aliases.ts';
+import { defaultWaypointSettings } from '../ambient/waypoint-settings.ts';
 import { MESH_KEY, type Sources } from '../sources/sources.ts';
 import { bindWaypoint } from '../ambient/waypoint-binding.ts';
 import { createClusterEndpoints } from './cluster-endpoints.ts';
@@ -36,7 +37,7 @@ export function createNetworkingGraph(
   options: { readonly clusterDomain: string },
 ): Networking {
   const { clusterDomain } = options;
-  const { mesh, defaultMesh, waypoints } = ambient;
+  const { mesh, defaultMesh, waypoints, waypointSettings } = ambient;
   const providers = ambient.authorizationProviders;
 
   const authorization = ambient.authorizationPolicies.index('target', attachmentKeys);
@@ -69,11 +70,12 @@ export function createNetworkingGraph(
 
   const listeners = graph.map('waypointListeners', {
     from: waypoints,
-    uses: { mesh, configsByWaypoint, workloadsByWaypoint, authorization, providers },
+    uses: { mesh, waypointSettings, configsByWaypoint, workloadsByWaypoint, authorization, providers },
     equal: sameSet,
     transform: (_waypoint, fetch, key) => {
       const meshNow = fetch.mesh.get(MESH_KEY) ?? defaultMesh;
       const { rootNamespace } = meshNow;
+      const settings = fetch.waypointSettings.get(MESH_KEY) ?? defaultWaypointSettings;
       // Of policies only those of the waypoint as a whole concern a workload: targets are Services, not pods.
       const policies = attachmentKeysOf({ service: undefined, waypoint: key, rootNamespace }).flatMap(
         (target) => fetch.authorization.lookup(target),
@@ -82,29 +84,31 @@ export function createNetworkingGraph(
         fetch.workloadsByWaypoint.lookup(key),
         distinctPolicies(policies),
         (name) => fetch.providers.get(name),
+        settings,
       );
       const services = distinctHosts(fetch.configsByWaypoint.lookup(key));
       return resourceSet<Listener>(envoy.config.listener.v3.Listener, [
-        connectTerminate(trustDomains(meshNow)),
-        mainInternal(services, workloads),
-        connectOriginate(),
+        connectTerminate(trustDomains(meshNow), settings),
+        mainInternal(services, workloads, settings),
+        connectOriginate(settings),
       ]);
     },
   });
   const clusters = graph.map('waypointClusters', {
     from: waypoints,
-    uses: { mesh, configsByWaypoint, authorization, providers },
+    uses: { mesh, waypointSettings, configsByWaypoint, authorization, providers },
     equal: sameSet,
     transform: (_waypoint, fetch, key) => {
       const meshNow = fetch.mesh.get(MESH_KEY) ?? defaultMesh;
       const { rootNamespace } = meshNow;
+      const settings = fetch.waypointSettings.get(MESH_KEY) ?? defaultWaypointSettings;
       const policies = attachmentKeysOf({ service: undefined, waypoint: key, rootNamespace }).flatMap(
         (target) => fetch.authorization.lookup(target),
       );
       const ofServices = distinctHosts(fetch.configsByWaypoint.lookup(key)).flatMap(({ clusters: of }) => of);
       return resourceSet<Cluster>(envoy.config.cluster.v3.Cluster, [
-        ...sharedClusters(trustDomains(meshNow)),
-        ...providerClusters(policies, (name) => fetch.providers.get(name)),
+        ...sharedClusters(trustDomains(meshNow), settings),
+        ...providerClusters(policies, (name) => fetch.providers.get(name), settings),
         ...ofServices,
       ]);
     },

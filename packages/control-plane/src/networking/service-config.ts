@@ -8,6 +8,7 @@ import type {
   RequestAuthenticationSpec,
 } from '../sources/policy-objects.ts';
 import type { ServicePortFacts } from '../sources/facts.ts';
+import type { WaypointSettings } from '../ambient/waypoint-settings.ts';
 import { appProtocol } from '../ambient/services.ts';
 import { type EndpointSource, type UpstreamProtocol, serviceCluster } from './clusters.ts';
 import { type FindProvider, providerClusters } from './external-authorization.ts';
@@ -37,6 +38,7 @@ export interface ServiceInput {
   /** Keys of an issuer, by its `jwksUri`. */
   readonly jwks: (uri: string) => string | undefined;
   readonly provider: FindProvider;
+  readonly settings: WaypointSettings;
 }
 
 /** One Service's part of a waypoint's configuration: listeners are put together of these. */
@@ -61,7 +63,7 @@ export type PortConfig =
     };
 
 export function serviceConfig(input: ServiceInput): ServiceConfig {
-  const { hostname, addresses, namespace, name } = input;
+  const { hostname, addresses, namespace, name, settings } = input;
   const others = new Map<string, Cluster>();
   const backend: RouteContext['backend'] = (...reference) => {
     const found = input.backend(...reference);
@@ -70,7 +72,7 @@ export function serviceConfig(input: ServiceInput): ServiceConfig {
       const { protocol, endpoints } = found;
       others.set(
         cluster,
-        serviceCluster({ name: cluster, protocol, service: found, endpoints: endpoints(cluster) }),
+        serviceCluster({ name: cluster, protocol, service: found, endpoints: endpoints(cluster), settings }),
       );
     }
     return found;
@@ -84,9 +86,9 @@ export function serviceConfig(input: ServiceInput): ServiceConfig {
     const { port } = declared;
     const cluster = inboundCluster(port, layer, hostname);
     const endpoints = input.endpoints(cluster, port);
-    clusters.push(serviceCluster({ name: cluster, protocol, service, endpoints }));
+    clusters.push(serviceCluster({ name: cluster, protocol, service, endpoints, settings }));
     if (layer === 'tcp') {
-      chains.push(tcpChain({ cluster, authorization: input.authorization }));
+      chains.push(tcpChain({ cluster, authorization: input.authorization, settings }));
       return cluster;
     }
     const context: RouteContext = { hostname, port, ownCluster: cluster, backend, mayReferTo };
@@ -99,6 +101,7 @@ export function serviceConfig(input: ServiceInput): ServiceConfig {
         authentication: input.authentication,
         jwks: input.jwks,
         provider: input.provider,
+        settings,
       }),
     );
     return cluster;
@@ -125,7 +128,7 @@ export function serviceConfig(input: ServiceInput): ServiceConfig {
         });
     }
   }
-  const providers = providerClusters(input.authorization, input.provider);
+  const providers = providerClusters(input.authorization, input.provider, settings);
   const allClusters = [...clusters, ...providers, ...others.values()];
   const version = contentVersion({ addresses, ports }, chains, allClusters);
   return { hostname, addresses, ports, chains, clusters: allClusters, version };

@@ -1,5 +1,7 @@
 import { Port } from '@weft/api';
 import { envoy } from '@weft/api/envoy';
+import type { WaypointSettings } from '../ambient/waypoint-settings.ts';
+import { accessLogs, flagged, statusFrom } from './access-logs.ts';
 import { NO_LIMIT, any, duration, extension } from './any.ts';
 import { peerMetadata } from './filter-chains.ts';
 import { Metadata, Name, State } from './names.ts';
@@ -20,7 +22,7 @@ const KEEPALIVE_INTERVAL_MS = 10_000;
 const KEEPALIVE_TIMEOUT_MS = 20_000;
 
 /** 15008: tunnels end here, and every CONNECT becomes a connection to the internal listener. */
-export function connectTerminate(trustDomains: readonly string[]): Listener {
+export function connectTerminate(trustDomains: readonly string[], settings: WaypointSettings): Listener {
   return {
     name: Name.connectTerminate,
     address: { socketAddress: { address: '0.0.0.0', portValue: Port.hbone } },
@@ -77,6 +79,7 @@ export function connectTerminate(trustDomains: readonly string[]): Listener {
                 timeout: duration(KEEPALIVE_TIMEOUT_MS),
               },
             },
+            commonHttpProtocolOptions: { idleTimeout: duration(settings.hboneIdleTimeoutMs) },
             streamIdleTimeout: NO_LIMIT,
             useRemoteAddress: { value: false },
             skipXffAppend: true,
@@ -84,6 +87,8 @@ export function connectTerminate(trustDomains: readonly string[]): Listener {
             forwardClientCertDetails: HttpConnectionManager.ForwardClientCertDetails.APPEND_FORWARD,
             setCurrentClientCertDetails: { subject: { value: true }, uri: true, dns: true },
             upgradeConfigs: [{ upgradeType: 'CONNECT' }],
+            // What a tunnel carries is logged where it is understood.
+            accessLog: accessLogs(settings.accessLogs, statusFrom(400)),
           }),
         ],
       },
@@ -92,7 +97,7 @@ export function connectTerminate(trustDomains: readonly string[]): Listener {
 }
 
 /** The way out: what is sent here leaves in a tunnel to the endpoint, which has to be who we expect. */
-export function connectOriginate(): Listener {
+export function connectOriginate(settings: WaypointSettings): Listener {
   return {
     name: Name.connectOriginate,
     internalListener: {},
@@ -105,6 +110,7 @@ export function connectOriginate(): Listener {
             statPrefix: Name.connectOriginate,
             cluster: Name.connectOriginate,
             tunnelingConfig: { hostname: '%DOWNSTREAM_LOCAL_ADDRESS%' },
+            accessLog: accessLogs(settings.accessLogs, flagged('UF')),
           }),
         ],
       },

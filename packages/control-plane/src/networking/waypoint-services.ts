@@ -4,6 +4,7 @@ import { seenFrom } from '../ambient/entry-services.ts';
 import { attachmentKeys, attachmentKeysOf, distinctPolicies } from '../ambient/policy-targets.ts';
 import { type ServiceWaypoint, servingWaypoints } from '../ambient/service-waypoint.ts';
 import { serviceHostname } from '../ambient/services.ts';
+import { defaultWaypointSettings } from '../ambient/waypoint-settings.ts';
 import type { Waypoint } from '../ambient/waypoints.ts';
 import type { ServiceFacts } from '../sources/facts.ts';
 import type { AnyRouteFacts } from '../sources/gateway-objects.ts';
@@ -42,6 +43,7 @@ export function createWaypointServices(
     serviceHostname(name, namespace, clusterDomain);
   const uses = {
     mesh,
+    waypointSettings: ambient.waypointSettings,
     services: sources.services,
     serviceWaypoints: ambient.serviceWaypoints,
     entryWaypoints: ambient.entryWaypoints,
@@ -112,6 +114,7 @@ export function createWaypointServices(
       authentication: distinctPolicies(at.flatMap((one) => fetch.authentication.lookup(one))),
       jwks: (uri) => fetch.jwks.get(uri),
       provider: (name) => fetch.providers.get(name),
+      settings: fetch.waypointSettings.get(MESH_KEY) ?? defaultWaypointSettings,
     };
   };
 

@@ -1,5 +1,6 @@
 import { envoy } from '@weft/api/envoy';
 import type { AuthorizationPolicySpec, PolicyObject } from '../sources/policy-objects.ts';
+import type { WaypointSettings } from '../ambient/waypoint-settings.ts';
 import { NO_LIMIT, extension } from './any.ts';
 import type { FindProvider } from './external-authorization.ts';
 import { httpChain, tcpChain } from './filter-chains.ts';
@@ -31,6 +32,7 @@ export function workloadGroups(
   workloads: readonly ServedWorkload[],
   authorization: readonly PolicyObject<AuthorizationPolicySpec>[],
   provider: FindProvider,
+  settings: WaypointSettings,
 ): WorkloadGroup[] {
   const byIdentity = new Map<string, string[]>();
   for (const { identity = '', addresses } of workloads) {
@@ -40,7 +42,7 @@ export function workloadGroups(
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([identity, addresses]) => ({
       addresses: addresses.sort(),
-      ...chains(identity === '' ? undefined : identity, authorization, provider),
+      ...chains(identity === '' ? undefined : identity, authorization, provider, settings),
     }));
 }
 
@@ -48,6 +50,7 @@ function chains(
   identity: string | undefined,
   authorization: readonly PolicyObject<AuthorizationPolicySpec>[],
   provider: FindProvider,
+  settings: WaypointSettings,
 ): Pick<WorkloadGroup, 'httpChain' | 'tcpChain'> {
   const cluster = identity === undefined ? Name.passthrough : Name.encap;
   const suffix = identity === undefined ? '' : `|${identity}`;
@@ -60,8 +63,9 @@ function chains(
     authentication: [],
     jwks: () => undefined,
     provider,
+    settings,
   });
-  const tcp = tcpChain({ cluster, authorization });
+  const tcp = tcpChain({ cluster, authorization, settings });
   return {
     httpChain: { name: `direct-http${suffix}`, filters: [...destination, ...(http.filters ?? [])] },
     tcpChain: { name: `direct-tcp${suffix}`, filters: [...destination, ...(tcp.filters ?? [])] },
