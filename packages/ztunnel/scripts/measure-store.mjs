@@ -68,7 +68,7 @@ function push() {
       },
     });
   }
-  return writeDeltaResponse({ typeUrl: TYPE_URL, nonce: '1', systemVersion: '1', resources, removed: [] });
+  return writeDeltaResponse({ typeUrl: TYPE_URL, nonce: '1', systemVersion: '1', removed: [] }, resources);
 }
 
 const state = new MeshState();
