@@ -25178,6 +25178,86 @@ export namespace envoy {
         /** Namespace common. */
         namespace common {
 
+            /** Namespace key_value. */
+            namespace key_value {
+
+                /** Namespace v3. */
+                namespace v3 {
+
+                    /**
+                     * Properties of a KeyValueStoreConfig.
+                     * @deprecated Use envoy.config.common.key_value.v3.KeyValueStoreConfig.$Properties instead.
+                     */
+                    interface IKeyValueStoreConfig extends envoy.config.common.key_value.v3.KeyValueStoreConfig.$Properties {
+                    }
+
+                    /** Represents a KeyValueStoreConfig. */
+                    class KeyValueStoreConfig {
+
+                        /**
+                         * Constructs a new KeyValueStoreConfig.
+                         * @param [properties] Properties to set
+                         */
+                        constructor(properties?: envoy.config.common.key_value.v3.KeyValueStoreConfig.$Properties);
+
+                        /** Unknown fields preserved while decoding when enabled */
+                        $unknowns?: Uint8Array[];
+
+                        /** KeyValueStoreConfig config. */
+                        config?: (envoy.config.core.v3.TypedExtensionConfig.$Properties|null);
+
+                        /**
+                         * Creates a new KeyValueStoreConfig instance using the specified properties.
+                         * @param [properties] Properties to set
+                         * @returns KeyValueStoreConfig instance
+                         */
+                        static create(properties: envoy.config.common.key_value.v3.KeyValueStoreConfig.$Shape): envoy.config.common.key_value.v3.KeyValueStoreConfig & envoy.config.common.key_value.v3.KeyValueStoreConfig.$Shape;
+                        static create(properties?: envoy.config.common.key_value.v3.KeyValueStoreConfig.$Properties): envoy.config.common.key_value.v3.KeyValueStoreConfig;
+
+                        /**
+                         * Encodes the specified KeyValueStoreConfig message. Does not implicitly {@link envoy.config.common.key_value.v3.KeyValueStoreConfig.verify|verify} messages.
+                         * @param message KeyValueStoreConfig message or plain object to encode
+                         * @param [writer] Writer to encode to
+                         * @returns Writer
+                         */
+                        static encode(message: envoy.config.common.key_value.v3.KeyValueStoreConfig.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+                        /**
+                         * Decodes a KeyValueStoreConfig message from the specified reader or buffer.
+                         * @param reader Reader or buffer to decode from
+                         * @param [length] Message length if known beforehand
+                         * @returns {envoy.config.common.key_value.v3.KeyValueStoreConfig & envoy.config.common.key_value.v3.KeyValueStoreConfig.$Shape} KeyValueStoreConfig
+                         * @throws {Error} If the payload is not a reader or valid buffer
+                         * @throws {$protobuf.util.ProtocolError} If required fields are missing
+                         */
+                        static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): envoy.config.common.key_value.v3.KeyValueStoreConfig & envoy.config.common.key_value.v3.KeyValueStoreConfig.$Shape;
+
+                        /**
+                         * Gets the type url for KeyValueStoreConfig
+                         * @param [prefix] Custom type url prefix, defaults to `"type.googleapis.com"`
+                         * @returns The type url
+                         */
+                        static getTypeUrl(prefix?: string): string;
+                    }
+
+                    namespace KeyValueStoreConfig {
+
+                        /** Properties of a KeyValueStoreConfig. */
+                        interface $Properties {
+
+                            /** KeyValueStoreConfig config */
+                            config?: (envoy.config.core.v3.TypedExtensionConfig.$Properties|null);
+
+                            /** Unknown fields preserved while decoding when enabled */
+                            $unknowns?: Uint8Array[];
+                        }
+
+                        /** Shape of a KeyValueStoreConfig. */
+                        type $Shape = envoy.config.common.key_value.v3.KeyValueStoreConfig.$Properties;
+                    }
+                }
+            }
+
             /** Namespace matcher. */
             namespace matcher {
 
@@ -34067,10 +34147,464 @@ export namespace envoy {
                     }
                 }
             }
+
+            /** Namespace dynamic_forward_proxy. */
+            namespace dynamic_forward_proxy {
+
+                /** Namespace v3. */
+                namespace v3 {
+
+                    /**
+                     * Properties of a ClusterConfig.
+                     * @deprecated Use envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig.$Properties instead.
+                     */
+                    interface IClusterConfig extends envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig.$Properties {
+                    }
+
+                    /** Represents a ClusterConfig. */
+                    class ClusterConfig {
+
+                        /**
+                         * Constructs a new ClusterConfig.
+                         * @param [properties] Properties to set
+                         */
+                        constructor(properties?: envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig.$Properties);
+
+                        /** Unknown fields preserved while decoding when enabled */
+                        $unknowns?: Uint8Array[];
+
+                        /** ClusterConfig dnsCacheConfig. */
+                        dnsCacheConfig?: (envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig.$Properties|null);
+
+                        /** ClusterConfig subClustersConfig. */
+                        subClustersConfig?: (envoy.extensions.clusters.dynamic_forward_proxy.v3.SubClustersConfig.$Properties|null);
+
+                        /** ClusterConfig allowInsecureClusterOptions. */
+                        allowInsecureClusterOptions: boolean;
+
+                        /** ClusterConfig allowCoalescedConnections. */
+                        allowCoalescedConnections: boolean;
+
+                        /** ClusterConfig clusterImplementationSpecifier. */
+                        clusterImplementationSpecifier?: ("dnsCacheConfig"|"subClustersConfig");
+
+                        /**
+                         * Creates a new ClusterConfig instance using the specified properties.
+                         * @param [properties] Properties to set
+                         * @returns ClusterConfig instance
+                         */
+                        static create(properties: envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig.$Shape): envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig & envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig.$Shape;
+                        static create(properties?: envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig.$Properties): envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig;
+
+                        /**
+                         * Encodes the specified ClusterConfig message. Does not implicitly {@link envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig.verify|verify} messages.
+                         * @param message ClusterConfig message or plain object to encode
+                         * @param [writer] Writer to encode to
+                         * @returns Writer
+                         */
+                        static encode(message: envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+                        /**
+                         * Decodes a ClusterConfig message from the specified reader or buffer.
+                         * @param reader Reader or buffer to decode from
+                         * @param [length] Message length if known beforehand
+                         * @returns {envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig & envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig.$Shape} ClusterConfig
+                         * @throws {Error} If the payload is not a reader or valid buffer
+                         * @throws {$protobuf.util.ProtocolError} If required fields are missing
+                         */
+                        static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig & envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig.$Shape;
+
+                        /**
+                         * Gets the type url for ClusterConfig
+                         * @param [prefix] Custom type url prefix, defaults to `"type.googleapis.com"`
+                         * @returns The type url
+                         */
+                        static getTypeUrl(prefix?: string): string;
+                    }
+
+                    namespace ClusterConfig {
+
+                        /** Properties of a ClusterConfig. */
+                        interface $Properties {
+
+                            /** ClusterConfig dnsCacheConfig */
+                            dnsCacheConfig?: (envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig.$Properties|null);
+
+                            /** ClusterConfig subClustersConfig */
+                            subClustersConfig?: (envoy.extensions.clusters.dynamic_forward_proxy.v3.SubClustersConfig.$Properties|null);
+
+                            /** ClusterConfig allowInsecureClusterOptions */
+                            allowInsecureClusterOptions?: (boolean|null);
+
+                            /** ClusterConfig allowCoalescedConnections */
+                            allowCoalescedConnections?: (boolean|null);
+
+                            /** ClusterConfig clusterImplementationSpecifier */
+                            clusterImplementationSpecifier?: ("dnsCacheConfig"|"subClustersConfig");
+
+                            /** Unknown fields preserved while decoding when enabled */
+                            $unknowns?: Uint8Array[];
+                        }
+
+                        /** Narrowed shape of a ClusterConfig. */
+                        type $Shape = {
+                          dnsCacheConfig?: envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig.$Shape|null;
+                          subClustersConfig?: envoy.extensions.clusters.dynamic_forward_proxy.v3.SubClustersConfig.$Shape|null;
+                          allowInsecureClusterOptions?: boolean|null;
+                          allowCoalescedConnections?: boolean|null;
+                          $unknowns?: Uint8Array[];
+                        } & (
+                          ({ clusterImplementationSpecifier?: undefined; dnsCacheConfig?: null; subClustersConfig?: null }|{ clusterImplementationSpecifier?: "dnsCacheConfig"; dnsCacheConfig: envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig.$Shape; subClustersConfig?: null }|{ clusterImplementationSpecifier?: "subClustersConfig"; dnsCacheConfig?: null; subClustersConfig: envoy.extensions.clusters.dynamic_forward_proxy.v3.SubClustersConfig.$Shape })
+                        );
+                    }
+
+                    /**
+                     * Properties of a SubClustersConfig.
+                     * @deprecated Use envoy.extensions.clusters.dynamic_forward_proxy.v3.SubClustersConfig.$Properties instead.
+                     */
+                    interface ISubClustersConfig extends envoy.extensions.clusters.dynamic_forward_proxy.v3.SubClustersConfig.$Properties {
+                    }
+
+                    /** Represents a SubClustersConfig. */
+                    class SubClustersConfig {
+
+                        /**
+                         * Constructs a new SubClustersConfig.
+                         * @param [properties] Properties to set
+                         */
+                        constructor(properties?: envoy.extensions.clusters.dynamic_forward_proxy.v3.SubClustersConfig.$Properties);
+
+                        /** Unknown fields preserved while decoding when enabled */
+                        $unknowns?: Uint8Array[];
+
+                        /** SubClustersConfig lbPolicy. */
+                        lbPolicy: envoy.config.cluster.v3.Cluster.LbPolicy;
+
+                        /** SubClustersConfig maxSubClusters. */
+                        maxSubClusters?: (google.protobuf.UInt32Value.$Properties|null);
+
+                        /** SubClustersConfig subClusterTtl. */
+                        subClusterTtl?: (google.protobuf.Duration.$Properties|null);
+
+                        /** SubClustersConfig preresolveClusters. */
+                        preresolveClusters: envoy.config.core.v3.SocketAddress.$Properties[];
+
+                        /**
+                         * Creates a new SubClustersConfig instance using the specified properties.
+                         * @param [properties] Properties to set
+                         * @returns SubClustersConfig instance
+                         */
+                        static create(properties: envoy.extensions.clusters.dynamic_forward_proxy.v3.SubClustersConfig.$Shape): envoy.extensions.clusters.dynamic_forward_proxy.v3.SubClustersConfig & envoy.extensions.clusters.dynamic_forward_proxy.v3.SubClustersConfig.$Shape;
+                        static create(properties?: envoy.extensions.clusters.dynamic_forward_proxy.v3.SubClustersConfig.$Properties): envoy.extensions.clusters.dynamic_forward_proxy.v3.SubClustersConfig;
+
+                        /**
+                         * Encodes the specified SubClustersConfig message. Does not implicitly {@link envoy.extensions.clusters.dynamic_forward_proxy.v3.SubClustersConfig.verify|verify} messages.
+                         * @param message SubClustersConfig message or plain object to encode
+                         * @param [writer] Writer to encode to
+                         * @returns Writer
+                         */
+                        static encode(message: envoy.extensions.clusters.dynamic_forward_proxy.v3.SubClustersConfig.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+                        /**
+                         * Decodes a SubClustersConfig message from the specified reader or buffer.
+                         * @param reader Reader or buffer to decode from
+                         * @param [length] Message length if known beforehand
+                         * @returns {envoy.extensions.clusters.dynamic_forward_proxy.v3.SubClustersConfig & envoy.extensions.clusters.dynamic_forward_proxy.v3.SubClustersConfig.$Shape} SubClustersConfig
+                         * @throws {Error} If the payload is not a reader or valid buffer
+                         * @throws {$protobuf.util.ProtocolError} If required fields are missing
+                         */
+                        static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): envoy.extensions.clusters.dynamic_forward_proxy.v3.SubClustersConfig & envoy.extensions.clusters.dynamic_forward_proxy.v3.SubClustersConfig.$Shape;
+
+                        /**
+                         * Gets the type url for SubClustersConfig
+                         * @param [prefix] Custom type url prefix, defaults to `"type.googleapis.com"`
+                         * @returns The type url
+                         */
+                        static getTypeUrl(prefix?: string): string;
+                    }
+
+                    namespace SubClustersConfig {
+
+                        /** Properties of a SubClustersConfig. */
+                        interface $Properties {
+
+                            /** SubClustersConfig lbPolicy */
+                            lbPolicy?: (envoy.config.cluster.v3.Cluster.LbPolicy|null);
+
+                            /** SubClustersConfig maxSubClusters */
+                            maxSubClusters?: (google.protobuf.UInt32Value.$Properties|null);
+
+                            /** SubClustersConfig subClusterTtl */
+                            subClusterTtl?: (google.protobuf.Duration.$Properties|null);
+
+                            /** SubClustersConfig preresolveClusters */
+                            preresolveClusters?: (envoy.config.core.v3.SocketAddress.$Properties[]|null);
+
+                            /** Unknown fields preserved while decoding when enabled */
+                            $unknowns?: Uint8Array[];
+                        }
+
+                        /** Shape of a SubClustersConfig. */
+                        type $Shape = {
+                          lbPolicy?: envoy.config.cluster.v3.Cluster.LbPolicy|null;
+                          maxSubClusters?: google.protobuf.UInt32Value.$Shape|null;
+                          subClusterTtl?: google.protobuf.Duration.$Shape|null;
+                          preresolveClusters?: envoy.config.core.v3.SocketAddress.$Shape[]|null;
+                          $unknowns?: Uint8Array[];
+                        };
+                    }
+                }
+            }
         }
 
         /** Namespace common. */
         namespace common {
+
+            /** Namespace dynamic_forward_proxy. */
+            namespace dynamic_forward_proxy {
+
+                /** Namespace v3. */
+                namespace v3 {
+
+                    /**
+                     * Properties of a DnsCacheCircuitBreakers.
+                     * @deprecated Use envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheCircuitBreakers.$Properties instead.
+                     */
+                    interface IDnsCacheCircuitBreakers extends envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheCircuitBreakers.$Properties {
+                    }
+
+                    /** Represents a DnsCacheCircuitBreakers. */
+                    class DnsCacheCircuitBreakers {
+
+                        /**
+                         * Constructs a new DnsCacheCircuitBreakers.
+                         * @param [properties] Properties to set
+                         */
+                        constructor(properties?: envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheCircuitBreakers.$Properties);
+
+                        /** Unknown fields preserved while decoding when enabled */
+                        $unknowns?: Uint8Array[];
+
+                        /** DnsCacheCircuitBreakers maxPendingRequests. */
+                        maxPendingRequests?: (google.protobuf.UInt32Value.$Properties|null);
+
+                        /**
+                         * Creates a new DnsCacheCircuitBreakers instance using the specified properties.
+                         * @param [properties] Properties to set
+                         * @returns DnsCacheCircuitBreakers instance
+                         */
+                        static create(properties: envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheCircuitBreakers.$Shape): envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheCircuitBreakers & envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheCircuitBreakers.$Shape;
+                        static create(properties?: envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheCircuitBreakers.$Properties): envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheCircuitBreakers;
+
+                        /**
+                         * Encodes the specified DnsCacheCircuitBreakers message. Does not implicitly {@link envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheCircuitBreakers.verify|verify} messages.
+                         * @param message DnsCacheCircuitBreakers message or plain object to encode
+                         * @param [writer] Writer to encode to
+                         * @returns Writer
+                         */
+                        static encode(message: envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheCircuitBreakers.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+                        /**
+                         * Decodes a DnsCacheCircuitBreakers message from the specified reader or buffer.
+                         * @param reader Reader or buffer to decode from
+                         * @param [length] Message length if known beforehand
+                         * @returns {envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheCircuitBreakers & envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheCircuitBreakers.$Shape} DnsCacheCircuitBreakers
+                         * @throws {Error} If the payload is not a reader or valid buffer
+                         * @throws {$protobuf.util.ProtocolError} If required fields are missing
+                         */
+                        static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheCircuitBreakers & envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheCircuitBreakers.$Shape;
+
+                        /**
+                         * Gets the type url for DnsCacheCircuitBreakers
+                         * @param [prefix] Custom type url prefix, defaults to `"type.googleapis.com"`
+                         * @returns The type url
+                         */
+                        static getTypeUrl(prefix?: string): string;
+                    }
+
+                    namespace DnsCacheCircuitBreakers {
+
+                        /** Properties of a DnsCacheCircuitBreakers. */
+                        interface $Properties {
+
+                            /** DnsCacheCircuitBreakers maxPendingRequests */
+                            maxPendingRequests?: (google.protobuf.UInt32Value.$Properties|null);
+
+                            /** Unknown fields preserved while decoding when enabled */
+                            $unknowns?: Uint8Array[];
+                        }
+
+                        /** Shape of a DnsCacheCircuitBreakers. */
+                        type $Shape = envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheCircuitBreakers.$Properties;
+                    }
+
+                    /**
+                     * Properties of a DnsCacheConfig.
+                     * @deprecated Use envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig.$Properties instead.
+                     */
+                    interface IDnsCacheConfig extends envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig.$Properties {
+                    }
+
+                    /** Represents a DnsCacheConfig. */
+                    class DnsCacheConfig {
+
+                        /**
+                         * Constructs a new DnsCacheConfig.
+                         * @param [properties] Properties to set
+                         */
+                        constructor(properties?: envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig.$Properties);
+
+                        /** Unknown fields preserved while decoding when enabled */
+                        $unknowns?: Uint8Array[];
+
+                        /** DnsCacheConfig name. */
+                        name: string;
+
+                        /** DnsCacheConfig dnsLookupFamily. */
+                        dnsLookupFamily: envoy.config.cluster.v3.Cluster.DnsLookupFamily;
+
+                        /** DnsCacheConfig dnsRefreshRate. */
+                        dnsRefreshRate?: (google.protobuf.Duration.$Properties|null);
+
+                        /** DnsCacheConfig dnsMinRefreshRate. */
+                        dnsMinRefreshRate?: (google.protobuf.Duration.$Properties|null);
+
+                        /** DnsCacheConfig hostTtl. */
+                        hostTtl?: (google.protobuf.Duration.$Properties|null);
+
+                        /** DnsCacheConfig maxHosts. */
+                        maxHosts?: (google.protobuf.UInt32Value.$Properties|null);
+
+                        /** DnsCacheConfig dnsFailureRefreshRate. */
+                        dnsFailureRefreshRate?: (envoy.config.cluster.v3.Cluster.RefreshRate.$Properties|null);
+
+                        /** DnsCacheConfig dnsCacheCircuitBreaker. */
+                        dnsCacheCircuitBreaker?: (envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheCircuitBreakers.$Properties|null);
+
+                        /** DnsCacheConfig useTcpForDnsLookups. */
+                        useTcpForDnsLookups: boolean;
+
+                        /** DnsCacheConfig dnsResolutionConfig. */
+                        dnsResolutionConfig?: (envoy.config.core.v3.DnsResolutionConfig.$Properties|null);
+
+                        /** DnsCacheConfig typedDnsResolverConfig. */
+                        typedDnsResolverConfig?: (envoy.config.core.v3.TypedExtensionConfig.$Properties|null);
+
+                        /** DnsCacheConfig preresolveHostnames. */
+                        preresolveHostnames: envoy.config.core.v3.SocketAddress.$Properties[];
+
+                        /** DnsCacheConfig dnsQueryTimeout. */
+                        dnsQueryTimeout?: (google.protobuf.Duration.$Properties|null);
+
+                        /** DnsCacheConfig keyValueConfig. */
+                        keyValueConfig?: (envoy.config.common.key_value.v3.KeyValueStoreConfig.$Properties|null);
+
+                        /**
+                         * Creates a new DnsCacheConfig instance using the specified properties.
+                         * @param [properties] Properties to set
+                         * @returns DnsCacheConfig instance
+                         */
+                        static create(properties: envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig.$Shape): envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig & envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig.$Shape;
+                        static create(properties?: envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig.$Properties): envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig;
+
+                        /**
+                         * Encodes the specified DnsCacheConfig message. Does not implicitly {@link envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig.verify|verify} messages.
+                         * @param message DnsCacheConfig message or plain object to encode
+                         * @param [writer] Writer to encode to
+                         * @returns Writer
+                         */
+                        static encode(message: envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+                        /**
+                         * Decodes a DnsCacheConfig message from the specified reader or buffer.
+                         * @param reader Reader or buffer to decode from
+                         * @param [length] Message length if known beforehand
+                         * @returns {envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig & envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig.$Shape} DnsCacheConfig
+                         * @throws {Error} If the payload is not a reader or valid buffer
+                         * @throws {$protobuf.util.ProtocolError} If required fields are missing
+                         */
+                        static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig & envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig.$Shape;
+
+                        /**
+                         * Gets the type url for DnsCacheConfig
+                         * @param [prefix] Custom type url prefix, defaults to `"type.googleapis.com"`
+                         * @returns The type url
+                         */
+                        static getTypeUrl(prefix?: string): string;
+                    }
+
+                    namespace DnsCacheConfig {
+
+                        /** Properties of a DnsCacheConfig. */
+                        interface $Properties {
+
+                            /** DnsCacheConfig name */
+                            name?: (string|null);
+
+                            /** DnsCacheConfig dnsLookupFamily */
+                            dnsLookupFamily?: (envoy.config.cluster.v3.Cluster.DnsLookupFamily|null);
+
+                            /** DnsCacheConfig dnsRefreshRate */
+                            dnsRefreshRate?: (google.protobuf.Duration.$Properties|null);
+
+                            /** DnsCacheConfig dnsMinRefreshRate */
+                            dnsMinRefreshRate?: (google.protobuf.Duration.$Properties|null);
+
+                            /** DnsCacheConfig hostTtl */
+                            hostTtl?: (google.protobuf.Duration.$Properties|null);
+
+                            /** DnsCacheConfig maxHosts */
+                            maxHosts?: (google.protobuf.UInt32Value.$Properties|null);
+
+                            /** DnsCacheConfig dnsFailureRefreshRate */
+                            dnsFailureRefreshRate?: (envoy.config.cluster.v3.Cluster.RefreshRate.$Properties|null);
+
+                            /** DnsCacheConfig dnsCacheCircuitBreaker */
+                            dnsCacheCircuitBreaker?: (envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheCircuitBreakers.$Properties|null);
+
+                            /** DnsCacheConfig useTcpForDnsLookups */
+                            useTcpForDnsLookups?: (boolean|null);
+
+                            /** DnsCacheConfig dnsResolutionConfig */
+                            dnsResolutionConfig?: (envoy.config.core.v3.DnsResolutionConfig.$Properties|null);
+
+                            /** DnsCacheConfig typedDnsResolverConfig */
+                            typedDnsResolverConfig?: (envoy.config.core.v3.TypedExtensionConfig.$Properties|null);
+
+                            /** DnsCacheConfig preresolveHostnames */
+                            preresolveHostnames?: (envoy.config.core.v3.SocketAddress.$Properties[]|null);
+
+                            /** DnsCacheConfig dnsQueryTimeout */
+                            dnsQueryTimeout?: (google.protobuf.Duration.$Properties|null);
+
+                            /** DnsCacheConfig keyValueConfig */
+                            keyValueConfig?: (envoy.config.common.key_value.v3.KeyValueStoreConfig.$Properties|null);
+
+                            /** Unknown fields preserved while decoding when enabled */
+                            $unknowns?: Uint8Array[];
+                        }
+
+                        /** Shape of a DnsCacheConfig. */
+                        type $Shape = {
+                          name?: string|null;
+                          dnsLookupFamily?: envoy.config.cluster.v3.Cluster.DnsLookupFamily|null;
+                          dnsRefreshRate?: google.protobuf.Duration.$Shape|null;
+                          dnsMinRefreshRate?: google.protobuf.Duration.$Shape|null;
+                          hostTtl?: google.protobuf.Duration.$Shape|null;
+                          maxHosts?: google.protobuf.UInt32Value.$Shape|null;
+                          dnsFailureRefreshRate?: envoy.config.cluster.v3.Cluster.RefreshRate.$Shape|null;
+                          dnsCacheCircuitBreaker?: envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheCircuitBreakers.$Shape|null;
+                          useTcpForDnsLookups?: boolean|null;
+                          dnsResolutionConfig?: envoy.config.core.v3.DnsResolutionConfig.$Shape|null;
+                          typedDnsResolverConfig?: envoy.config.core.v3.TypedExtensionConfig.$Shape|null;
+                          preresolveHostnames?: envoy.config.core.v3.SocketAddress.$Shape[]|null;
+                          dnsQueryTimeout?: google.protobuf.Duration.$Shape|null;
+                          keyValueConfig?: envoy.config.common.key_value.v3.KeyValueStoreConfig.$Shape|null;
+                          $unknowns?: Uint8Array[];
+                        };
+                    }
+                }
+            }
 
             /** Namespace matching. */
             namespace matching {
@@ -35420,6 +35954,273 @@ export namespace envoy {
                               forwardNotMatchingPreflights?: google.protobuf.BoolValue.$Shape|null;
                               $unknowns?: Uint8Array[];
                             };
+                        }
+                    }
+                }
+
+                /** Namespace dynamic_forward_proxy. */
+                namespace dynamic_forward_proxy {
+
+                    /** Namespace v3. */
+                    namespace v3 {
+
+                        /**
+                         * Properties of a FilterConfig.
+                         * @deprecated Use envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig.$Properties instead.
+                         */
+                        interface IFilterConfig extends envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig.$Properties {
+                        }
+
+                        /** Represents a FilterConfig. */
+                        class FilterConfig {
+
+                            /**
+                             * Constructs a new FilterConfig.
+                             * @param [properties] Properties to set
+                             */
+                            constructor(properties?: envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig.$Properties);
+
+                            /** Unknown fields preserved while decoding when enabled */
+                            $unknowns?: Uint8Array[];
+
+                            /** FilterConfig dnsCacheConfig. */
+                            dnsCacheConfig?: (envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig.$Properties|null);
+
+                            /** FilterConfig subClusterConfig. */
+                            subClusterConfig?: (envoy.extensions.filters.http.dynamic_forward_proxy.v3.SubClusterConfig.$Properties|null);
+
+                            /** FilterConfig saveUpstreamAddress. */
+                            saveUpstreamAddress: boolean;
+
+                            /** FilterConfig implementationSpecifier. */
+                            implementationSpecifier?: ("dnsCacheConfig"|"subClusterConfig");
+
+                            /**
+                             * Creates a new FilterConfig instance using the specified properties.
+                             * @param [properties] Properties to set
+                             * @returns FilterConfig instance
+                             */
+                            static create(properties: envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig.$Shape): envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig & envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig.$Shape;
+                            static create(properties?: envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig.$Properties): envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig;
+
+                            /**
+                             * Encodes the specified FilterConfig message. Does not implicitly {@link envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig.verify|verify} messages.
+                             * @param message FilterConfig message or plain object to encode
+                             * @param [writer] Writer to encode to
+                             * @returns Writer
+                             */
+                            static encode(message: envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+                            /**
+                             * Decodes a FilterConfig message from the specified reader or buffer.
+                             * @param reader Reader or buffer to decode from
+                             * @param [length] Message length if known beforehand
+                             * @returns {envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig & envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig.$Shape} FilterConfig
+                             * @throws {Error} If the payload is not a reader or valid buffer
+                             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+                             */
+                            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig & envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig.$Shape;
+
+                            /**
+                             * Gets the type url for FilterConfig
+                             * @param [prefix] Custom type url prefix, defaults to `"type.googleapis.com"`
+                             * @returns The type url
+                             */
+                            static getTypeUrl(prefix?: string): string;
+                        }
+
+                        namespace FilterConfig {
+
+                            /** Properties of a FilterConfig. */
+                            interface $Properties {
+
+                                /** FilterConfig dnsCacheConfig */
+                                dnsCacheConfig?: (envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig.$Properties|null);
+
+                                /** FilterConfig subClusterConfig */
+                                subClusterConfig?: (envoy.extensions.filters.http.dynamic_forward_proxy.v3.SubClusterConfig.$Properties|null);
+
+                                /** FilterConfig saveUpstreamAddress */
+                                saveUpstreamAddress?: (boolean|null);
+
+                                /** FilterConfig implementationSpecifier */
+                                implementationSpecifier?: ("dnsCacheConfig"|"subClusterConfig");
+
+                                /** Unknown fields preserved while decoding when enabled */
+                                $unknowns?: Uint8Array[];
+                            }
+
+                            /** Narrowed shape of a FilterConfig. */
+                            type $Shape = {
+                              dnsCacheConfig?: envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig.$Shape|null;
+                              subClusterConfig?: envoy.extensions.filters.http.dynamic_forward_proxy.v3.SubClusterConfig.$Shape|null;
+                              saveUpstreamAddress?: boolean|null;
+                              $unknowns?: Uint8Array[];
+                            } & (
+                              ({ implementationSpecifier?: undefined; dnsCacheConfig?: null; subClusterConfig?: null }|{ implementationSpecifier?: "dnsCacheConfig"; dnsCacheConfig: envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig.$Shape; subClusterConfig?: null }|{ implementationSpecifier?: "subClusterConfig"; dnsCacheConfig?: null; subClusterConfig: envoy.extensions.filters.http.dynamic_forward_proxy.v3.SubClusterConfig.$Shape })
+                            );
+                        }
+
+                        /**
+                         * Properties of a PerRouteConfig.
+                         * @deprecated Use envoy.extensions.filters.http.dynamic_forward_proxy.v3.PerRouteConfig.$Properties instead.
+                         */
+                        interface IPerRouteConfig extends envoy.extensions.filters.http.dynamic_forward_proxy.v3.PerRouteConfig.$Properties {
+                        }
+
+                        /** Represents a PerRouteConfig. */
+                        class PerRouteConfig {
+
+                            /**
+                             * Constructs a new PerRouteConfig.
+                             * @param [properties] Properties to set
+                             */
+                            constructor(properties?: envoy.extensions.filters.http.dynamic_forward_proxy.v3.PerRouteConfig.$Properties);
+
+                            /** Unknown fields preserved while decoding when enabled */
+                            $unknowns?: Uint8Array[];
+
+                            /** PerRouteConfig hostRewriteLiteral. */
+                            hostRewriteLiteral?: (string|null);
+
+                            /** PerRouteConfig hostRewriteHeader. */
+                            hostRewriteHeader?: (string|null);
+
+                            /** PerRouteConfig hostRewriteSpecifier. */
+                            hostRewriteSpecifier?: ("hostRewriteLiteral"|"hostRewriteHeader");
+
+                            /**
+                             * Creates a new PerRouteConfig instance using the specified properties.
+                             * @param [properties] Properties to set
+                             * @returns PerRouteConfig instance
+                             */
+                            static create(properties: envoy.extensions.filters.http.dynamic_forward_proxy.v3.PerRouteConfig.$Shape): envoy.extensions.filters.http.dynamic_forward_proxy.v3.PerRouteConfig & envoy.extensions.filters.http.dynamic_forward_proxy.v3.PerRouteConfig.$Shape;
+                            static create(properties?: envoy.extensions.filters.http.dynamic_forward_proxy.v3.PerRouteConfig.$Properties): envoy.extensions.filters.http.dynamic_forward_proxy.v3.PerRouteConfig;
+
+                            /**
+                             * Encodes the specified PerRouteConfig message. Does not implicitly {@link envoy.extensions.filters.http.dynamic_forward_proxy.v3.PerRouteConfig.verify|verify} messages.
+                             * @param message PerRouteConfig message or plain object to encode
+                             * @param [writer] Writer to encode to
+                             * @returns Writer
+                             */
+                            static encode(message: envoy.extensions.filters.http.dynamic_forward_proxy.v3.PerRouteConfig.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+                            /**
+                             * Decodes a PerRouteConfig message from the specified reader or buffer.
+                             * @param reader Reader or buffer to decode from
+                             * @param [length] Message length if known beforehand
+                             * @returns {envoy.extensions.filters.http.dynamic_forward_proxy.v3.PerRouteConfig & envoy.extensions.filters.http.dynamic_forward_proxy.v3.PerRouteConfig.$Shape} PerRouteConfig
+                             * @throws {Error} If the payload is not a reader or valid buffer
+                             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+                             */
+                            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): envoy.extensions.filters.http.dynamic_forward_proxy.v3.PerRouteConfig & envoy.extensions.filters.http.dynamic_forward_proxy.v3.PerRouteConfig.$Shape;
+
+                            /**
+                             * Gets the type url for PerRouteConfig
+                             * @param [prefix] Custom type url prefix, defaults to `"type.googleapis.com"`
+                             * @returns The type url
+                             */
+                            static getTypeUrl(prefix?: string): string;
+                        }
+
+                        namespace PerRouteConfig {
+
+                            /** Properties of a PerRouteConfig. */
+                            interface $Properties {
+
+                                /** PerRouteConfig hostRewriteLiteral */
+                                hostRewriteLiteral?: (string|null);
+
+                                /** PerRouteConfig hostRewriteHeader */
+                                hostRewriteHeader?: (string|null);
+
+                                /** PerRouteConfig hostRewriteSpecifier */
+                                hostRewriteSpecifier?: ("hostRewriteLiteral"|"hostRewriteHeader");
+
+                                /** Unknown fields preserved while decoding when enabled */
+                                $unknowns?: Uint8Array[];
+                            }
+
+                            /** Narrowed shape of a PerRouteConfig. */
+                            type $Shape = {
+                              hostRewriteLiteral?: string|null;
+                              hostRewriteHeader?: string|null;
+                              $unknowns?: Uint8Array[];
+                            } & (
+                              ({ hostRewriteSpecifier?: undefined; hostRewriteLiteral?: null; hostRewriteHeader?: null }|{ hostRewriteSpecifier?: "hostRewriteLiteral"; hostRewriteLiteral: string; hostRewriteHeader?: null }|{ hostRewriteSpecifier?: "hostRewriteHeader"; hostRewriteLiteral?: null; hostRewriteHeader: string })
+                            );
+                        }
+
+                        /**
+                         * Properties of a SubClusterConfig.
+                         * @deprecated Use envoy.extensions.filters.http.dynamic_forward_proxy.v3.SubClusterConfig.$Properties instead.
+                         */
+                        interface ISubClusterConfig extends envoy.extensions.filters.http.dynamic_forward_proxy.v3.SubClusterConfig.$Properties {
+                        }
+
+                        /** Represents a SubClusterConfig. */
+                        class SubClusterConfig {
+
+                            /**
+                             * Constructs a new SubClusterConfig.
+                             * @param [properties] Properties to set
+                             */
+                            constructor(properties?: envoy.extensions.filters.http.dynamic_forward_proxy.v3.SubClusterConfig.$Properties);
+
+                            /** Unknown fields preserved while decoding when enabled */
+                            $unknowns?: Uint8Array[];
+
+                            /** SubClusterConfig clusterInitTimeout. */
+                            clusterInitTimeout?: (google.protobuf.Duration.$Properties|null);
+
+                            /**
+                             * Creates a new SubClusterConfig instance using the specified properties.
+                             * @param [properties] Properties to set
+                             * @returns SubClusterConfig instance
+                             */
+                            static create(properties: envoy.extensions.filters.http.dynamic_forward_proxy.v3.SubClusterConfig.$Shape): envoy.extensions.filters.http.dynamic_forward_proxy.v3.SubClusterConfig & envoy.extensions.filters.http.dynamic_forward_proxy.v3.SubClusterConfig.$Shape;
+                            static create(properties?: envoy.extensions.filters.http.dynamic_forward_proxy.v3.SubClusterConfig.$Properties): envoy.extensions.filters.http.dynamic_forward_proxy.v3.SubClusterConfig;
+
+                            /**
+                             * Encodes the specified SubClusterConfig message. Does not implicitly {@link envoy.extensions.filters.http.dynamic_forward_proxy.v3.SubClusterConfig.verify|verify} messages.
+                             * @param message SubClusterConfig message or plain object to encode
+                             * @param [writer] Writer to encode to
+                             * @returns Writer
+                             */
+                            static encode(message: envoy.extensions.filters.http.dynamic_forward_proxy.v3.SubClusterConfig.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+                            /**
+                             * Decodes a SubClusterConfig message from the specified reader or buffer.
+                             * @param reader Reader or buffer to decode from
+                             * @param [length] Message length if known beforehand
+                             * @returns {envoy.extensions.filters.http.dynamic_forward_proxy.v3.SubClusterConfig & envoy.extensions.filters.http.dynamic_forward_proxy.v3.SubClusterConfig.$Shape} SubClusterConfig
+                             * @throws {Error} If the payload is not a reader or valid buffer
+                             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+                             */
+                            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): envoy.extensions.filters.http.dynamic_forward_proxy.v3.SubClusterConfig & envoy.extensions.filters.http.dynamic_forward_proxy.v3.SubClusterConfig.$Shape;
+
+                            /**
+                             * Gets the type url for SubClusterConfig
+                             * @param [prefix] Custom type url prefix, defaults to `"type.googleapis.com"`
+                             * @returns The type url
+                             */
+                            static getTypeUrl(prefix?: string): string;
+                        }
+
+                        namespace SubClusterConfig {
+
+                            /** Properties of a SubClusterConfig. */
+                            interface $Properties {
+
+                                /** SubClusterConfig clusterInitTimeout */
+                                clusterInitTimeout?: (google.protobuf.Duration.$Properties|null);
+
+                                /** Unknown fields preserved while decoding when enabled */
+                                $unknowns?: Uint8Array[];
+                            }
+
+                            /** Shape of a SubClusterConfig. */
+                            type $Shape = envoy.extensions.filters.http.dynamic_forward_proxy.v3.SubClusterConfig.$Properties;
                         }
                     }
                 }
@@ -42280,6 +43081,104 @@ export namespace envoy {
 
                             /** Shape of a SniCluster. */
                             type $Shape = envoy.extensions.filters.network.sni_cluster.v3.SniCluster.$Properties;
+                        }
+                    }
+                }
+
+                /** Namespace sni_dynamic_forward_proxy. */
+                namespace sni_dynamic_forward_proxy {
+
+                    /** Namespace v3. */
+                    namespace v3 {
+
+                        /**
+                         * Properties of a FilterConfig.
+                         * @deprecated Use envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig.$Properties instead.
+                         */
+                        interface IFilterConfig extends envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig.$Properties {
+                        }
+
+                        /** Represents a FilterConfig. */
+                        class FilterConfig {
+
+                            /**
+                             * Constructs a new FilterConfig.
+                             * @param [properties] Properties to set
+                             */
+                            constructor(properties?: envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig.$Properties);
+
+                            /** Unknown fields preserved while decoding when enabled */
+                            $unknowns?: Uint8Array[];
+
+                            /** FilterConfig dnsCacheConfig. */
+                            dnsCacheConfig?: (envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig.$Properties|null);
+
+                            /** FilterConfig portValue. */
+                            portValue?: (number|null);
+
+                            /** FilterConfig portSpecifier. */
+                            portSpecifier?: "portValue";
+
+                            /**
+                             * Creates a new FilterConfig instance using the specified properties.
+                             * @param [properties] Properties to set
+                             * @returns FilterConfig instance
+                             */
+                            static create(properties: envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig.$Shape): envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig & envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig.$Shape;
+                            static create(properties?: envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig.$Properties): envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig;
+
+                            /**
+                             * Encodes the specified FilterConfig message. Does not implicitly {@link envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig.verify|verify} messages.
+                             * @param message FilterConfig message or plain object to encode
+                             * @param [writer] Writer to encode to
+                             * @returns Writer
+                             */
+                            static encode(message: envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+                            /**
+                             * Decodes a FilterConfig message from the specified reader or buffer.
+                             * @param reader Reader or buffer to decode from
+                             * @param [length] Message length if known beforehand
+                             * @returns {envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig & envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig.$Shape} FilterConfig
+                             * @throws {Error} If the payload is not a reader or valid buffer
+                             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+                             */
+                            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig & envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig.$Shape;
+
+                            /**
+                             * Gets the type url for FilterConfig
+                             * @param [prefix] Custom type url prefix, defaults to `"type.googleapis.com"`
+                             * @returns The type url
+                             */
+                            static getTypeUrl(prefix?: string): string;
+                        }
+
+                        namespace FilterConfig {
+
+                            /** Properties of a FilterConfig. */
+                            interface $Properties {
+
+                                /** FilterConfig dnsCacheConfig */
+                                dnsCacheConfig?: (envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig.$Properties|null);
+
+                                /** FilterConfig portValue */
+                                portValue?: (number|null);
+
+                                /** FilterConfig portSpecifier */
+                                portSpecifier?: "portValue";
+
+                                /** Unknown fields preserved while decoding when enabled */
+                                $unknowns?: Uint8Array[];
+                            }
+
+                            /** Narrowed shape of a FilterConfig. */
+                            type $Shape = {
+                              dnsCacheConfig?: envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig.$Shape|null;
+                              portValue?: number|null;
+                              $unknowns?: Uint8Array[];
+                            } & (
+                              ({ portSpecifier?: undefined; portValue?: null }|{ portSpecifier?: "portValue"; portValue: number })
+                            );
                         }
                     }
                 }

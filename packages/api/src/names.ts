@@ -19,6 +19,9 @@ export const CRL_KEY = 'ca-crl.pem';
 /** Secret that holds the self-signed certificate authority. */
 export const CA_SECRET = 'istio-ca-secret';
 export const CA_SECRET_TYPE = 'istio.io/ca-root';
+/** Secret that exists while one certificate authority is replaced by another. */
+export const CA_ROTATION_SECRET = 'weft-ca-rotation';
+export const CA_ROTATION_SECRET_TYPE = 'weft.dev/ca-rotation';
 export const MESH_CONFIGMAP = 'istio';
 
 export const CniName = { plugin: 'istio-cni' } as const;

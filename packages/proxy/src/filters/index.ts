@@ -1,6 +1,7 @@
 import type { HttpFilterFactory, NetworkFilterFactory } from '../engine/types.ts';
 import { cors } from './cors.ts';
 import { extAuthz } from './ext-authz/http-filter.ts';
+import { httpDynamicForwardProxy, sniDynamicForwardProxy } from './dynamic-forward-proxy.ts';
 import { fault } from './fault.ts';
 import { grpcStats } from './grpc-stats.ts';
 import { headerMutation } from './header-mutation.ts';
@@ -19,6 +20,7 @@ export const httpFilters: readonly HttpFilterFactory[] = [
   fault,
   grpcStats,
   headerMutation,
+  httpDynamicForwardProxy,
   httpIstioStats,
   httpRbac,
   httpSetFilterState,
@@ -32,6 +34,7 @@ export const networkFilters: readonly NetworkFilterFactory[] = [
   networkIstioStats,
   networkRbac,
   networkSetFilterState,
+  sniDynamicForwardProxy,
 ];
 
 /**

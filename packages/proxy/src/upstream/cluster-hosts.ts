@@ -6,7 +6,9 @@ import { type Endpoints, noEndpoints } from './config/endpoints.ts';
 import type { Discovery } from './discovery/discovery.ts';
 import { discoverByDns, systemResolver } from './discovery/dns.ts';
 import { discoverByEds } from './discovery/eds.ts';
-import { OriginalDstHosts } from './discovery/original-dst.ts';
+import { dynamicDestination } from './discovery/dynamic-forward.ts';
+import { OnDemandHosts } from './discovery/on-demand-hosts.ts';
+import { MAX_ORIGINAL_DST_HOSTS, originalDestination } from './discovery/original-dst.ts';
 import type { Host } from './host.ts';
 import { HostSets } from './host-sets.ts';
 import { OutlierDetector } from './outlier-detection.ts';
@@ -27,7 +29,8 @@ export class ClusterHosts {
   private readonly onOutdated: (host: Host) => void;
   private readonly detector: OutlierDetector | undefined;
   private readonly sets: HostSets;
-  private readonly originalDst: OriginalDstHosts | undefined;
+  /** Of clusters that nobody tells any hosts. */
+  private readonly onDemand: OnDemandHosts | undefined;
   private readonly discovery: Discovery | undefined;
   private dropOverloads: readonly number[] = [];
 
@@ -47,21 +50,13 @@ export class ClusterHosts {
       detector: this.detector,
       slowStart: slowStart && { config: slowStart, now: () => engine.clock.now() },
     });
-    this.originalDst =
-      config.discovery.kind === 'original-dst'
-        ? new OriginalDstHosts({
-            config: config.discovery.originalDst,
-            clock: engine.clock,
-            isBusy: (host) => host.activeRequests > 0,
-            onRemoved: onOutdated,
-          })
-        : undefined;
+    this.onDemand = this.createOnDemand();
     this.discovery = this.discover(context);
   }
 
   /** For the admin interface. */
   get all(): Iterable<Host> {
-    return (this.originalDst?.hosts ?? this.sets.hosts).values();
+    return (this.onDemand?.hosts ?? this.sets.hosts).values();
   }
 
   pick(context: UpstreamContext): Host | undefined {
@@ -70,15 +65,43 @@ export class ClusterHosts {
       stats.rqDropOverload.add();
       return undefined;
     }
-    const host = this.originalDst === undefined ? this.pickFromSets(context) : this.originalDst.pick(context);
+    const host = this.onDemand === undefined ? this.pickFromSets(context) : this.onDemand.pick(context);
     if (host === undefined) stats.cxNoneHealthy.add();
     return host;
   }
 
   close(): void {
     this.discovery?.close();
-    this.originalDst?.close();
+    this.onDemand?.close();
     this.detector?.close();
+  }
+
+  private createOnDemand(): OnDemandHosts | undefined {
+    const { discovery } = this.config;
+    const common = {
+      clock: this.engine.clock,
+      isBusy: (host: Host) => host.activeRequests > 0,
+      onRemoved: this.onOutdated,
+    };
+    switch (discovery.kind) {
+      case 'original-dst': {
+        const { originalDst } = discovery;
+        return new OnDemandHosts({
+          ...common,
+          addressOf: originalDestination(originalDst),
+          maxHosts: MAX_ORIGINAL_DST_HOSTS,
+          cleanupIntervalMs: originalDst.cleanupIntervalMs,
+        });
+      }
+      case 'dynamic-forward':
+        return new OnDemandHosts({
+          ...common,
+          ...discovery.dynamicForward,
+          addressOf: dynamicDestination(discovery.dynamicForward),
+        });
+      default:
+        return undefined;
+    }
   }
 
   private createDetector(): OutlierDetector | undefined {
@@ -106,7 +129,7 @@ export class ClusterHosts {
       this.setEndpoints(discovery.endpoints);
       return undefined;
     }
-    if (discovery.kind === 'original-dst') return undefined;
+    if (discovery.kind === 'original-dst' || discovery.kind === 'dynamic-forward') return undefined;
     const warm = context.warmUp('endpoints');
     const sink = {
       update: (endpoints: Endpoints) => {

@@ -225,9 +225,9 @@ function later(task: () => void): { cancel(): void } {
 
 function failureOf(error: unknown): UpstreamFailure {
   if (error instanceof ConnectError) {
-    return error.kind === 'connect-timeout'
-      ? { kind: 'connect-timeout' }
-      : { kind: 'connect-failure', reason: error.reason };
+    return error.kind === 'connect-failure'
+      ? { kind: 'connect-failure', reason: error.reason }
+      : { kind: error.kind };
   }
   return { kind: 'connect-failure', reason: describeError(error) };
 }

@@ -5,6 +5,7 @@ const CONFIG = 'upstream/config/cluster-config.test.ts';
 const FIELDS = 'field-support/cluster-fields.test.ts';
 const SLOW = 'upstream/slow-start.test.ts';
 const HBONE = 'upstream/hbone.test.ts';
+const DYNAMIC = 'upstream/discovery/dynamic-forward.test.ts';
 const NO_HEALTH_CHECKS = 'hosts are not checked actively';
 
 /** Clusters and their hosts. */
@@ -15,6 +16,7 @@ export const cluster: SupportTable = {
         load_assignment typed_extension_protocol_options load_balancing_policy maglev_lb_config`,
       [CLUSTER]: `eds_cluster_config connect_timeout max_requests_per_connection common_lb_config
         common_http_protocol_options original_dst_lb_config`,
+      [DYNAMIC]: 'cluster_type',
       [HBONE]: 'http2_protocol_options cleanup_interval upstream_http_protocol_options',
       'filters/policy.test.ts': 'metadata',
       'upstream/connect/tcp.test.ts': 'upstream_bind_config',
@@ -30,6 +32,23 @@ export const cluster: SupportTable = {
       [NO_HEALTH_CHECKS]: 'ignore_health_on_host_removal',
     },
     only: { wait_for_warm_on_init: ['true'] },
+  },
+  'envoy.config.cluster.v3.Cluster.CustomClusterType': {
+    works: { [DYNAMIC]: 'typed_config' },
+    ignored: { 'the type of typed_config counts': 'name' },
+  },
+  'envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig': {
+    works: { [DYNAMIC]: 'dns_cache_config' },
+    ignored: {
+      'whom TLS expects is what transport_socket and protocol options say': 'allow_insecure_cluster_options',
+    },
+  },
+  'envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig': {
+    works: { [DYNAMIC]: 'dns_lookup_family max_hosts host_ttl' },
+    ignored: {
+      'each connection looks the name up, so there is nothing to share or to refresh':
+        'name dns_refresh_rate dns_min_refresh_rate',
+    },
   },
   'envoy.config.cluster.v3.Cluster.EdsClusterConfig': { works: { [CLUSTER]: 'eds_config service_name' } },
   'envoy.config.cluster.v3.Cluster.RefreshRate': {

@@ -11,6 +11,7 @@ const LIMIT = 'filters/local-rate-limit.test.ts';
 const NETWORK = 'envoy.extensions.filters.network';
 const PEER = 'filters/istio/peer-metadata.test.ts';
 const RBAC = 'filters/rbac/rbac.test.ts';
+const DYNAMIC = 'upstream/discovery/dynamic-forward.test.ts';
 const SMALL = 'filters/small-filters.test.ts';
 const TELEMETRY = 'field-support/telemetry-fields.test.ts';
 const TCP = 'network/tcp-proxy/tcp-proxy.test.ts';
@@ -47,6 +48,13 @@ export const filters: SupportTable = {
     },
   },
   [`${HTTP}.set_filter_state.v3.Config`]: { works: { [SMALL]: 'on_request_headers' } },
+  [`${HTTP}.dynamic_forward_proxy.v3.FilterConfig`]: {
+    ignored: { 'the cluster looks names up': 'dns_cache_config' },
+  },
+  [`${NETWORK}.sni_dynamic_forward_proxy.v3.FilterConfig`]: {
+    works: { [DYNAMIC]: 'port_value' },
+    ignored: { 'the cluster looks names up': 'dns_cache_config' },
+  },
 
   [`${HTTP}.rbac.v3.RBAC`]: {
     works: { [RBAC]: 'rules shadow_rules shadow_rules_stat_prefix', [FIELDS]: 'rules_stat_prefix' },

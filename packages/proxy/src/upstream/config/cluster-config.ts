@@ -28,7 +28,8 @@ export type DiscoveryConfig =
       readonly failureRefreshMs: number;
       readonly family: DnsFamily;
     }
-  | { readonly kind: 'original-dst'; readonly originalDst: OriginalDstConfig };
+  | { readonly kind: 'original-dst'; readonly originalDst: OriginalDstConfig }
+  | { readonly kind: 'dynamic-forward'; readonly dynamicForward: DynamicForwardConfig };
 
 export type DnsFamily = 'auto' | 'v4-only' | 'v6-only' | 'v4-preferred' | 'all';
 
@@ -37,6 +38,14 @@ export interface OriginalDstConfig {
   readonly metadataKey: { readonly namespace: string; readonly path: readonly string[] } | undefined;
   readonly portOverride: number | undefined;
   readonly cleanupIntervalMs: number;
+}
+
+export interface DynamicForwardConfig {
+  readonly family: DnsFamily;
+  readonly maxHosts: number;
+  readonly cleanupIntervalMs: number;
+  /** Where the client names none. */
+  readonly defaultPort: number;
 }
 
 export interface SocketMatch {
@@ -83,11 +92,14 @@ function clusterConfig(message: ClusterMessage): ClusterConfig {
   if (name === '') invalid('is required', 'name');
   const discovery = discoveryOf(message, name);
   const balancing = compileLoadBalancing(message);
-  if (balancing.policy.kind === 'cluster-provided' && discovery.kind !== 'original-dst') {
-    invalid('CLUSTER_PROVIDED is for ORIGINAL_DST clusters', 'lb_policy');
+  const choosesItself = discovery.kind === 'original-dst' || discovery.kind === 'dynamic-forward';
+  const isProvided = balancing.policy.kind === 'cluster-provided';
+  if (isProvided && !choosesItself) {
+    invalid('CLUSTER_PROVIDED is for ORIGINAL_DST clusters and those of dynamic_forward_proxy', 'lb_policy');
   }
-  if (discovery.kind === 'original-dst' && balancing.policy.kind !== 'cluster-provided') {
-    invalid('ORIGINAL_DST needs CLUSTER_PROVIDED', 'lb_policy');
+  if (choosesItself && !isProvided) {
+    const kind = discovery.kind === 'original-dst' ? 'ORIGINAL_DST' : 'dynamic_forward_proxy';
+    invalid(`${kind} needs CLUSTER_PROVIDED`, 'lb_policy');
   }
   const keepalive = message.upstreamConnectionOptions?.tcpKeepalive;
   return {
@@ -129,7 +141,7 @@ function sourcesOf(
 
 function discoveryOf(message: ClusterMessage, name: string): DiscoveryConfig {
   if (message.clusterDiscoveryType === 'clusterType') {
-    return invalid(`cluster type ${message.clusterType?.name ?? ''} is not supported`, 'cluster_type');
+    return at('cluster_type', () => extensionType(message));
   }
   const endpoints = (form: 'ip' | 'name'): Endpoints =>
     at('load_assignment', () => compileEndpoints(message.loadAssignment ?? {}, form));
@@ -189,7 +201,34 @@ function originalDst(message: ClusterMessage): OriginalDstConfig {
   };
 }
 
-function dnsFamily(message: ClusterMessage): DnsFamily {
+const DYNAMIC_FORWARD =
+  'type.googleapis.com/envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig';
+const DEFAULT_HOST_TTL_MS = 300_000;
+const DEFAULT_MAX_DYNAMIC_HOSTS = 1_024;
+
+function extensionType({ clusterType, transportSocket }: ClusterMessage): DiscoveryConfig {
+  const { type_url: typeUrl, value } = clusterType?.typedConfig ?? {};
+  if (typeUrl !== DYNAMIC_FORWARD) return invalid(`cluster type ${clusterType?.name ?? ''} is not supported`);
+  const message = envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig.decode(
+    value ?? new Uint8Array(),
+  );
+  const { dnsCacheConfig } = message;
+  if (!dnsCacheConfig) return invalid('is required', 'typed_config.dns_cache_config');
+  const isTls = transportSocket?.name === 'envoy.transport_sockets.tls';
+  return {
+    kind: 'dynamic-forward',
+    dynamicForward: {
+      family: dnsFamily(dnsCacheConfig),
+      maxHosts: dnsCacheConfig.maxHosts?.value || DEFAULT_MAX_DYNAMIC_HOSTS,
+      cleanupIntervalMs:
+        at('typed_config.dns_cache_config.host_ttl', () => durationMs(dnsCacheConfig.hostTtl)) ||
+        DEFAULT_HOST_TTL_MS,
+      defaultPort: isTls ? 443 : 80,
+    },
+  };
+}
+
+function dnsFamily(message: Pick<ClusterMessage, 'dnsLookupFamily'>): DnsFamily {
   switch (message.dnsLookupFamily ?? DnsLookupFamily.AUTO) {
     case DnsLookupFamily.V4_ONLY:
       return 'v4-only';

@@ -1,11 +1,13 @@
 import { getSystemErrorMap } from 'node:util';
 
+export type ConnectFailure = 'connect-failure' | 'connect-timeout' | 'dns-failure';
+
 /** Why a connection to a host could not be made. `reason` is what access logs print. */
 export class ConnectError extends Error {
-  readonly kind: 'connect-failure' | 'connect-timeout';
+  readonly kind: ConnectFailure;
   readonly reason: string;
 
-  constructor(kind: 'connect-failure' | 'connect-timeout', reason: string, options?: { cause?: unknown }) {
+  constructor(kind: ConnectFailure, reason: string, options?: { cause?: unknown }) {
     super(reason === '' ? kind : reason, options);
     this.name = 'ConnectError';
     this.kind = kind;

@@ -120,6 +120,8 @@ export class Connector {
         timeoutMs: config.connectTimeoutMs,
         keepaliveTimeS: config.keepaliveTimeS,
         sources: config.sources,
+        lookup:
+          config.discovery.kind === 'dynamic-forward' ? config.discovery.dynamicForward.family : undefined,
       },
       {
         clock: engine.clock,

@@ -1,4 +1,4 @@
-import { Socket } from 'node:net';
+import { isIP, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Clock } from '@weft/telemetry';
 import {
@@ -12,6 +12,8 @@ import { createConnectionInfo } from '../../network/connection-info.ts';
 import { localAddressOf } from '../../network/socket-address.ts';
 import { SocketStream } from '../../network/socket-stream.ts';
 import { StreamDuplex } from '../../network/stream-duplex.ts';
+import type { DnsFamily } from '../config/cluster-config.ts';
+import { addressesOf, systemResolver } from '../discovery/dns.ts';
 import type { Host } from '../host.ts';
 import type { UpstreamTls } from '../tls/upstream-tls.ts';
 import { ConnectError } from './connect-error.ts';
@@ -27,6 +29,8 @@ export interface ConnectPlan {
   readonly timeoutMs: number;
   readonly keepaliveTimeS: number | undefined;
   readonly sources: readonly IpAddress[];
+  /** Set where hosts may have names instead of addresses. */
+  readonly lookup: DnsFamily | undefined;
 }
 
 export interface ConnectEnvironment {
@@ -78,7 +82,8 @@ async function openTcp(
   signal: AbortSignal,
 ): Promise<ByteStream> {
   const { host } = plan;
-  const addresses = [host.address, ...host.spec.additionalAddresses].filter((a) => a.kind === 'ip');
+  const known = [host.address, ...host.spec.additionalAddresses].filter((a) => a.kind === 'ip');
+  const addresses = plan.lookup === undefined ? known : await lookedUp(known, plan.lookup, signal);
   const socket = await connectTcp(addresses, plan, signal);
   const info = createConnectionInfo({
     remoteAddress: host.address,
@@ -87,6 +92,31 @@ async function openTcp(
   });
   if (plan.tls === undefined) return new SocketStream(socket, info);
   return secured(socket, info, plan.tls, environment, signal);
+}
+
+/** @throws ConnectError `dns-failure`; the reason of `signal`, which nothing but waiting can obey: lookups go on. */
+async function lookedUp(
+  named: readonly IpAddress[],
+  family: DnsFamily,
+  signal: AbortSignal,
+): Promise<readonly IpAddress[]> {
+  const [{ ip: name, port } = { ip: '', port: 0 }] = named;
+  if (isIP(name) !== 0) return named;
+  const answers = await Promise.race([systemResolver(name), aborted(signal)]).catch((cause: unknown) => {
+    throw signal.aborted
+      ? signal.reason
+      : new ConnectError('dns-failure', 'dns_resolution_failure', { cause });
+  });
+  const found = addressesOf(family, answers).map((ip): IpAddress => ({ kind: 'ip', ip, port }));
+  if (found.length === 0) throw new ConnectError('dns-failure', 'dns_resolution_failure');
+  return found;
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    else signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
 }
 
 async function openInternal(

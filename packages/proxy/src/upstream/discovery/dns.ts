@@ -77,7 +77,8 @@ export function discoverByDns(
   };
 }
 
-function addressesOf(family: DnsFamily, answers: readonly ResolvedAddress[]): string[] {
+/** Of the answers those that a family of lookups takes, in the order to try them. */
+export function addressesOf(family: DnsFamily, answers: readonly ResolvedAddress[]): string[] {
   const of = (wanted: number): string[] => answers.filter((a) => a.family === wanted).map((a) => a.address);
   const [v4, v6] = [of(4), of(6)];
   switch (family) {

@@ -3,13 +3,22 @@ import { ManualClock } from '@weft/telemetry';
 import { FilterState } from '../../engine/types.ts';
 import type { Host } from '../host.ts';
 import { requestContext } from '../testing/engine.ts';
-import { ORIGINAL_DST_FILTER_STATE, OriginalDstHosts } from './original-dst.ts';
+import { OnDemandHosts } from './on-demand-hosts.ts';
+import { ORIGINAL_DST_FILTER_STATE, originalDestination } from './original-dst.ts';
 
 function setup() {
   const clock = new ManualClock();
   const removed: string[] = [];
-  const hosts = new OriginalDstHosts({
-    config: { header: undefined, metadataKey: undefined, portOverride: 15_008, cleanupIntervalMs: 60_000 },
+  const config = {
+    header: undefined,
+    metadataKey: undefined,
+    portOverride: 15_008,
+    cleanupIntervalMs: 60_000,
+  };
+  const hosts = new OnDemandHosts({
+    addressOf: originalDestination(config),
+    maxHosts: 10,
+    cleanupIntervalMs: 60_000,
     clock,
     isBusy: (host) => host.activeRequests > 0,
     onRemoved: (host) => removed.push(host.key),

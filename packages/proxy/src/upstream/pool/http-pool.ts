@@ -13,7 +13,8 @@ import { SettlingConnections } from './settling-connections.ts';
 export type PoolFailure =
   | { readonly kind: 'overflow' }
   | { readonly kind: 'connect-failure'; readonly reason: string }
-  | { readonly kind: 'connect-timeout' };
+  | { readonly kind: 'connect-timeout' }
+  | { readonly kind: 'dns-failure' };
 
 export interface PoolHandlers {
   /** Once, perhaps before `request` returns. Sets `stream.user` before anything arrives. */
@@ -319,7 +320,7 @@ function failureOf(error: unknown): PoolFailure {
   if (!(error instanceof ConnectError)) {
     return { kind: 'connect-failure', reason: error instanceof Error ? error.message : String(error) };
   }
-  return error.kind === 'connect-timeout'
-    ? { kind: 'connect-timeout' }
-    : { kind: 'connect-failure', reason: error.reason };
+  return error.kind === 'connect-failure'
+    ? { kind: 'connect-failure', reason: error.reason }
+    : { kind: error.kind };
 }
