@@ -128,7 +128,9 @@ export function createGatewayGraph(
           service: (at) => fetch.services.get(at),
           host: (hostname, namespace) => {
             const service = seenFrom(namespace, fetch.entryServicesByHost.lookup(hostname));
-            return service && { ports: service.ports.map(servicePort) };
+            return service === undefined || service.resolution === 'DYNAMIC_DNS'
+              ? undefined
+              : { ports: service.ports.map(servicePort) };
           },
           grants: (namespace) => fetch.grants.lookup(namespace),
           isWaypoint: (at) => fetch.waypointGateways.get(at) !== undefined,

@@ -2,6 +2,7 @@ import { Port } from '@weft/api';
 import { type google, envoy } from '@weft/api/envoy';
 import type { WaypointSettings } from '../ambient/waypoint-settings.ts';
 import { any, duration, extension, NO_LIMIT } from './any.ts';
+import { forwardingCluster } from './hosts-named-by-clients.ts';
 import { Metadata, Name } from './names.ts';
 import { rawBuffer, tunnelClientTls } from './tls.ts';
 
@@ -31,7 +32,9 @@ export type EndpointSource =
       readonly rotating: boolean;
     }
   /** Wherever the client was going, at another port where one is given. */
-  | { readonly kind: 'original-destination'; readonly port: number | undefined };
+  | { readonly kind: 'original-destination'; readonly port: number | undefined }
+  /** Whatever host the client names. */
+  | { readonly kind: 'named-by-client' };
 
 export interface ServiceClusterOptions {
   readonly name: string;
@@ -89,6 +92,11 @@ function discovery(name: string, endpoints: EndpointSource, settings: WaypointSe
         ...(endpoints.port === undefined
           ? {}
           : { originalDstLbConfig: { upstreamPortOverride: { value: endpoints.port } } }),
+      };
+    case 'named-by-client':
+      return {
+        ...forwardingCluster(settings),
+        lbPolicy: LbPolicy.CLUSTER_PROVIDED,
       };
   }
 }

@@ -13,8 +13,11 @@ import type { ServiceInput } from './service-config.ts';
 export function entryInput(
   service: EntryService,
   endpoints: readonly ServiceEndpoint[],
-): Pick<ServiceInput, 'namespace' | 'name' | 'hostname' | 'addresses' | 'ports' | 'endpoints'> {
-  const { namespace, name, hostname, addresses, ports } = service;
+): Pick<
+  ServiceInput,
+  'namespace' | 'name' | 'hostname' | 'addresses' | 'ports' | 'endpoints' | 'hostsNamedByClients'
+> {
+  const { namespace, name, hostname, addresses, ports, resolution } = service;
   return {
     namespace,
     name,
@@ -23,6 +26,7 @@ export function entryInput(
     addresses: addresses.filter((address) => parseCidr(address) !== undefined),
     ports: ports.map(servicePort),
     endpoints: (cluster, port) => endpointSource(service, endpoints, cluster, port),
+    hostsNamedByClients: resolution === 'DYNAMIC_DNS',
   };
 }
 
@@ -42,6 +46,7 @@ function endpointSource(
     const declared = ports.find(({ number }) => number === port);
     return { kind: 'original-destination', port: declared?.targetPort || undefined };
   }
+  if (resolution === 'DYNAMIC_DNS') return { kind: 'named-by-client' };
   if (!needLookup(endpoints)) return { kind: 'discovery', name: assignmentName(cluster, service) };
   const rotating = resolution === 'DNS_ROUND_ROBIN' && endpoints.length === 1;
   const assignment = loadAssignment(cluster, port, endpoints, { unreadyToo: false });
@@ -50,7 +55,7 @@ function endpointSource(
 
 /** Whether waypoints ask for the endpoints of the service. */
 export function isDiscovered({ resolution }: EntryService, endpoints: readonly ServiceEndpoint[]): boolean {
-  return resolution !== 'NONE' && !needLookup(endpoints);
+  return resolution !== 'NONE' && resolution !== 'DYNAMIC_DNS' && !needLookup(endpoints);
 }
 
 /**

@@ -8,6 +8,7 @@ import type { WaypointSettings } from '../ambient/waypoint-settings.ts';
 import { accessLogs } from './access-logs.ts';
 import { NO_LIMIT, extension } from './any.ts';
 import { type FindProvider, byProvider, externalAuthorization } from './external-authorization.ts';
+import { forwardedDomains, forwardingHttpFilter, forwardingNetworkFilter } from './hosts-named-by-clients.ts';
 import { jwtAuthentication } from './jwt-authentication.ts';
 import { httpAuthorization, networkAuthorization } from './rbac.ts';
 
@@ -22,6 +23,8 @@ export interface HttpChainOptions {
   /** Names the chain, too. */
   readonly cluster: string;
   readonly port: number;
+  /** Of a service whose hosts clients name: the wildcard that covers them. */
+  readonly forwardedHost?: string | undefined;
   readonly routes: envoy.config.route.v3.Route.$Properties[];
   readonly authorization: readonly PolicyObject<AuthorizationPolicySpec>[];
   readonly authentication: readonly PolicyObject<RequestAuthenticationSpec>[];
@@ -34,6 +37,8 @@ export interface HttpChainOptions {
 export function httpChain(o: HttpChainOptions): FilterChain {
   const name = `inbound|http|${o.port}`;
   const { asked, rest } = byProvider(o.authorization, o.provider);
+  const { forwardedHost, settings } = o;
+  const domains = forwardedHost === undefined ? ['*'] : forwardedDomains(forwardedHost, o.port);
   return {
     name: o.cluster,
     filters: [
@@ -43,13 +48,14 @@ export function httpChain(o: HttpChainOptions): FilterChain {
         routeConfig: {
           name,
           validateClusters: { value: false },
-          virtualHosts: [{ name, domains: ['*'], routes: o.routes }],
+          virtualHosts: [{ name, domains, routes: o.routes }],
         },
         httpFilters: [
           ...asked.flatMap(({ by, policies }) => externalAuthorization(by, policies)),
           ...jwtAuthentication(o.authentication, o.jwks),
           ...httpAuthorization(rest),
           ...trafficFilters(),
+          ...(forwardedHost === undefined ? [] : [forwardingHttpFilter(settings)]),
           ...telemetryFilters(),
           extension('envoy.filters.http.router', httpFilters.router.v3.Router, {}),
         ],
@@ -58,7 +64,7 @@ export function httpChain(o: HttpChainOptions): FilterChain {
         useRemoteAddress: { value: false },
         serverName: 'istio-envoy',
         upgradeConfigs: [{ upgradeType: 'websocket' }],
-        accessLog: accessLogs(o.settings.accessLogs),
+        accessLog: accessLogs(settings.accessLogs),
       }),
     ],
   };
@@ -104,6 +110,8 @@ function escapedSlashes(policies: HttpChainOptions['authorization']) {
 
 export function tcpChain(o: {
   readonly cluster: string;
+  /** Of a service whose hosts clients name. */
+  readonly forwardedPort?: number | undefined;
   readonly authorization: readonly PolicyObject<AuthorizationPolicySpec>[];
   readonly settings: WaypointSettings;
 }): FilterChain {
@@ -111,6 +119,7 @@ export function tcpChain(o: {
     name: o.cluster,
     filters: [
       ...networkAuthorization(o.authorization),
+      ...(o.forwardedPort === undefined ? [] : [forwardingNetworkFilter(o.forwardedPort, o.settings)]),
       extension('envoy.filters.network.tcp_proxy', networkFilters.tcp_proxy.v3.TcpProxy, {
         statPrefix: o.cluster,
         cluster: o.cluster,

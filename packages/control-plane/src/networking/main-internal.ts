@@ -2,6 +2,7 @@ import { envoy, google, xds } from '@weft/api/envoy';
 import type { WaypointSettings } from '../ambient/waypoint-settings.ts';
 import { accessLogs, flagged } from './access-logs.ts';
 import { NO_LIMIT, any, duration, extension } from './any.ts';
+import { byServerName } from './hosts-named-by-clients.ts';
 import { Name } from './names.ts';
 import type { PortConfig, ServiceConfig } from './service-config.ts';
 import { originalDestination } from './shared-listeners.ts';
@@ -98,7 +99,11 @@ function byPort(ports: readonly PortConfig[]): Matcher {
 }
 
 function chainOf(port: PortConfig): OnMatch {
-  return port.kind === 'sniffed' ? byProtocol(port.httpChain, port.tcpChain) : chain(port.chain);
+  if (port.kind === 'sniffed') return byProtocol(port.httpChain, port.tcpChain);
+  const only = chain(port.chain);
+  return port.kind === 'tcp' && port.serverName !== undefined
+    ? { matcher: byServerName(port.serverName, only) }
+    : only;
 }
 
 function byProtocol(httpChain: string, tcpChain: string): OnMatch {

@@ -29,6 +29,8 @@ export interface ServiceInput {
   readonly ports: readonly ServicePortFacts[];
   /** Of a port's cluster. */
   readonly endpoints: (cluster: string, port: number) => EndpointSource;
+  /** The service is a wildcard, and clients say which of its hosts they mean. */
+  readonly hostsNamedByClients?: boolean;
   /** Routes of a port: those that name it as their parent, and those that name the Service without a port. */
   readonly routes: (port: ServicePortFacts) => readonly AnyRouteFacts[];
   readonly backend: RouteContext['backend'];
@@ -54,7 +56,15 @@ export interface ServiceConfig {
 
 /** Which chain takes a connection to the port. `sniffed`: by what the client says first. */
 export type PortConfig =
-  | { readonly port: number; readonly kind: Layer; readonly chain: string; readonly isTls: boolean }
+  | { readonly port: number; readonly kind: 'http'; readonly chain: string }
+  | {
+      readonly port: number;
+      readonly kind: 'tcp';
+      readonly chain: string;
+      readonly isTls: boolean;
+      /** Only handshakes that name a host that it covers. */
+      readonly serverName?: string;
+    }
   | {
       readonly port: number;
       readonly kind: 'sniffed';
@@ -64,6 +74,7 @@ export type PortConfig =
 
 export function serviceConfig(input: ServiceInput): ServiceConfig {
   const { hostname, addresses, namespace, name, settings } = input;
+  const forwardedHost = input.hostsNamedByClients === true ? hostname : undefined;
   const others = new Map<string, Cluster>();
   const backend: RouteContext['backend'] = (...reference) => {
     const found = input.backend(...reference);
@@ -88,7 +99,8 @@ export function serviceConfig(input: ServiceInput): ServiceConfig {
     const endpoints = input.endpoints(cluster, port);
     clusters.push(serviceCluster({ name: cluster, protocol, service, endpoints, settings }));
     if (layer === 'tcp') {
-      chains.push(tcpChain({ cluster, authorization: input.authorization, settings }));
+      const forwardedPort = forwardedHost === undefined ? undefined : targetPortOf(declared);
+      chains.push(tcpChain({ cluster, forwardedPort, authorization: input.authorization, settings }));
       return cluster;
     }
     const context: RouteContext = { hostname, port, ownCluster: cluster, backend, mayReferTo };
@@ -96,6 +108,7 @@ export function serviceConfig(input: ServiceInput): ServiceConfig {
       httpChain({
         cluster,
         port,
+        forwardedHost,
         routes: serviceRoutes(input.routes(declared), context),
         authorization: input.authorization,
         authentication: input.authentication,
@@ -112,14 +125,21 @@ export function serviceConfig(input: ServiceInput): ServiceConfig {
     switch (protocol) {
       case 'http1':
       case 'http2':
-        ports.push({ port, kind: 'http', chain: add(declared, 'http', protocol), isTls: false });
+        ports.push({ port, kind: 'http', chain: add(declared, 'http', protocol) });
         break;
       case 'tcp': {
         const isTls = appProtocol(declared) === AppProtocol.TLS;
-        ports.push({ port, kind: 'tcp', chain: add(declared, 'tcp', protocol), isTls });
+        // Nothing but a TLS handshake names a host.
+        if (forwardedHost !== undefined && !isTls) break;
+        const named = forwardedHost === undefined ? {} : { serverName: forwardedHost };
+        ports.push({ port, kind: 'tcp', chain: add(declared, 'tcp', protocol), isTls, ...named });
         break;
       }
       case 'downstream':
+        if (forwardedHost !== undefined) {
+          ports.push({ port, kind: 'http', chain: add(declared, 'http', protocol) });
+          break;
+        }
         ports.push({
           port,
           kind: 'sniffed',
@@ -132,6 +152,10 @@ export function serviceConfig(input: ServiceInput): ServiceConfig {
   const allClusters = [...clusters, ...providers, ...others.values()];
   const version = contentVersion({ addresses, ports }, chains, allClusters);
   return { hostname, addresses, ports, chains, clusters: allClusters, version };
+}
+
+function targetPortOf({ port, targetPort }: ServicePortFacts): number {
+  return typeof targetPort === 'number' ? targetPort : port;
 }
 
 /** How a port is spoken to; `downstream` where the Service doesn't say what it speaks. */

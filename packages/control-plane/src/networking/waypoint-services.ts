@@ -80,7 +80,8 @@ export function createWaypointServices(
     }
     const entry = seenFrom(route.namespace, fetch.entryServicesByHost.lookup(target.hostname));
     const declared = entry?.ports.find(({ number }) => number === port);
-    if (entry === undefined || declared === undefined) return undefined;
+    // Of a wildcard a route can't say which host it means.
+    if (entry === undefined || declared === undefined || entry.resolution === 'DYNAMIC_DNS') return undefined;
     const { namespace, name, hostname } = entry;
     const protocol = upstreamProtocol(servicePort(declared));
     const served = protocol !== 'tcp' && isServed(fetch.entryWaypoints.get(`${namespace}/${name}`));
