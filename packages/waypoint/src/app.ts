@@ -41,6 +41,7 @@ export async function runWaypoint({ config, sink, signal, quit }: WaypointOption
     embedding: { ads: access, secretServers: new Map([[SDS_CLUSTER, identity]]), workloads },
     logger: logger.scope('proxy'),
     logLevels: levels,
+    ...(config.listenerDrainMs === undefined ? {} : { drainTimeMs: config.listenerDrainMs }),
     version: VERSION,
     onQuit: quit,
   });

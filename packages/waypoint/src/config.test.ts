@@ -63,6 +63,39 @@ describe('the configuration', () => {
     }
   });
 
+  it('takes drains and the admin port from PROXY_CONFIG, where no variable says otherwise', () => {
+    const PROXY_CONFIG = JSON.stringify({
+      drainDuration: '30s',
+      terminationDrainDuration: '1m30s',
+      proxyAdminPort: 15_555,
+      concurrency: 2,
+    });
+    const given = loadConfig({ ...env, PROXY_CONFIG }, parseCommandLine(args));
+    expect(given).toMatchObject({
+      drainDurationMs: 90_000,
+      listenerDrainMs: 30_000,
+      ports: { admin: 15_555 },
+    });
+    const variables = { TERMINATION_DRAIN_DURATION: '7s', PROXY_ADMIN_PORT: '1' };
+    expect(loadConfig({ ...env, PROXY_CONFIG, ...variables }, parseCommandLine(args))).toMatchObject({
+      drainDurationMs: 7_000,
+      ports: { admin: 1 },
+    });
+    expect(config).toMatchObject({
+      drainDurationMs: 20_000,
+      listenerDrainMs: undefined,
+      ports: { admin: 15_000 },
+    });
+  });
+
+  it.each([
+    ['{"drainDuration":"long"}', 'drainDuration'],
+    ['{"terminationDrainDuration":5}', 'terminationDrainDuration'],
+    ['{"proxyAdminPort":70000}', 'proxyAdminPort'],
+  ])('refuses PROXY_CONFIG %s by name', (PROXY_CONFIG, name) => {
+    expect(() => loadConfig({ ...env, PROXY_CONFIG }, parseCommandLine(args))).toThrow(name);
+  });
+
   it('presents itself to the control plane as a waypoint', () => {
     const { id, cluster, metadata } = xdsNode(config);
     expect(id).toBe('waypoint~10.0.0.1~waypoint-1.shop~shop.svc.cluster.local');

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { DEFAULT_CLUSTER_DOMAIN, DEFAULT_CLUSTER_ID, DEFAULT_TRUST_DOMAIN, Path, Port } from '@weft/api';
 import { formatSpiffeId, type SpiffeId } from '@weft/spiffe';
-import { Environment, WeftError, describeError, type LogFormat } from '@weft/telemetry';
+import { Environment, WeftError, describeError, parseDurationMs, type LogFormat } from '@weft/telemetry';
 import type { CommandLine } from './command-line.ts';
 
 /** Everything that the deployment decides, parsed once. Variables and files are those of Istio's proxy image. */
@@ -25,6 +25,8 @@ export interface Config {
   readonly minimumDrainMs: number;
   /** How long clients have to leave then. */
   readonly drainDurationMs: number;
+  /** How long connections have to leave a listener that was replaced, where the mesh says it. */
+  readonly listenerDrainMs: number | undefined;
   /** What the control plane is told of this proxy, beside its names. */
   readonly metadata: ReadonlyMap<string, unknown>;
   readonly labels: ReadonlyMap<string, string>;
@@ -74,13 +76,21 @@ export function loadConfig(
     tokenPath: env.string('ISTIO_TOKEN_PATH', Path.token),
     secretTtlMs: env.durationMs('SECRET_TTL', 24 * 3_600_000),
     minimumDrainMs: env.durationMs('MINIMUM_DRAIN_DURATION', MINIMUM_DRAIN_MS),
-    drainDurationMs: env.durationMs('TERMINATION_DRAIN_DURATION', DRAIN_DURATION_MS),
+    drainDurationMs: env.durationMs(
+      'TERMINATION_DRAIN_DURATION',
+      durationOf(proxyConfig, 'terminationDrainDuration') ?? DRAIN_DURATION_MS,
+    ),
+    listenerDrainMs: durationOf(proxyConfig, 'drainDuration'),
     metadata: nodeMetadata(env, proxyConfig, serviceAccount),
     labels: readLabels(PODINFO_LABELS),
     logLevel: commandLine.logLevel ?? 'info',
     logFormat: env.optional('LOG_FORMAT') === 'json' ? 'json' : 'plain',
     ports: {
-      admin: env.integer('PROXY_ADMIN_PORT', Port.ztunnelAdmin, portRange),
+      admin: env.integer(
+        'PROXY_ADMIN_PORT',
+        portOf(proxyConfig, 'proxyAdminPort') ?? Port.ztunnelAdmin,
+        portRange,
+      ),
       stats: env.integer('STATS_PORT', Port.stats, portRange),
       readiness: env.integer('READINESS_PORT', Port.readiness, portRange),
       proxyStats: env.integer('PROXY_STATS_PORT', Port.proxyStats, portRange),
@@ -124,6 +134,24 @@ function readProxyConfig(json: string): Readonly<Record<string, unknown>> {
     throw new WeftError('WEFT2202', 'expected an object');
   }
   return value as Record<string, unknown>; // any object is one
+}
+
+/** @throws WEFT2202 */
+function durationOf(proxyConfig: Readonly<Record<string, unknown>>, name: string): number | undefined {
+  const value = proxyConfig[name] ?? undefined;
+  if (value === undefined) return undefined;
+  const ms = typeof value === 'string' ? parseDurationMs(value) : undefined;
+  if (ms === undefined) throw new WeftError('WEFT2202', `${name}: expected a duration such as 10s`);
+  return ms;
+}
+
+/** @throws WEFT2202 */
+function portOf(proxyConfig: Readonly<Record<string, unknown>>, name: string): number | undefined {
+  const value = proxyConfig[name] ?? undefined;
+  if (value === undefined) return undefined;
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= portRange.max)
+    return value;
+  throw new WeftError('WEFT2202', `${name}: expected a port`);
 }
 
 /** The downward API's file: `key="value"` lines, the value quoted as in Go. */

@@ -19,6 +19,9 @@ describe('notices about a mesh configuration', () => {
       'discoverySelector: []',
       /^discoverySelector is no field of MeshConfig; did you mean discoverySelectors\?$/,
     ],
+    ['defaultConfig: { concurrency: 2 }', /^defaultConfig.concurrency has no effect: it is passed on/],
+    ['defaultProviders: { tracing: [zipkin] }', /^defaultProviders.tracing has no effect/],
+    ['defaultProviders: { metrics: [stackdriver] }', /^defaultProviders.metrics has no effect/],
     ['somethingElse: 1', /^somethingElse is no field of MeshConfig$/],
   ])('say of %s that it has no effect', (text, expected) => {
     expect(notices(text)).toEqual([expect.stringMatching(expected)]);

@@ -1,6 +1,7 @@
 import { deepEqual } from '@weft/collections';
 import { nearest } from '../webhooks/nearest.ts';
 import { unsupportedLogProviders } from './access-log-settings.ts';
+import { ineffectiveProxyDefaults } from './proxy-defaults.ts';
 import { Fields, list } from './config-fields.ts';
 
 /** Fields that have an effect, some of them only in part: who reads them says which. */
@@ -93,7 +94,10 @@ export function meshConfigNotices(fields: Fields): string[] {
     const meant = nearest(name, known);
     return [`${name} is no field of MeshConfig${meant === undefined ? '' : `; did you mean ${meant}?`}`];
   });
-  return [...notices, ...providerNotices(fields)];
+  const passedOn = ineffectiveProxyDefaults(fields.value('defaultConfig')).map(
+    (name) => `defaultConfig.${name} has no effect: it is passed on to waypoints, which do not read it`,
+  );
+  return [...notices, ...providerNotices(fields), ...passedOn];
 }
 
 function providerNotices(fields: Fields): string[] {

@@ -4,6 +4,7 @@ import { matchesLabelSelector } from '@weft/kubernetes';
 import type { Discovery } from '../sources/discovery-gate.ts';
 import type { NamespaceFacts } from '../sources/facts.ts';
 import { MESH_KEY, type Sources } from '../sources/sources.ts';
+import type { ProxyDefaults } from './proxy-defaults.ts';
 import type { WaypointSettings } from './waypoint-settings.ts';
 import {
   type Mesh,
@@ -18,6 +19,7 @@ export interface MeshGraph {
   readonly meshSettings: Collection<MeshSettings>;
   readonly meshConfigReports: Collection<MeshConfigReport>;
   readonly waypointSettings: Collection<WaypointSettings>;
+  readonly proxyDefaults: Collection<ProxyDefaults>;
   readonly discovery: Collection<Discovery>;
   /** Of the namespaces that exist, those whose objects are read. */
   readonly discoveredNamespaces: Collection<NamespaceFacts>;
@@ -49,6 +51,10 @@ export function createMeshGraph(
     from: meshSettings,
     transform: ({ waypoints }) => waypoints,
   });
+  const proxyDefaults = graph.map('proxyDefaults', {
+    from: meshSettings,
+    transform: ({ proxies }) => proxies,
+  });
   const discovery = graph.map('discovery', {
     from: meshSettings,
     transform: ({ discoverySelectors, mesh: { rootNamespace } }) => ({
@@ -68,5 +74,13 @@ export function createMeshGraph(
       return isDiscovered ? namespace : undefined;
     },
   });
-  return { mesh, meshSettings, meshConfigReports, waypointSettings, discovery, discoveredNamespaces };
+  return {
+    mesh,
+    meshSettings,
+    meshConfigReports,
+    waypointSettings,
+    proxyDefaults,
+    discovery,
+    discoveredNamespaces,
+  };
 }

@@ -3,6 +3,7 @@ import type { LabelSelector } from '@weft/kubernetes';
 import { Fields, labelSelector, list, wrong } from './config-fields.ts';
 import { meshConfigNotices } from './mesh-config-notices.ts';
 import { type AuthorizationProvider, parseAuthorizationProviders } from './extension-providers.ts';
+import { type ProxyDefaults, parseProxyDefaults } from './proxy-defaults.ts';
 import { type WaypointSettings, parseWaypointSettings } from './waypoint-settings.ts';
 import { type VisibilityRules, everybodySees, parseVisibilityRules } from './visibility.ts';
 
@@ -26,6 +27,7 @@ export interface MeshSettings {
   /** Which namespaces are read: those that match any of them. Empty: all. */
   readonly discoverySelectors: readonly LabelSelector[];
   readonly waypoints: WaypointSettings;
+  readonly proxies: ProxyDefaults;
 }
 
 /** What there is to say of a MeshConfig. */
@@ -65,6 +67,7 @@ export function parseMeshConfig(text: string, defaults: Mesh): MeshSettings {
       (selector, i) => labelSelector(selector, `discoverySelectors[${i}]`),
     ),
     waypoints: parseWaypointSettings(fields),
+    proxies: parseProxyDefaults(fields.value('defaultConfig')),
   };
 }
 

@@ -1,6 +1,7 @@
 import { GatewayController, Label } from '@weft/api';
 import type { Collection, Fetch, Graph, Index } from '@weft/collections';
 import { type EntryService, type VisibleEntry, seenFrom } from '../ambient/entry-services.ts';
+import { type ProxyDefaults, noProxyDefaults } from '../ambient/proxy-defaults.ts';
 import type { Mesh } from '../ambient/mesh.ts';
 import { isManaged, waypointResourceName } from '../ambient/waypoints.ts';
 import { servicePort } from '../networking/entry-config.ts';
@@ -35,12 +36,13 @@ export function createGatewayGraph(
   options: {
     readonly mesh: Collection<Mesh>;
     readonly defaultMesh: Mesh;
+    readonly proxyDefaults: Collection<ProxyDefaults>;
     readonly podsByGateway: Index<PodFacts>;
     readonly serviceWaypoints: Collection<ServiceWaypoint>;
     readonly visibleEntries: Collection<VisibleEntry>;
     readonly entryWaypoints: Collection<ServiceWaypoint>;
     readonly entryServicesByHost: Index<EntryService>;
-    readonly template: Omit<WaypointTemplate, 'network' | 'trustDomain'>;
+    readonly template: Omit<WaypointTemplate, 'network' | 'trustDomain' | 'proxies'>;
   },
 ): GatewayGraph {
   const { mesh, defaultMesh, podsByGateway, template } = options;
@@ -87,13 +89,14 @@ export function createGatewayGraph(
   });
   const deployments = graph.map('gatewayDeployments', {
     from: waypointGateways,
-    uses: { mesh, parameters },
+    uses: { mesh, parameters, proxyDefaults: options.proxyDefaults },
     // What can't be read changes nothing: what is there stays as it is.
     transform: (gateway, fetch, key) => {
       const read = fetch.parameters.get(key);
       if (!isManaged(gateway) || read?.kind !== 'valid') return undefined;
       const { network, trustDomain } = fetch.mesh.get(MESH_KEY) ?? defaultMesh;
-      return waypointObjects(gateway, { ...template, network, trustDomain }, read.overlays);
+      const proxies = fetch.proxyDefaults.get(MESH_KEY) ?? noProxyDefaults;
+      return waypointObjects(gateway, { ...template, network, trustDomain, proxies }, read.overlays);
     },
   });
   const grants = sources.referenceGrants.index('grantsOfNamespace', ({ namespace }) => [namespace]);

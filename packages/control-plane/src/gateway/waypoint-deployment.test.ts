@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { parse } from 'yaml';
+import { noProxyDefaults, parseProxyDefaults } from '../ambient/proxy-defaults.ts';
 import { yaml } from '../ambient/test-objects.ts';
 import { gatewayFacts } from '../sources/gateway-objects.ts';
 import { type Overlay, parseOverlay } from './overlays.ts';
@@ -12,7 +13,12 @@ const overlay = (...texts: string[]): Overlay[] =>
     return parsed.overlay;
   });
 
-function objects(metadata: string, infrastructure = '', overlays: readonly Overlay[] = []) {
+function objects(
+  metadata: string,
+  infrastructure = '',
+  overlays: readonly Overlay[] = [],
+  proxies = noProxyDefaults,
+) {
   const gateway = gatewayFacts(
     yaml(`
 metadata: { name: wp, namespace: shop, uid: u ${metadata} }
@@ -26,6 +32,7 @@ spec: { gatewayClassName: istio-waypoint ${infrastructure} }`),
     clusterDomain: 'cluster.local',
     network: 'east',
     trustDomain: 'cluster.local',
+    proxies,
   };
   return waypointObjects(gateway, template, overlays).map(({ type, object }) => ({
     ...object,
@@ -68,6 +75,40 @@ describe('deployment of a waypoint', () => {
         },
       },
     });
+  });
+
+  it('starts proxies as the defaultConfig of the mesh says, but for who they are', () => {
+    const proxies = parseProxyDefaults({
+      concurrency: 4,
+      terminationDrainDuration: '60s',
+      proxyMetadata: { ISTIO_META_EXTRA: 'a', POD_NAMESPACE: 'other' },
+    });
+    const [, , deployment] = objects('', '', [], proxies);
+    const controlPlane = 'istiod-canary.istio-system.svc:15012';
+    const proxyConfig = { discoveryAddress: controlPlane, ...proxies.fields };
+    expect(deployment).toMatchObject({
+      spec: {
+        template: {
+          spec: {
+            terminationGracePeriodSeconds: 70,
+            containers: [
+              {
+                env: expect.arrayContaining([
+                  { name: 'PROXY_CONFIG', value: JSON.stringify(proxyConfig) },
+                  { name: 'ISTIO_META_EXTRA', value: 'a' },
+                ]),
+              },
+            ],
+          },
+        },
+      },
+    });
+    expect(JSON.stringify(deployment).split('"POD_NAMESPACE"')).toHaveLength(2);
+    expect(() => parseProxyDefaults({ proxyMetadata: { 'A=B': 'x' } })).toThrow(
+      'defaultConfig.proxyMetadata.A=B',
+    );
+    expect(() => parseProxyDefaults({ terminationDrainDuration: '2h' })).toThrow('is longer than an hour');
+    expect(() => parseProxyDefaults([])).toThrow('defaultConfig is not a mapping');
   });
 
   it('takes names and the type of the Service from annotations', () => {

@@ -19,6 +19,7 @@ import {
   apiVersionOf,
   resources,
 } from '@weft/kubernetes';
+import type { ProxyDefaults } from '../ambient/proxy-defaults.ts';
 import { waypointResourceName, waypointServiceAccount } from '../ambient/waypoints.ts';
 import type { GatewayFacts } from '../sources/gateway-objects.ts';
 import { type Overlay, type OverlayKey, overlayKeys } from './overlays.ts';
@@ -33,6 +34,7 @@ export interface WaypointTemplate {
   readonly clusterDomain: string;
   readonly network: string;
   readonly trustDomain: string;
+  readonly proxies: ProxyDefaults;
 }
 
 export interface DesiredObject {
@@ -44,6 +46,9 @@ const PROXY_USER = 1337;
 const TOKEN_LIFETIME_SECONDS = 43_200;
 const READINESS_PATH = '/healthz/ready';
 const ENVOY_STATS_PORT = 15_090;
+const GRACE_PERIOD_SECONDS = 30;
+/** Before the drain a waypoint serves on for a while, and after it, it closes. */
+const AROUND_DRAIN_SECONDS = 10;
 
 /**
  * The objects that a waypoint Gateway stands for, as they are to be applied.
@@ -206,7 +211,7 @@ function podSpec(
   { name, account }: { readonly name: string; readonly account: string },
   template: WaypointTemplate,
 ): NonNullable<NonNullable<PodController['spec']>['template']['spec']> {
-  const { systemNamespace, revision, clusterDomain } = template;
+  const { systemNamespace, revision, clusterDomain, proxies } = template;
   const suffix = revision === '' || revision === 'default' ? '' : `-${revision}`;
   const controlPlane = `istiod${suffix}.${systemNamespace}.svc:${Port.xds}`;
   const field = (variable: string, fieldPath: string) => ({
@@ -216,7 +221,7 @@ function podSpec(
   const owner = `kubernetes://apis/apps/v1/namespaces/${gateway.namespace}/deployments/${name}`;
   return {
     serviceAccountName: account,
-    terminationGracePeriodSeconds: 30,
+    terminationGracePeriodSeconds: gracePeriodSeconds(proxies),
     securityContext: { sysctls: [{ name: 'net.ipv4.ip_unprivileged_port_start', value: '0' }] },
     containers: [
       {
@@ -253,7 +258,7 @@ function podSpec(
           timeoutSeconds: 1,
           failureThreshold: 4,
         },
-        env: [
+        env: withMetadata(proxies, [
           { name: 'CA_ADDR', value: controlPlane },
           { name: 'PILOT_CERT_PROVIDER', value: 'istiod' },
           field('POD_NAME', 'metadata.name'),
@@ -263,7 +268,10 @@ function podSpec(
           field('HOST_IP', 'status.hostIP'),
           { name: 'ISTIO_CPU_LIMIT', valueFrom: { resourceFieldRef: { resource: 'limits.cpu' } } },
           { name: 'GOMEMLIMIT', valueFrom: { resourceFieldRef: { resource: 'limits.memory' } } },
-          { name: 'PROXY_CONFIG', value: JSON.stringify({ discoveryAddress: controlPlane }) },
+          {
+            name: 'PROXY_CONFIG',
+            value: JSON.stringify({ discoveryAddress: controlPlane, ...proxies.fields }),
+          },
           { name: 'TRUST_DOMAIN', value: template.trustDomain },
           field('ISTIO_META_SERVICE_ACCOUNT', 'spec.serviceAccountName'),
           field('ISTIO_META_NODE_NAME', 'spec.nodeName'),
@@ -273,7 +281,7 @@ function podSpec(
           { name: 'ISTIO_META_WORKLOAD_NAME', value: name },
           { name: 'ISTIO_META_OWNER', value: owner },
           { name: 'ISTIO_META_MESH_ID', value: template.trustDomain },
-        ],
+        ]),
         resources: { requests: { cpu: '100m', memory: '128Mi' }, limits: { cpu: '2', memory: '1Gi' } },
         securityContext: {
           allowPrivilegeEscalation: false,
@@ -322,6 +330,21 @@ function podSpec(
       },
     ],
   };
+}
+
+/** Whoever asks for a longer drain isn't to be cut off by the kubelet. */
+function gracePeriodSeconds({ terminationDrainMs = 0 }: ProxyDefaults): number {
+  return Math.max(GRACE_PERIOD_SECONDS, Math.ceil(terminationDrainMs / 1_000) + AROUND_DRAIN_SECONDS);
+}
+
+/** Who a proxy is, and whom it obeys, is not for users to say; nor may a name be there twice. */
+function withMetadata<T extends { readonly name: string }>(
+  { environment }: ProxyDefaults,
+  own: readonly T[],
+) {
+  const taken = new Set(own.map(({ name }) => name));
+  const added = Object.entries(environment).filter(([name]) => !taken.has(name));
+  return [...own, ...added.map(([name, value]) => ({ name, value }))];
 }
 
 function directory(file: string): string {
