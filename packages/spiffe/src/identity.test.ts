@@ -23,6 +23,7 @@ describe('parseSpiffeId', () => {
     'spiffe://td/sa/a/ns/b',
     'https://td/ns/a/sa/b',
     ' spiffe://td/ns/a/sa/b',
+    `spiffe://td/ns/a/sa/${'b'.repeat(2_048)}`,
   ])('refuses %j', (text) => {
     expect(parseSpiffeId(text)).toBeUndefined();
     expect(() => toSpiffeId(text)).toThrow(expect.objectContaining({ code: 'WEFT1601' }));

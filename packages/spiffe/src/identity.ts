@@ -12,23 +12,28 @@ export interface WorkloadIdentity {
   readonly serviceAccount: string;
 }
 
+/** The SPIFFE ID specification, §2.3. */
+const MAX_LENGTH = 2_048;
 const FORM = /^spiffe:\/\/([^/]+)\/ns\/([^/]+)\/sa\/([^/]+)$/;
 
 /** The identity's parts, or undefined for anything but exactly the five-part form. */
 export function parseSpiffeId(text: string): WorkloadIdentity | undefined {
-  const [, trustDomain, namespace, serviceAccount] = FORM.exec(text) ?? [];
+  const [, trustDomain, namespace, serviceAccount] = (isSpiffeId(text) && FORM.exec(text)) || [];
   if (trustDomain === undefined || namespace === undefined || serviceAccount === undefined) return undefined;
   return { trustDomain, namespace, serviceAccount };
 }
 
 export function isSpiffeId(text: string): text is SpiffeId {
-  return FORM.test(text);
+  return text.length <= MAX_LENGTH && FORM.test(text);
 }
 
 /** @throws WEFT1601 when the text isn't a workload's SPIFFE identity */
 export function toSpiffeId(text: string): SpiffeId {
   if (!isSpiffeId(text))
-    throw new WeftError('WEFT1601', `${JSON.stringify(text)} is not a workload identity`);
+    throw new WeftError(
+      'WEFT1601',
+      `${JSON.stringify(text.slice(0, MAX_LENGTH))} is not a workload identity`,
+    );
   return text;
 }
 

@@ -1,5 +1,5 @@
 import { DerivedPolicy } from '@weft/api';
-import type { IpAddress } from '../state/ip-address.ts';
+import { ipBytes, type Cidr, type IpAddress } from '../state/ip-address.ts';
 import type { Match, Policy, PolicyKey, Rule, ServiceAccountMatch, StringMatch } from '../state/policy.ts';
 
 /** What policies see of an inbound connection. */
@@ -26,11 +26,11 @@ export interface Decision {
 
 /** DENY before ALLOW; without any enforced ALLOW policy everything else is allowed. */
 export function authorize(policies: readonly Policy[], subject: PolicySubject): Decision {
-  const source = parseSource(subject.sourceIdentity);
+  const tests = testsOf(subject);
   const matching = (action: Policy['action'], dryRun: boolean): Policy[] =>
-    policies.filter((p) => p.action === action && p.dryRun === dryRun && matches(p, subject, source));
+    policies.filter((p) => p.action === action && p.dryRun === dryRun && matches(p, tests));
   const dryRun = policies
-    .filter((p) => p.dryRun && matches(p, subject, source))
+    .filter((p) => p.dryRun && matches(p, tests))
     .map(({ key, action }) => ({ policy: key, action }));
   const [denied] = matching('Deny', false);
   if (denied !== undefined) {
@@ -46,46 +46,50 @@ export function authorize(policies: readonly Policy[], subject: PolicySubject): 
   return { verdict: { kind: 'deny', code: 'WEFT1403', policy: undefined }, dryRun };
 }
 
-interface Source {
-  /** The identity without its scheme. */
-  readonly principal: string | undefined;
-  readonly namespace: string;
-  readonly serviceAccount: string | undefined;
+/** What each attribute of a match asks of the subject: made once, for however many matches there are. */
+interface Tests {
+  readonly namespace: (match: StringMatch) => boolean;
+  readonly principal: (match: StringMatch) => boolean;
+  readonly account: (match: ServiceAccountMatch) => boolean;
+  readonly source: (prefix: Cidr) => boolean;
+  readonly destination: (prefix: Cidr) => boolean;
+  readonly port: (port: number) => boolean;
 }
 
-function parseSource(identity: string | undefined): Source {
-  const parts = /^spiffe:\/\/([^/]+\/ns\/([^/]+)\/sa\/([^/]+))$/.exec(identity ?? '');
-  if (parts === null) return { principal: undefined, namespace: '', serviceAccount: undefined };
-  return { principal: parts[1], namespace: parts[2] ?? '', serviceAccount: parts[3] };
+function testsOf({ sourceIdentity, sourceIp, destinationIp, destinationPort }: PolicySubject): Tests {
+  // The principal is the identity without its scheme.
+  const [, principal, namespace = '', serviceAccount] =
+    /^spiffe:\/\/([^/]+\/ns\/([^/]+)\/sa\/([^/]+))$/.exec(sourceIdentity ?? '') ?? [];
+  const [from, to] = [ipBytes(sourceIp), ipBytes(destinationIp)];
+  return {
+    namespace: (match) => stringHolds(match, namespace),
+    principal: (match) => principal !== undefined && stringHolds(match, principal),
+    account: (match) => match.serviceAccount === serviceAccount && match.namespace === namespace,
+    source: (prefix) => prefix.containsBytes(from),
+    destination: (prefix) => prefix.containsBytes(to),
+    port: (port) => port === destinationPort,
+  };
 }
 
 /** Rules OR, clauses AND, matches OR. A policy without rules never matches. */
-function matches({ rules }: Policy, subject: PolicySubject, source: Source): boolean {
-  return rules.some((rule) => ruleMatches(rule, subject, source));
+function matches({ rules }: Policy, tests: Tests): boolean {
+  return rules.some((rule) => ruleMatches(rule, tests));
 }
 
-function ruleMatches({ clauses }: Rule, subject: PolicySubject, source: Source): boolean {
-  return clauses.every(
-    ({ matches: any }) => any.length === 0 || any.some((m) => matchHolds(m, subject, source)),
-  );
+function ruleMatches({ clauses }: Rule, tests: Tests): boolean {
+  return clauses.every(({ matches: any }) => any.length === 0 || any.some((m) => matchHolds(m, tests)));
 }
 
-function matchHolds(match: Match, subject: PolicySubject, source: Source): boolean {
-  // A match that asks for nothing would match everything; upstream has it match nothing.
-  if (isEmpty(match)) return false;
-  const { sourceIp, destinationIp, destinationPort } = subject;
-  const namespace = (m: StringMatch): boolean => stringHolds(m, source.namespace);
-  const principal = (m: StringMatch): boolean =>
-    source.principal !== undefined && stringHolds(m, source.principal);
-  const account = (m: ServiceAccountMatch): boolean =>
-    source.serviceAccount === m.serviceAccount && source.namespace === m.namespace;
+function matchHolds(match: Match, tests: Tests): boolean {
   return (
-    holds(match.namespaces, match.notNamespaces, namespace) &&
-    holds(match.principals, match.notPrincipals, principal) &&
-    holds(match.serviceAccounts, match.notServiceAccounts, account) &&
-    holds(match.sourceIps, match.notSourceIps, (cidr) => cidr.contains(sourceIp)) &&
-    holds(match.destinationIps, match.notDestinationIps, (cidr) => cidr.contains(destinationIp)) &&
-    holds(match.destinationPorts, match.notDestinationPorts, (port) => port === destinationPort)
+    holds(match.namespaces, match.notNamespaces, tests.namespace) &&
+    holds(match.principals, match.notPrincipals, tests.principal) &&
+    holds(match.serviceAccounts, match.notServiceAccounts, tests.account) &&
+    holds(match.sourceIps, match.notSourceIps, tests.source) &&
+    holds(match.destinationIps, match.notDestinationIps, tests.destination) &&
+    holds(match.destinationPorts, match.notDestinationPorts, tests.port) &&
+    // A match that asks for nothing would match everything; upstream has it match nothing.
+    !isEmpty(match)
   );
 }
 

@@ -52,6 +52,15 @@ export function formatSocketAddress({ ip, port }: SocketAddress): string {
   return ipFamily(ip) === 6 ? `[${ip}]:${port}` : `${ip}:${port}`;
 }
 
+/** As sockets tell it; undefined of one that is closed. */
+export function socketAddress(
+  address: string | undefined,
+  port: number | undefined,
+): SocketAddress | undefined {
+  const ip = address === undefined ? undefined : parseIp(address);
+  return ip === undefined || port === undefined ? undefined : { ip, port };
+}
+
 /** `10.0.0.1:80` or `[2001:db8::1]:80`; undefined for anything else, names included. */
 export function parseSocketAddress(text: string): SocketAddress | undefined {
   const split = splitAuthority(text);
@@ -85,11 +94,18 @@ export class Cidr {
   }
 
   contains(ip: IpAddress): boolean {
-    const other = ipBytes(ip);
-    return (
-      other.length === this.bytes.length &&
-      prefixKey(other, this.length) === prefixKey(this.bytes, this.length)
-    );
+    return this.containsBytes(ipBytes(ip));
+  }
+
+  /** The same for an address that many prefixes are asked about. */
+  containsBytes(address: Uint8Array): boolean {
+    const { bytes, length } = this;
+    if (address.length !== bytes.length) return false;
+    for (let i = 0, left = length; left > 0; i++, left -= 8) {
+      const differing = (address[i] ?? 0) ^ (bytes[i] ?? 0);
+      if ((left >= 8 ? differing : differing >> (8 - left)) !== 0) return false;
+    }
+    return true;
   }
 
   /** Equal for two prefixes exactly when they hold the same addresses. */
