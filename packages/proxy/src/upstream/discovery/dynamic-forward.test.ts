@@ -1,7 +1,9 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { describe, expect, it } from '@jest/globals';
 import { envoy } from '@weft/api/envoy';
 import { envoyFromJson } from '@weft/api/envoy-json';
-import { FilterState, HeaderMap } from '../../engine/types.ts';
+import { type ByteStream, FilterState, HeaderMap, type UpstreamFailure } from '../../engine/types.ts';
 import { checkFields } from '../../field-support/check-fields.ts';
 import { sniDynamicForwardProxy } from '../../filters/dynamic-forward-proxy.ts';
 import { testContext } from '../../testing/compile.ts';
@@ -104,6 +106,17 @@ describe('a dynamic_forward_proxy cluster', () => {
     cluster.pick(at('b.invalid'));
     cluster.pick(at('c.invalid'));
     expect([...cluster.hosts].map(({ key }) => key)).toEqual(['b.invalid:80', 'c.invalid:80']);
+    const server = createServer((socket) => socket.end());
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const { port } = server.address() as AddressInfo; // it listens on TCP
+    const known = at(`localhost:${port}`);
+    const stream = await new Promise<ByteStream>((resolve, reject) => {
+      const onFailure = (failure: UpstreamFailure) => reject(new Error(failure.kind));
+      const host = cluster.pick(known);
+      if (host !== undefined) cluster.connect(host, known, { onConnected: resolve, onFailure });
+    });
+    stream.close();
+    server.close();
     const unknown = cluster.pick(at('c.invalid'));
     if (unknown === undefined) throw new Error('named, and so picked');
     const failure = await new Promise((resolve) => {
