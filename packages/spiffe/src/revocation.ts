@@ -53,8 +53,9 @@ export class RevocationLists {
   }
 
   /**
-   * WEFT1608 when a certificate on the way from the peer's to a root was revoked by its issuer. The chain was verified.
-   * Without a list of its issuer a certificate counts as good, and a list stays in force after its next update was due.
+   * WEFT1608 when a certificate on the way from the peer's to a root was revoked by its issuer, or that way can't be
+   * followed. The chain was verified. Without a list of its issuer a certificate counts as good, and a list stays in
+   * force after its next update was due.
    */
   check(peer: X509Certificate, roots: readonly X509Certificate[]): WeftError | undefined {
     if (this.byIssuer.size === 0) return undefined;
@@ -74,6 +75,10 @@ export class RevocationLists {
         }
         path.push(candidate);
       }
+    }
+    // The handshake found a root. Some releases of node (24.21: nodejs/node#65579) keep from a server by which way.
+    if (!path.some((certificate) => roots.includes(certificate))) {
+      return new WeftError('WEFT1608', `not known who stands between ${peer.issuer} and a root`);
     }
     return undefined;
   }

@@ -39,7 +39,7 @@ export const certificateErrors = {
   },
   WEFT1608: {
     layer: 'certificate',
-    title: 'The certificate of a peer, or of an authority above it, has been revoked',
+    title: 'The certificate of a peer, or of an authority above it, has been revoked, or nobody can tell',
     next: 'If the peer is legitimate, have its certificate issued anew; else find out who used it.',
   },
   WEFT1609: {
