@@ -135,6 +135,17 @@ describe('the client of the control plane', () => {
     expect(state.workloads.sizes.workloads).toBe(2);
   });
 
+  it('counts conditions of policies that it leaves out, and keeps the rest', async () => {
+    const rules = [{ clauses: [{ matches: [{ namespaces: [{}, { exact: 'a' }] }] }] }];
+    const bytes = istio.security.Authorization.encode({ name: 'p', namespace: 'n', rules }).finish();
+    controlPlane.policies.update({ upserted: [versionedResource('n/p', bytes)] });
+    const { client, state, metrics } = start();
+    await until(() => client.ready);
+    const [policy] = state.policies.all();
+    expect(policy?.rules[0]?.clauses[0]?.matches[0]?.namespaces).toEqual([{ kind: 'exact', value: 'a' }]);
+    expect(await metrics()).toContain('weft_errors_total{code="WEFT1407"} 1\n');
+  });
+
   it('sends the headers that are configured, and reads its token again for each connection', async () => {
     const token = join(folder, 'token');
     writeFileSync(token, 'first\n');
@@ -150,6 +161,17 @@ describe('the client of the control plane', () => {
     expect(await metrics()).toMatch(
       /istio_xds_connection_terminations_total\{reason="(Reconnect|Complete)"\} 1\n/,
     );
+  });
+
+  it('takes a push of 20 MB in one message', async () => {
+    const hostname = 'x'.repeat(512 * 1024);
+    const large = Array.from({ length: 40 }, (_, i) => workload(`w${i}`, `10.0.0.${i}`, { hostname }));
+    controlPlane.addresses.update({ upserted: large });
+    const { client, state, metrics } = start();
+    await until(() => client.ready);
+    expect(state.workloads.sizes.workloads).toBe(40);
+    const address = 'url="type.googleapis.com/istio.workload.Address"';
+    expect(await metrics()).toContain(`istio_xds_message_total{${address}} 1\n`);
   });
 
   it('counts messages and their bytes by type', async () => {
