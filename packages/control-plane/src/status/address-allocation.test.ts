@@ -5,6 +5,7 @@ import { ManualClock, silentLogger } from '@weft/telemetry';
 import { yaml } from '../ambient/test-objects.ts';
 import { type ServiceEntryFacts, serviceEntryFacts } from '../sources/entries.ts';
 import { allocateAddresses, allocation } from './address-allocation.ts';
+import { ClaimedAddresses } from './claimed-addresses.ts';
 
 function entry(spec: string, { name = 'e', labels = '{}', status = '{}', created = '2026-01-01' } = {}) {
   return serviceEntryFacts(
@@ -89,5 +90,62 @@ describe('addresses for hosts that have none', () => {
     await clock.advance(0);
     expect(written).toEqual([]);
     stop.abort();
+  });
+
+  it('go to the user who writes one, and the entry that had it gets another', async () => {
+    const graph = new Graph();
+    const serviceEntries = graph.source<ServiceEntryFacts>('serviceEntries');
+    const status = '{ addresses: [{ host: a, value: 240.240.0.7 }, { host: a, value: "2001:2::7" }] }';
+    const other = '{ addresses: [{ host: b, value: 240.240.0.8 }, { host: b, value: "2001:2::8" }] }';
+    serviceEntries.set('shop/a', entry('hosts: [a], resolution: DNS', { name: 'a', status }));
+    serviceEntries.set('shop/b', entry('hosts: [b], resolution: DNS', { name: 'b', status: other }));
+    graph.build();
+    graph.flush();
+    const written: [string, ServiceEntryFacts['allocated']][] = [];
+    const stop = new AbortController();
+    const client: Pick<KubernetesClient, 'apply'> = {
+      apply: (_type, object) => {
+        const { status: next } = object as UntypedObject; // what the allocator writes
+        const { addresses } = next as { addresses: ServiceEntryFacts['allocated'] }; // likewise
+        written.push([object.metadata.name ?? '', addresses]);
+        return Promise.resolve(object as never); // nobody reads it
+      },
+    };
+    const clock = new ManualClock();
+    allocateAddresses({ client, graph, serviceEntries, clock, logger: silentLogger, signal: stop.signal });
+    await clock.advance(0);
+    expect(written).toEqual([]);
+    const range = 'hosts: [u], addresses: ["240.240.0.7", "192.0.2.0/24"], resolution: STATIC';
+    serviceEntries.set('shop/u', entry(range, { name: 'u', created: '2026-02-01' }));
+    graph.flush();
+    await clock.advance(0);
+    expect(written.map(([name]) => name)).toEqual(['a']);
+    // Both families: what names resolve to stays a pair.
+    expect(written[0]?.[1].map(({ value }) => value).filter((value) => value.endsWith('7'))).toEqual([]);
+    stop.abort();
+  });
+
+  it('are not taken from ranges that users wrote', () => {
+    const claims = new ClaimedAddresses();
+    claims.note(
+      'shop/u',
+      entry('hosts: [u], addresses: [240.240.0.0/17, "2001:db8::/32"], resolution: STATIC'),
+    );
+    expect(claims.isTaken('240.240.127.1', 'shop/a')).toBe(true);
+    expect(claims.isTaken('240.240.127.1', 'shop/u')).toBe(false);
+    expect(claims.isTaken('240.240.128.1', 'shop/a')).toBe(false);
+    expect(claims.isTaken('2001:2::1', 'shop/a')).toBe(false);
+    claims.release('shop/u');
+    expect(claims.isTaken('240.240.127.1', 'shop/a')).toBe(false);
+  });
+
+  it('are the same after a restart: what status says is kept, whoever asks first', () => {
+    const status = '{ addresses: [{ host: a, value: 240.240.9.9 }, { host: a, value: "2001:2::909" }] }';
+    const claims = new ClaimedAddresses();
+    const known = entry('hosts: [a], resolution: DNS', { status });
+    claims.note('shop/known', known);
+    const wanted = allocation(known, (value) => claims.isTaken(value, 'shop/known'));
+    expect(wanted).toBeUndefined();
+    expect(claims.isTaken('240.240.9.9', 'shop/new')).toBe(true);
   });
 });

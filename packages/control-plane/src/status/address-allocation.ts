@@ -4,6 +4,7 @@ import type { ChangeSet, Collection, Graph } from '@weft/collections';
 import { type KubernetesClient, isNotFound, resources } from '@weft/kubernetes';
 import { type Clock, type Logger, WeftError, describeError } from '@weft/telemetry';
 import { KeyedReconciler } from '../reconcile/keyed-reconciler.ts';
+import { ClaimedAddresses } from './claimed-addresses.ts';
 import type { AllocatedAddress, ServiceEntryFacts } from '../sources/entries.ts';
 
 /** 240.240.0.0/16, less the first and the last of it; in 2001:2::/48 as many. */
@@ -25,24 +26,20 @@ export interface AddressAllocationOptions {
  */
 export function allocateAddresses(options: AddressAllocationOptions): void {
   const { client, graph, serviceEntries, clock, logger, signal } = options;
-  // By value; the entries' own status, and what was written and hasn't come back yet.
-  const owners = new Map<string, string>();
-  const note = (key: string, entry: ServiceEntryFacts): void => {
-    for (const { value } of entry.allocated) if (!owners.has(value)) owners.set(value, key);
-  };
-  const release = (key: string): void => {
-    for (const [value, owner] of owners) if (owner === key) owners.delete(value);
-  };
+  const claims = new ClaimedAddresses();
   const reconciler = new KeyedReconciler({
     clock,
     signal,
     concurrency: 1, // each has to see what the one before took
     reconcile: async (key) => {
       const entry = serviceEntries.get(key);
-      if (entry === undefined) return release(key);
-      const wanted = allocation(entry, (value) => (owners.get(value) ?? key) !== key);
+      if (entry === undefined) return claims.release(key);
+      const wanted = allocation(entry, (value) => claims.isTaken(value, key));
       if (wanted === undefined) return;
-      for (const { value } of wanted) owners.set(value, key);
+      claims.take(
+        key,
+        wanted.map(({ value }) => value),
+      );
       const { namespace, name } = entry;
       try {
         await client.apply(
@@ -51,7 +48,7 @@ export function allocateAddresses(options: AddressAllocationOptions): void {
           { fieldManager: FieldManager.addressAllocation, force: true, subresource: 'status', signal },
         );
       } catch (error) {
-        if (isNotFound(error)) return release(key); // deleted meanwhile
+        if (isNotFound(error)) return claims.release(key); // deleted meanwhile
         throw new WeftError('WEFT1840', `ServiceEntry ${key}`, { cause: error });
       }
     },
@@ -59,11 +56,11 @@ export function allocateAddresses(options: AddressAllocationOptions): void {
   });
   const byAge = [...serviceEntries.entries()].sort(([, a], [, b]) => (a.createdAt < b.createdAt ? -1 : 1));
   // Of two that claim one address the older keeps it.
-  for (const [key, entry] of byAge) note(key, entry);
+  for (const [key, entry] of byAge) claims.note(key, entry);
   const unsubscribe = graph.subscribe((changes: ChangeSet) => {
     for (const [key, { after }] of changes.of(serviceEntries)) {
-      if (after !== undefined) note(key, after);
-      reconciler.enqueue(key);
+      const losers = after === undefined ? [] : claims.note(key, after);
+      for (const one of [key, ...losers]) reconciler.enqueue(one);
     }
   });
   signal.addEventListener('abort', unsubscribe, { once: true });
@@ -72,13 +69,15 @@ export function allocateAddresses(options: AddressAllocationOptions): void {
 
 /**
  * The complete list of an entry's allocated addresses; undefined where it already has what it should have.
- * @param isTaken by another entry
+ * @param isTaken by another entry, or by a user
  */
 export function allocation(
   entry: ServiceEntryFacts,
   isTaken: (address: string) => boolean,
 ): readonly AllocatedAddress[] | undefined {
-  const kept = entry.allocated.filter(({ value }) => !isTaken(value));
+  // The two families of a host go together, so that names resolve to both or to neither.
+  const lost = new Set(entry.allocated.filter(({ value }) => isTaken(value)).map(({ host }) => host));
+  const kept = entry.allocated.filter(({ host }) => !lost.has(host));
   const taken = new Set(kept.map(({ value }) => value));
   const added = hostsWithoutAddress(entry)
     .filter((host) => !kept.some((allocated) => allocated.host === host))
