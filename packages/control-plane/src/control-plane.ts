@@ -16,10 +16,11 @@ import { trustDomains } from './ambient/trust-domain-aliases.ts';
 import { createCertificateMetrics, registerAuthorityMetrics } from './ca/certificate-metrics.ts';
 import { CallerAuthenticator } from './ca/caller-authenticator.ts';
 import { CertificateService } from './ca/certificate-service.ts';
-import { followAuthority } from './ca/follow-authority.ts';
-import { type LoadOptions, type LoadedAuthority, loadAuthority } from './ca/load-authority.ts';
+import { followAuthority, recordRotation } from './ca/follow-authority.ts';
+import { loadAuthority, patiently } from './ca/load-authority.ts';
 import { MeshAuthority } from './ca/mesh-authority.ts';
 import { distributeRoots } from './ca/root-distribution.ts';
+import { RotationRecord } from './ca/rotation-record.ts';
 import { ServingCertificates, servingNames } from './ca/serving-certificate.ts';
 import { TokenAuthenticator } from './ca/token-authenticator.ts';
 import type { ConnectionStatus } from '@weft/xds';
@@ -157,16 +158,23 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     caches.catch(() => undefined);
     const { directory, defaultTtlMs, maxTtlMs, tokenAudiences, ...callers } = config.certificates;
     const authorityOptions = { client, namespace, directory, clock, signal };
-    const loaded = await loadAuthorityPatiently(authorityOptions, clock, logger);
     const caLogger = logger.scope('ca');
+    const record = new RotationRecord(authorityOptions);
+    const [loaded, resumed] = await patiently(
+      async () => [await loadAuthority(authorityOptions), await record.read()] as const,
+      { clock, logger: caLogger, signal },
+    );
     const authority = new MeshAuthority({
       ...loaded,
+      resumed,
       certificateTtlMs: defaultTtlMs,
       clock,
       logger: caLogger,
     });
     closers.push(() => authority.close());
-    const following = followAuthority({ ...authorityOptions, loaded, mesh: authority, logger: caLogger });
+    const rotating = { ...authorityOptions, loaded, mesh: authority, record, logger: caLogger };
+    recordRotation(rotating);
+    const following = followAuthority(rotating);
     closers.push(() => following);
     readiness.open('certificate authority');
     registerAuthorityMetrics(registry, authority);
@@ -324,25 +332,5 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   } catch (error) {
     await close();
     throw error;
-  }
-}
-
-const AUTHORITY_RETRY_MS = 1_000;
-
-/** An API server that doesn't answer yet is waited for; an authority that is broken is not. */
-async function loadAuthorityPatiently(
-  options: LoadOptions,
-  clock: Clock,
-  logger: Logger,
-): Promise<LoadedAuthority> {
-  for (;;) {
-    try {
-      return await loadAuthority(options);
-    } catch (error) {
-      const isBroken = WeftError.is(error) && (error.code === 'WEFT1801' || error.code === 'WEFT1802');
-      if (isBroken || options.signal.aborted) throw error;
-      logger.warn('cannot load the certificate authority, retrying', { error: describeError(error) });
-      await clock.sleep(AUTHORITY_RETRY_MS, options.signal);
-    }
   }
 }

@@ -11,6 +11,7 @@ import { until } from '../testing/test-cluster.ts';
 import { followAuthority } from './follow-authority.ts';
 import { loadAuthority } from './load-authority.ts';
 import { MeshAuthority } from './mesh-authority.ts';
+import { RotationRecord } from './rotation-record.ts';
 
 const YEAR_MS = 365 * 24 * 3_600_000;
 
@@ -47,7 +48,8 @@ async function follow(): Promise<void> {
     error: (_message: string, fields = {}) => void errors.push(String(Object.values(fields)[0])),
   };
   mesh = new MeshAuthority({ ...loaded, certificateTtlMs: 1_000, clock, logger: silentLogger });
-  following = followAuthority({ ...options, loaded, mesh, logger, random: () => 0.5 });
+  const record = new RotationRecord(options);
+  following = followAuthority({ ...options, loaded, mesh, record, logger, random: () => 0.5 });
 }
 
 async function plugIn({ certPem, keyPem }: CertificateAuthority, crl?: string): Promise<void> {

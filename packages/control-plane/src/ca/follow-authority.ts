@@ -1,10 +1,13 @@
 import { type Clock, type Logger, describeError } from '@weft/telemetry';
 import { type LoadOptions, type LoadedAuthority, loadPluggedIn, loadSelfSigned } from './load-authority.ts';
+import { KeyedReconciler } from '../reconcile/keyed-reconciler.ts';
 import type { MeshAuthority } from './mesh-authority.ts';
+import type { RotationRecord } from './rotation-record.ts';
 
 export interface FollowAuthorityOptions extends LoadOptions {
   readonly loaded: LoadedAuthority;
   readonly mesh: MeshAuthority;
+  readonly record: RotationRecord;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly random?: () => number;
@@ -17,7 +20,7 @@ const SECRET_POLL_MS = 3_600_000;
 
 /** Takes over what is plugged in, or renewed, while the process runs. Whatever can't be used leaves things as they are. */
 export async function followAuthority(options: FollowAuthorityOptions): Promise<void> {
-  const { loaded, mesh, directory, clock, logger, random = Math.random, signal } = options;
+  const { loaded, mesh, record, directory, clock, logger, random = Math.random, signal } = options;
   const secretPollMs = (): number => SECRET_POLL_MS * (0.75 + 0.5 * random());
   let present = loaded;
   let problem: string | undefined;
@@ -39,8 +42,11 @@ export async function followAuthority(options: FollowAuthorityOptions): Promise<
         origin: next.origin,
         expires: next.authority.notAfter.toISOString(),
       });
+      // Nobody hears of a root whose rotation couldn't go on elsewhere.
+      const announcement = mesh.announcementOf(next);
+      const signsFrom = announcement === undefined ? undefined : await record.announce(announcement);
       present = next;
-      mesh.replace(next);
+      mesh.replace(next, signsFrom);
     } catch (error) {
       if (signal.aborted) return;
       const description = describeError(error);
@@ -50,6 +56,23 @@ export async function followAuthority(options: FollowAuthorityOptions): Promise<
       problem = description;
     }
   }
+}
+
+/** Keeps the record of a rotation as the mesh's authority has it, and removes it in the end. */
+export function recordRotation(
+  options: Pick<FollowAuthorityOptions, 'mesh' | 'record' | 'clock' | 'logger' | 'signal'>,
+): void {
+  const { mesh, record, clock, logger, signal } = options;
+  const key = 'rotation';
+  const reconciler = new KeyedReconciler({
+    clock,
+    signal,
+    reconcile: () => record.save(mesh.rotation),
+    onError: (_, error) =>
+      logger.warn('cannot record the rotation of roots', { error: describeError(error) }),
+  });
+  mesh.subscribe(() => reconciler.enqueue(key));
+  reconciler.enqueue(key);
 }
 
 function isSame(a: LoadedAuthority, b: LoadedAuthority): boolean {

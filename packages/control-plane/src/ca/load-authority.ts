@@ -3,7 +3,14 @@ import { join } from 'node:path';
 import { CA_SECRET, CA_SECRET_TYPE } from '@weft/api';
 import { type KubernetesClient, type Secret, isConflict, isNotFound, resources } from '@weft/kubernetes';
 import { CertificateAuthority, RevocationLists } from '@weft/spiffe';
-import { WeftError, systemClock, systemErrorCode, type Clock } from '@weft/telemetry';
+import {
+  WeftError,
+  describeError,
+  systemClock,
+  systemErrorCode,
+  type Clock,
+  type Logger,
+} from '@weft/telemetry';
 import type { ConfiguredAuthority } from './mesh-authority.ts';
 
 export interface LoadedAuthority extends ConfiguredAuthority {
@@ -30,6 +37,26 @@ const CRL_FILE = 'ca-crl.pem';
 /** @throws WEFT1801 or WEFT1802 for an authority that is there but can't be used: never is another one made then. */
 export async function loadAuthority(options: LoadOptions): Promise<LoadedAuthority> {
   return (await loadPluggedIn(options.directory)) ?? loadSelfSigned(options);
+}
+
+const RETRY_MS = 1_000;
+/** What another attempt doesn't mend. */
+const brokenAuthority: ReadonlySet<string> = new Set(['WEFT1801', 'WEFT1802', 'WEFT1809']);
+
+/** An API server that doesn't answer yet is waited for; an authority that is broken is not. */
+export async function patiently<T>(
+  load: () => Promise<T>,
+  { clock, logger, signal }: { readonly clock: Clock; readonly logger: Logger; readonly signal: AbortSignal },
+): Promise<T> {
+  for (;;) {
+    try {
+      return await load();
+    } catch (error) {
+      if (signal.aborted || (WeftError.is(error) && brokenAuthority.has(error.code))) throw error;
+      logger.warn('cannot load the certificate authority, retrying', { error: describeError(error) });
+      await clock.sleep(RETRY_MS, signal);
+    }
+  }
 }
 
 /**

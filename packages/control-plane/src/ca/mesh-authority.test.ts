@@ -3,6 +3,7 @@ import { beforeAll, describe, expect, it } from '@jest/globals';
 import { CertificateAuthority, certificateBlocks, createKeyPair } from '@weft/spiffe';
 import { ManualClock, silentLogger } from '@weft/telemetry';
 import { MeshAuthority } from './mesh-authority.ts';
+import type { RotationState } from './rotation.ts';
 
 const HOUR_MS = 3_600_000;
 const TTL_MS = 24 * HOUR_MS;
@@ -24,11 +25,14 @@ const withRoots = ({ certPem, keyPem }: CertificateAuthority, ...roots: Certific
   crlPem: '',
 });
 
-function start(first = a) {
-  const clock = new ManualClock(Date.now());
+function start(
+  first = a,
+  { clock = new ManualClock(Date.now()), resumed }: { clock?: ManualClock; resumed?: RotationState } = {},
+) {
   const mesh = new MeshAuthority({
     authority: first,
     crlPem: '',
+    resumed,
     certificateTtlMs: TTL_MS,
     clock,
     logger: silentLogger,
@@ -58,6 +62,46 @@ describe('the authority of the mesh', () => {
     expect(roots()).toEqual(['CN=b']);
     mesh.close();
     expect(clock.pending).toBe(0);
+  });
+
+  it('goes on in another process where it was', async () => {
+    const before = start();
+    before.mesh.replace(withRoots(b, b));
+    const { clock } = before;
+    await clock.advance(TTL_MS / 4);
+    const { mesh, issuer, roots } = start(b, { clock, resumed: before.mesh.rotation });
+    before.mesh.close();
+    expect([issuer(), roots()]).toEqual(['CN=a', ['CN=b', 'CN=a']]);
+    await clock.advance(TTL_MS / 4);
+    expect([issuer(), roots()]).toEqual(['CN=b', ['CN=b', 'CN=a']]);
+    await clock.advance(TTL_MS / 2);
+    const last = start(b, { clock, resumed: mesh.rotation });
+    mesh.close();
+    expect([last.issuer(), last.roots()]).toEqual(['CN=b', ['CN=b', 'CN=a']]);
+    await clock.advance(TTL_MS / 2);
+    expect(last.roots()).toEqual(['CN=b']);
+    expect(last.mesh.rotation).toEqual({ retired: [] });
+    last.mesh.close();
+    expect(clock.pending).toBe(0);
+  });
+
+  it('gives up a rotation whose end was taken back while no process ran', () => {
+    const before = start();
+    before.mesh.replace(withRoots(b, b));
+    const { mesh, issuer, roots } = start(a, { clock: before.clock, resumed: before.mesh.rotation });
+    expect([issuer(), roots()]).toEqual(['CN=a', ['CN=a']]);
+    expect(mesh.rotation).toEqual({ retired: [] });
+    before.mesh.close();
+    mesh.close();
+  });
+
+  it('announces nothing that it has announced, or that signs at once', () => {
+    const { mesh } = start();
+    expect(mesh.announcementOf(withRoots(a, a, b))).toBeUndefined();
+    expect(mesh.announcementOf(withRoots(b, b))?.announced?.nextPem).toBe(b.certPem);
+    mesh.replace(withRoots(b, b));
+    expect(mesh.announcementOf(withRoots(b, b))).toBeUndefined();
+    mesh.close();
   });
 
   it('signs at once with an authority whose root everybody knows', async () => {

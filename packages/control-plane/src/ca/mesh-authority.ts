@@ -1,6 +1,6 @@
 import type { CertificateAuthority, SignedCertificate, SigningRequest } from '@weft/spiffe';
 import type { Clock, Logger } from '@weft/telemetry';
-import { planRotation, rootsIn, rootsOf, unitedRoots } from './rotation.ts';
+import { type RotationState, planRotation, rootsIn, rootsOf, unitedRoots } from './rotation.ts';
 
 /** An authority as it is configured, and what it has revoked. */
 export interface ConfiguredAuthority {
@@ -12,36 +12,45 @@ export interface ConfiguredAuthority {
 export interface MeshAuthorityOptions extends ConfiguredAuthority {
   /** Lifetime of the certificates of proxies, which renew them at half of it and learn the roots then. */
   readonly certificateTtlMs: number;
+  /** What an earlier process, or another replica, was in the middle of. */
+  readonly resumed?: RotationState | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
 }
 
 /**
- * Who signs, and which roots count: the same for as long as the process runs, while what is configured changes.
+ * Who signs, and which roots count, while what is configured changes.
  *
  *     signing ──next, root known──────────────────────────────────────▶ signing with the next
  *        └─────next, root unknown──▶ announcing ──half of a lifetime──▶ signing with the next
  *
  * The roots that earlier certificates lead to stay in the bundle until the last of those has expired, even if they
- * are no longer configured. To distrust a root at once, restart: a new process trusts what is configured and no more.
+ * are no longer configured. `rotation` is all that another process needs to go on with that.
  */
 export class MeshAuthority {
   private readonly options: MeshAuthorityOptions;
   private configured: ConfiguredAuthority;
   private signer: CertificateAuthority;
   /** Its roots go round; it will sign later. */
-  private announced: { readonly authority: CertificateAuthority; readonly cancel: () => void } | undefined;
+  private announced:
+    | { readonly authority: CertificateAuthority; readonly signsFrom: number; readonly cancel: () => void }
+    | undefined;
   /** Roots of earlier signers. */
-  private readonly retired = new Map<string, { readonly cancel: () => void }>();
+  private readonly retired = new Map<string, { readonly until: number; readonly cancel: () => void }>();
   private latestExpiry = 0;
   private bundle: readonly string[];
   private readonly listeners = new Set<() => void>();
 
   constructor(options: MeshAuthorityOptions) {
     this.options = options;
+    const { resumed, authority } = options;
     this.configured = options;
-    this.signer = options.authority;
-    this.bundle = rootsIn(this.signer);
+    this.signer = resumed?.announced?.signer ?? authority;
+    for (const { root, until } of resumed?.retired ?? []) this.retireUntil(root, until);
+    this.bundle = unitedRoots(rootsIn(this.signer), [...this.retired.keys()]);
+    if (resumed?.announced === undefined) return;
+    const { nextPem, signsFrom } = resumed.announced;
+    this.replace(options, nextPem === authority.certPem ? signsFrom : undefined);
   }
 
   /** All that peers have to trust now. */
@@ -64,8 +73,29 @@ export class MeshAuthority {
     return signed;
   }
 
-  /** Takes what is configured now; `subscribe` says when something came of it. */
-  replace(next: ConfiguredAuthority): void {
+  get rotation(): RotationState {
+    const { announced, signer } = this;
+    const retired = [...this.retired].map(([root, { until }]) => ({ root, until }));
+    if (announced === undefined) return { retired };
+    const { authority, signsFrom } = announced;
+    return { announced: { signer, nextPem: authority.certPem, signsFrom }, retired };
+  }
+
+  /** What the rotation to an authority would begin with; undefined if it signs at once, or is announced already. */
+  announcementOf({ authority }: ConfiguredAuthority): RotationState | undefined {
+    const { signer, bundle, announced } = this;
+    if (announced?.authority.certPem === authority.certPem) return undefined;
+    if (planRotation(signer, bundle, authority).kind !== 'after its roots') return undefined;
+    const { clock, certificateTtlMs } = this.options;
+    const signsFrom = clock.now() + certificateTtlMs / 2;
+    return { ...this.rotation, announced: { signer, nextPem: authority.certPem, signsFrom } };
+  }
+
+  /**
+   * Takes what is configured now; `subscribe` says when something came of it.
+   * @param announcedFrom when it signs if nobody knows its root yet, unless after half of a lifetime
+   */
+  replace(next: ConfiguredAuthority, announcedFrom?: number): void {
     const before = this.configured;
     this.configured = next;
     const { authority } = next;
@@ -82,10 +112,12 @@ export class MeshAuthority {
       case 'at once':
         return this.switchTo(authority);
       case 'after its roots': {
-        const cancel = clock.schedule(certificateTtlMs / 2, () => this.switchTo(authority));
-        this.announced = { authority, cancel };
-        const signsFrom = new Date(clock.now() + certificateTtlMs / 2).toISOString();
-        logger.info('announcing a new root; the present one signs until proxies know it', { signsFrom });
+        const signsFrom = announcedFrom ?? clock.now() + certificateTtlMs / 2;
+        const cancel = scheduleAt(clock, signsFrom, () => this.switchTo(authority));
+        this.announced = { authority, signsFrom, cancel };
+        logger.info('announcing a new root; the present one signs until proxies know it', {
+          signsFrom: new Date(signsFrom).toISOString(),
+        });
         return this.settle(false);
       }
     }
@@ -116,14 +148,17 @@ export class MeshAuthority {
   private retire(roots: readonly string[]): void {
     const { clock, certificateTtlMs } = this.options;
     const delayMs = Math.max(this.latestExpiry - clock.now(), certificateTtlMs);
-    for (const root of roots) {
-      this.retired.get(root)?.cancel();
-      const cancel = scheduleAt(clock, clock.now() + delayMs, () => {
-        this.retired.delete(root);
-        this.settle(false);
-      });
-      this.retired.set(root, { cancel });
-    }
+    for (const root of roots) this.retireUntil(root, clock.now() + delayMs);
+  }
+
+  private retireUntil(root: string, until: number): void {
+    const { clock } = this.options;
+    this.retired.get(root)?.cancel();
+    const cancel = scheduleAt(clock, until, () => {
+      this.retired.delete(root);
+      this.settle(true);
+    });
+    this.retired.set(root, { until, cancel });
   }
 
   private settle(changedOtherwise: boolean): void {
@@ -136,13 +171,12 @@ export class MeshAuthority {
   }
 }
 
-/** However far away: a clock's timers reach 24 days. */
+/** However far away, where a clock's timers reach 24 days; never before this returns. */
 function scheduleAt(clock: Clock, at: number, task: () => void): () => void {
   let cancel = (): void => undefined;
   const wait = (): void => {
-    const left = at - clock.now();
-    if (left <= 0) task();
-    else cancel = clock.schedule(Math.min(left, DAY_MS), wait);
+    const left = Math.max(0, at - clock.now());
+    cancel = clock.schedule(Math.min(left, DAY_MS), () => (left > DAY_MS ? wait() : task()));
   };
   wait();
   return () => cancel();

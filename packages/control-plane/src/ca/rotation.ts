@@ -10,6 +10,21 @@ export type Rotation =
   /** Nobody knows its root yet: that has to go round first, with certificates of the present signer. */
   | { readonly kind: 'after its roots' };
 
+/** What has to outlive a process, so that the next one goes on in the middle of a rotation. */
+export interface RotationState {
+  /** Its root goes round. */
+  readonly announced?: {
+    /** Signs until then. */
+    readonly signer: CertificateAuthority;
+    /** The announced signing certificate. */
+    readonly nextPem: string;
+    /** Milliseconds since the epoch. */
+    readonly signsFrom: number;
+  };
+  /** Roots that certificates in use may lead to, though nobody signs with them any more. */
+  readonly retired: readonly { readonly root: string; readonly until: number }[];
+}
+
 /** @param trustedRoots what peers were told to trust so far */
 export function planRotation(
   present: CertificateAuthority,

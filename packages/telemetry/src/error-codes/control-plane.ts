@@ -42,6 +42,11 @@ export const controlPlaneErrors = {
     title: 'A caller asks for certificates faster than it may',
     next: 'Find the caller by the log; proxies try again by themselves.',
   },
+  WEFT1809: {
+    layer: 'ca',
+    title: 'The record of a rotation of roots cannot be understood',
+    next: 'Delete the Secret weft-ca-rotation if no rotation is under way; otherwise restore what was edited.',
+  },
   WEFT1810: {
     layer: 'policy',
     title: 'A policy object was refused because of what it says',
