@@ -206,7 +206,7 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
     onChange: () => (pods.ready ? readiness.open(Gate.zds) : readiness.close(Gate.zds)),
   });
 
-  const dump = (): unknown =>
+  const dump = (): Readonly<Record<string, unknown>> =>
     configDump({
       state,
       config,

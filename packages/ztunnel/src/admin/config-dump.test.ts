@@ -1,3 +1,4 @@
+import { text } from 'node:stream/consumers';
 import { describe, expect, it } from '@jest/globals';
 import {
   CertificateAuthority,
@@ -7,6 +8,7 @@ import {
   workloadCertificate,
 } from '@weft/spiffe';
 import { configDump } from './config-dump.ts';
+import { jsonStream } from './json-stream.ts';
 import { listConnections } from './connection-list.ts';
 import { loadConfig } from '../config.ts';
 import { ConnectionTable } from '../control/connection-table.ts';
@@ -64,31 +66,33 @@ const certificate = workloadCertificate(identity, privateKey, [leafPem, root.roo
 
 // What a client of the page gets: absent values are not there.
 const dump = JSON.parse(
-  JSON.stringify(
-    configDump({
-      state,
-      config: loadConfig({
-        LOCAL_XDS: 'workloads: [{name: local, namespace: default, workloadIps: [10.9.0.1]}]',
+  await text(
+    jsonStream(
+      configDump({
+        state,
+        config: loadConfig({
+          LOCAL_XDS: 'workloads: [{name: local, namespace: default, workloadIps: [10.9.0.1]}]',
+        }),
+        version: '0.1.0',
+        istioVersion: '1.32',
+        certificates: [
+          { identity, state: 'available', certificate },
+          { identity, state: 'initializing' },
+          { identity, state: 'unavailable', lastError: 'refused' },
+        ],
+        pods: [
+          {
+            pod: { uid: 'uid-1', name: 'server', namespace: 'default', serviceAccount: 'server' },
+            state: 'Up',
+          },
+          {
+            pod: { uid: 'uid-2', name: 'other', namespace: 'default', serviceAccount: 'other' },
+            state: 'Pending',
+          },
+        ],
+        connections: connections.all(),
       }),
-      version: '0.1.0',
-      istioVersion: '1.32',
-      certificates: [
-        { identity, state: 'available', certificate },
-        { identity, state: 'initializing' },
-        { identity, state: 'unavailable', lastError: 'refused' },
-      ],
-      pods: [
-        {
-          pod: { uid: 'uid-1', name: 'server', namespace: 'default', serviceAccount: 'server' },
-          state: 'Up',
-        },
-        {
-          pod: { uid: 'uid-2', name: 'other', namespace: 'default', serviceAccount: 'other' },
-          state: 'Pending',
-        },
-      ],
-      connections: connections.all(),
-    }),
+    ),
   ),
 ) as Record<string, Record<string, unknown>[]>;
 

@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import type { CertificateState } from '@weft/spiffe';
+import { LazyList } from './json-stream.ts';
 import type { Config } from '../config.ts';
 import type { OpenConnection } from '../control/connection-table.ts';
 import type { Pod } from '../inpod/pod-manager.ts';
@@ -25,14 +26,14 @@ export interface DumpSource {
   readonly connections: Iterable<OpenConnection>;
 }
 
-/** `/config_dump` in the shape that `istioctl ztunnel-config` reads. */
-export function configDump(source: DumpSource): unknown {
+/** `/config_dump` in the shape that `istioctl ztunnel-config` reads; the records are those of this moment. */
+export function configDump(source: DumpSource): Readonly<Record<string, unknown>> {
   const { state, config } = source;
   const { workloads } = state;
   return {
-    workloads: [...workloads.allWorkloads()].map(dumpWorkload),
-    services: [...workloads.allServices()].map((s) => dumpService(s, workloads.endpoints(s.key))),
-    policies: [...state.policies.all()].map(dumpPolicy),
+    workloads: lazily(workloads.allWorkloads(), dumpWorkload),
+    services: lazily(workloads.allServices(), (s) => dumpService(s, workloads.endpoints(s.key))),
+    policies: lazily(state.policies.all(), dumpPolicy),
     stagedServices: Object.fromEntries(
       [...workloads.stagedServices()].map(([key, endpoints]) => [key, dumpEndpoints(key, endpoints)]),
     ),
@@ -48,8 +49,18 @@ export function configDump(source: DumpSource): unknown {
     },
     config: dumpConfig(config),
     certificates: source.certificates.map(dumpCertificate),
-    workloadState: dumpPods(source.pods, [...source.connections]),
+    workloadState: dumpPods(source.pods, source.connections),
   };
+}
+
+function lazily<T>(records: Iterable<T>, dump: (record: T) => unknown): LazyList {
+  // The store changes while it is written; its records don't.
+  const present = [...records];
+  return new LazyList(
+    (function* () {
+      for (const record of present) yield dump(record);
+    })(),
+  );
 }
 
 /** What LOCAL_XDS holds, which the control plane may have replaced since. */
@@ -225,11 +236,17 @@ function dumpPems(pems: string): unknown[] {
   });
 }
 
-function dumpPods(pods: DumpSource['pods'], connections: readonly OpenConnection[]): unknown {
+function dumpPods(pods: DumpSource['pods'], connections: DumpSource['connections']): unknown {
+  const byPod = new Map<string, OpenConnection[]>();
+  for (const connection of connections) {
+    const own = byPod.get(connection.podUid);
+    if (own === undefined) byPod.set(connection.podUid, [connection]);
+    else own.push(connection);
+  }
   return Object.fromEntries(
     [...pods].map(({ pod, state }) => {
       const { name, namespace, serviceAccount } = pod;
-      const own = connections.filter(({ podUid }) => podUid === pod.uid);
+      const own = byPod.get(pod.uid) ?? [];
       const side = (direction: OpenConnection['direction']): unknown[] =>
         own.filter((c) => c.direction === direction).map(dumpConnection);
       return [

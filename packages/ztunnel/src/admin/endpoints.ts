@@ -6,11 +6,12 @@ import {
   type MetricsRegistry,
   type Readiness,
 } from '@weft/telemetry';
+import { jsonStream } from './json-stream.ts';
 import { changeLogging } from './logging.ts';
 import { heapHandler, profileHandler, type TakeProfile } from './profiling.ts';
 
 export interface AdminOptions {
-  readonly configDump: () => unknown;
+  readonly configDump: () => Readonly<Record<string, unknown>>;
   readonly connections: () => unknown;
   readonly levels: LogLevels;
   readonly logFilter: string;
@@ -37,7 +38,7 @@ function adminServer({
     getOnly(() => ({ contentType: 'application/json', body: JSON.stringify(value(), undefined, 2) }));
   return new AdminServer({
     '/': getOnly(() => ({ contentType: 'text/html; charset=utf-8', body: INDEX })),
-    '/config_dump': json(configDump),
+    '/config_dump': getOnly(() => ({ contentType: 'application/json', body: jsonStream(configDump()) })),
     '/connections': json(connections),
     '/debug/pprof/profile': getOnly(profileHandler(takeProfile)),
     '/debug/pprof/heap': getOnly(heapHandler),

@@ -238,7 +238,7 @@ export class MeshSandbox {
   /** GET on a port of the node's own namespace, where ztunnel's endpoints are. */
   async get(node: string, port: number, path: string): Promise<{ status: number; body: string }> {
     const socket = this.dialNode(node, port);
-    socket.write(`GET ${path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`);
+    socket.write(`GET ${path} HTTP/1.0\r\n\r\n`); // so that nothing comes in chunks
     const text = (await readAll(socket)).toString();
     const [head = '', body = ''] = text.split(/\r\n\r\n([\s\S]*)/);
     return { status: Number(head.split(' ')[1]), body };
