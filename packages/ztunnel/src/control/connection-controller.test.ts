@@ -61,6 +61,7 @@ beforeEach(() => {
     socks5: false,
     responseBaggage: true,
     podOf: (uid) => ({ name: uid, namespace: 'default', serviceAccount: uid }),
+    podUidOf: ({ name }) => (name === 'server' ? 'uid of server' : undefined),
     connections,
     gate,
     metrics,
@@ -133,6 +134,16 @@ describe('ConnectionController', () => {
     expect([...connections.all()].map(({ id }) => id)).toEqual([1]);
   });
 
+  it('names the pod of this node that the tunnel would end in, and lists both ends as local when it did not', async () => {
+    const neighbour = { ...server, node: 'node-1' };
+    tell(client, neighbour, web);
+    await controller.onQuestion(outbound);
+    expect(orders.get(1)).toMatchObject({ kind: 'tunnel', sameNodePod: 'uid of server' });
+    expect([...connections.all()].map(({ protocol }) => protocol)).toEqual(['HBONE']);
+    await controller.onQuestion({ ...tunnel, relayOf: outbound.connection });
+    expect([...connections.all()].map(({ protocol }) => protocol)).toEqual(['LOCAL', 'LOCAL']);
+  });
+
   it('connects a tunnel from the address of its client and describes the destination in return', async () => {
     tell(client, server);
     await controller.onQuestion(tunnel);
@@ -166,7 +177,7 @@ describe('ConnectionController', () => {
       ],
     });
     const [connection] = connections.all();
-    expect(connection?.labels.source_workload).toBe('remote');
+    expect(connection?.series?.labels.source_workload).toBe('remote');
   });
 });
 

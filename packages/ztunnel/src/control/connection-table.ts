@@ -4,20 +4,19 @@ import type { SocketAddress } from '../state/ip-address.ts';
 import type { Workload } from '../state/workload.ts';
 import type { AccessLog, LoggedConnection } from '../telemetry/access-log.ts';
 import type { ZtunnelMetrics } from '../telemetry/metrics.ts';
-import {
-  trafficLabels,
-  type PeerDescription,
-  type TrafficDescription,
-  type TrafficLabels,
-} from '../telemetry/traffic-labels.ts';
+import { trafficLabels, type PeerDescription, type TrafficDescription } from '../telemetry/traffic-labels.ts';
+import type { LabelSet } from '../telemetry/traffic-series.ts';
 
 export interface NewConnection extends LoggedConnection {
   readonly id: ConnectionId;
   readonly podUid: string;
   /** The pod's own workload. */
   readonly local: Workload;
-  /** DOUBLEHBONE: who is at the other end is known by its answer only, see `identified`. */
-  readonly protocol: 'HBONE' | 'DOUBLEHBONE' | 'TCP';
+  /**
+   * DOUBLEHBONE: who is at the other end is known by its answer only, see `identified`. LOCAL: HBONE but for the bytes,
+   * which stay in the process.
+   */
+  readonly protocol: 'HBONE' | 'DOUBLEHBONE' | 'LOCAL' | 'TCP';
   /** Outbound: what the application dialled. */
   readonly originalDestination: SocketAddress | undefined;
   readonly forwardedHost: string | undefined;
@@ -26,9 +25,10 @@ export interface NewConnection extends LoggedConnection {
 }
 
 export interface OpenConnection extends NewConnection {
+  protocol: NewConnection['protocol'];
   traffic: TrafficDescription;
-  labels: TrafficLabels;
-  isCounted: boolean;
+  /** Undefined until it is known who is at the other end. */
+  series: LabelSet | undefined;
   readonly openedAt: Date;
   readonly openedAtMs: number;
   received: number;
@@ -51,13 +51,12 @@ export class ConnectionTable {
   opened(connection: NewConnection): OpenConnection {
     const entry: OpenConnection = {
       ...connection,
-      labels: trafficLabels(connection.traffic),
       openedAt: new Date(),
       openedAtMs: performance.now(),
       received: 0,
       sent: 0,
       policyMissingSinceMs: undefined,
-      isCounted: false,
+      series: undefined,
     };
     this.open.set(entry.id, entry);
     if (entry.protocol !== 'DOUBLEHBONE') this.countOpened(entry);
@@ -68,7 +67,7 @@ export class ConnectionTable {
   /** The other end of an inner tunnel told who it is; without baggage, the gateway stands for it. */
   identified(id: ConnectionId, identity: string | undefined, baggage: PeerDescription | undefined): void {
     const entry = this.open.get(id);
-    if (entry === undefined || entry.isCounted) return;
+    if (entry === undefined || entry.series !== undefined) return;
     const { traffic } = entry;
     entry.traffic = {
       ...traffic,
@@ -76,8 +75,13 @@ export class ConnectionTable {
       destinationBaggage: baggage,
       destinationIdentity: identity,
     };
-    entry.labels = trafficLabels(entry.traffic);
     this.countOpened(entry);
+  }
+
+  /** Its other end turned out to be in this process. */
+  stayedLocal(id: ConnectionId): void {
+    const entry = this.open.get(id);
+    if (entry !== undefined) entry.protocol = 'LOCAL';
   }
 
   moved(id: ConnectionId, received: number, sent: number): void {
@@ -90,18 +94,14 @@ export class ConnectionTable {
     const entry = this.open.get(id);
     if (entry === undefined) return;
     this.open.delete(id);
-    if (!entry.isCounted) this.countOpened(entry);
+    const set = entry.series ?? this.countOpened(entry);
     this.count(entry, received - entry.received, sent - entry.sent);
-    const labels = failure === undefined ? entry.labels : { ...entry.labels, response_flags: failure.flag };
-    this.metrics.closed.inc(labels);
+    this.metrics.traffic.closed(set, failure?.flag ?? '-');
     if (failure !== undefined) {
-      this.metrics.failed.inc(labels);
       this.metrics.errors.inc({ code: failure.code });
       if (failure.flag === 'CERT_REVOKED')
         this.metrics.crlRejections.inc({ reporter: entry.traffic.reporter });
     }
-    this.metrics.series.closed(entry.labels, labels.response_flags);
-    this.metrics.openSockets.dec({ reporter: entry.traffic.reporter });
     this.log.closed(entry, entry, performance.now() - entry.openedAtMs, failure);
   }
 
@@ -120,17 +120,15 @@ export class ConnectionTable {
     return this.open.values();
   }
 
-  private countOpened(entry: OpenConnection): void {
-    entry.isCounted = true;
-    this.metrics.series.opened(entry.labels);
-    this.metrics.opened.inc(entry.labels);
-    this.metrics.openSockets.inc({ reporter: entry.traffic.reporter });
+  private countOpened(entry: OpenConnection): LabelSet {
+    const series = this.metrics.traffic.opened(trafficLabels(entry.traffic));
+    entry.series = series;
+    return series;
   }
 
   private count(entry: OpenConnection, received: number, sent: number): void {
     entry.received += received;
     entry.sent += sent;
-    if (received > 0) this.metrics.receivedBytes.inc(entry.labels, received);
-    if (sent > 0) this.metrics.sentBytes.inc(entry.labels, sent);
+    if (entry.series !== undefined) this.metrics.traffic.moved(entry.series, received, sent);
   }
 }

@@ -1,19 +1,11 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { Counter, Gauge, type MetricsRegistry } from '@weft/telemetry';
-import { trafficLabelNames, type TrafficLabels } from './traffic-labels.ts';
 import { TrafficSeries } from './traffic-series.ts';
 import type { PodManager } from '../inpod/pod-manager.ts';
 
 /** The metrics of Istio's ztunnel under its names, and one of ours: errors by code. */
 export class ZtunnelMetrics {
-  readonly opened: Counter<keyof TrafficLabels>;
-  readonly closed: Counter<keyof TrafficLabels>;
-  readonly failed: Counter<keyof TrafficLabels>;
-  readonly receivedBytes: Counter<keyof TrafficLabels>;
-  readonly sentBytes: Counter<keyof TrafficLabels>;
-  /** Keeps the number of series above within bounds. */
-  readonly series: TrafficSeries;
-  readonly openSockets: Gauge<'reporter'>;
+  readonly traffic: TrafficSeries;
   readonly crlRejections: Counter<'reporter'>;
   readonly errors: Counter<'code'>;
   readonly xdsTerminations: Counter<'reason'>;
@@ -25,32 +17,7 @@ export class ZtunnelMetrics {
     options: { readonly istioVersion: string; readonly pods: () => PodManager | undefined },
   ) {
     const registers = [registry];
-    const traffic = (name: string, help: string): Counter<keyof TrafficLabels> =>
-      new Counter({ name, help, labelNames: trafficLabelNames, registers });
-    this.opened = traffic('istio_tcp_connections_opened_total', 'The total number of TCP connections opened');
-    this.closed = traffic('istio_tcp_connections_closed_total', 'The total number of TCP connections closed');
-    this.failed = traffic(
-      'istio_tcp_connections_failed_total',
-      'The total number of TCP connections that failed',
-    );
-    this.receivedBytes = traffic(
-      'istio_tcp_received_bytes_total',
-      'The size of total bytes received from downstream',
-    );
-    this.sentBytes = traffic('istio_tcp_sent_bytes_total', 'The size of total bytes sent to downstream');
-    this.series = new TrafficSeries([
-      this.opened,
-      this.closed,
-      this.failed,
-      this.receivedBytes,
-      this.sentBytes,
-    ]);
-    this.openSockets = new Gauge({
-      name: 'istio_tcp_sockets_open',
-      help: 'The number of open connections',
-      labelNames: ['reporter'],
-      registers,
-    });
+    this.traffic = new TrafficSeries(registry);
     this.crlRejections = new Counter({
       name: 'istio_crl_policy_rejections_total',
       help: 'The total number of connections refused or cut because of a revoked certificate',

@@ -127,7 +127,7 @@ describe('metrics', () => {
   it('have the names of the reference', async () => {
     const registry = createMetricsRegistry();
     const metrics = new ZtunnelMetrics(registry, { istioVersion: '1.32', pods: () => undefined });
-    metrics.opened.inc(trafficLabels(outbound.traffic));
+    metrics.traffic.opened(trafficLabels(outbound.traffic));
     const text = await registry.metrics();
     expect(text).toContain('istio_tcp_connections_opened_total{reporter="source",source_workload="client"');
     expect(text).toContain('istio_build{component="ztunnel",tag="1.32"} 1');
