@@ -139,6 +139,7 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
     ...config,
     state,
     podOf: (uid) => podRegistry.podOf(uid),
+    podUidOf: (pod) => (config.sameNodeRelay ? podRegistry.uidOf(pod) : undefined),
     connections,
     gate,
     metrics,

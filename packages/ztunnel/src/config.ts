@@ -45,6 +45,8 @@ export interface Config {
   readonly engine: EngineName | 'auto';
   readonly sockets: SocketSettings;
   readonly tunnels: TunnelSettings;
+  /** Whether bytes between two pods of this node may stay in the process. */
+  readonly sameNodeRelay: boolean;
   /** Where each pod's DNS proxy listens; none if DNS isn't captured. */
   readonly dnsAddresses: readonly SocketAddress[];
   /** SOCKS on 15080 of each pod's loopback. */
@@ -135,6 +137,7 @@ export function loadConfig(variables: Readonly<Record<string, string | undefined
       unusedReleaseMs: timerMs(env, 'POOL_UNUSED_RELEASE_TIMEOUT', 300_000),
       tls: tlsSettings(env),
     },
+    sameNodeRelay: env.boolean('SAME_NODE_RELAY', true),
     dnsAddresses: dnsAddresses(metadata),
     socks5: env.boolean('UNSTABLE_ENABLE_SOCKS5', false),
     xdsOnDemand: xdsOnDemand(env, metadata),

@@ -34,14 +34,18 @@ export class Splice {
     return { readEnd, writeEnd };
   }
 
-  /** Bytes moved, 0 at the end of `from`, or `WOULD_BLOCK`: `from` has none, or `to` no room. @throws SystemError */
-  move(from: number, to: number, length: number): number {
+  /**
+   * Bytes moved, 0 at the end of `from`, or `WOULD_BLOCK`: `from` has none, or `to` no room.
+   * @param as what it is to the socket, and is called in errors
+   * @throws SystemError
+   */
+  move(from: number, to: number, length: number, as: 'read' | 'write'): number {
     for (;;) {
       const moved = this.calls.splice(from, 0, to, 0, length, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
       if (moved >= 0) return moved;
       const errno = lastErrno();
       if (errno === EAGAIN) return WOULD_BLOCK;
-      if (errno !== EINTR) throw new SystemError('splice', errno);
+      if (errno !== EINTR) throw new SystemError(as, errno);
     }
   }
 }

@@ -22,6 +22,7 @@ import {
   type InboundPlan,
 } from '../decide/inbound.ts';
 import { decideOutbound, pickAddress, type Decided } from '../decide/outbound.ts';
+import { sameNodePod } from '../decide/same-node.ts';
 import { formatSocketAddress, type SocketAddress } from '../state/ip-address.ts';
 import { encodeProxyHeader } from '../decide/proxy-header.ts';
 import type { MeshState } from '../state/mesh-state.ts';
@@ -41,6 +42,8 @@ export interface ControllerOptions {
   readonly socks5: boolean;
   readonly responseBaggage: boolean;
   readonly podOf: (uid: string) => LocalPod | undefined;
+  /** The reverse, of pods to which bytes may be relayed in the process. */
+  readonly podUidOf: (pod: LocalPod) => string | undefined;
   readonly connections: ConnectionTable;
   readonly gate: PolicyGate;
   readonly metrics: ZtunnelMetrics;
@@ -158,6 +161,7 @@ export class ConnectionController {
     });
     if (plan.kind === 'tcp') return { kind: 'connect', upstream: plan.upstream };
     const headers = requestHeaders(local, peer, plan.service);
+    const podUid = sameNodePod(plan, this.options);
     return {
       kind: 'tunnel',
       upstream: plan.upstream,
@@ -166,6 +170,7 @@ export class ConnectionController {
       acceptableIdentities: plan.acceptableIdentities,
       sourceIp: peer.ip,
       headers,
+      ...(podUid === undefined ? {} : { sameNodePod: podUid }),
       ...(plan.innerIdentities && {
         inner: {
           acceptableIdentities: plan.innerIdentities,
@@ -177,7 +182,8 @@ export class ConnectionController {
 
   private async tunnel(question: TunnelQuestion, local: Workload): Promise<Order> {
     const { network, responseBaggage } = this.options;
-    const { peer, localIp, authority, headers, peerIdentity } = question;
+    const { peer, localIp, authority, headers, peerIdentity, relayOf } = question;
+    if (relayOf !== undefined) this.options.connections.stayedLocal(relayOf);
     const { description, forwardedHost, network: peerNetwork } = readPeerHeaders(headers, responseBaggage);
     const plan = decideInboundTunnel(
       { local, localIp, peer, peerIdentity, authority, forwardedHost },
@@ -187,7 +193,7 @@ export class ConnectionController {
     // Behind an east-west gateway, the peer's address is the gateway's and says nothing of the client.
     const isFromGateway = peerNetwork !== undefined && peerNetwork.toLowerCase() !== network.toLowerCase();
     const connection = this.openInbound(question, local, plan, {
-      protocol: 'HBONE',
+      protocol: relayOf === undefined ? 'HBONE' : 'LOCAL',
       sourceIdentity: peerIdentity,
       source: isFromGateway ? undefined : this.inbound.store.workloadAt(network, peer.ip),
       description,
@@ -233,7 +239,7 @@ export class ConnectionController {
     local: Workload,
     plan: Extract<InboundPlan, { kind: 'connect' }>,
     of: {
-      readonly protocol: 'HBONE' | 'TCP';
+      readonly protocol: OpenConnection['protocol'];
       readonly sourceIdentity: string | undefined;
       readonly source: Workload | undefined;
       readonly description: PeerDescription | undefined;

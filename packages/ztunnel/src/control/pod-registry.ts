@@ -2,7 +2,7 @@ import type { Config } from '../config.ts';
 import type { DataThreads } from './data-threads.ts';
 import type { DnsProxies } from '../dns/dns-proxies.ts';
 import type { ListenerKind, SocketSettings } from '../data/messages.ts';
-import type { LocalPod } from '../state/workload-store.ts';
+import { podKey, type LocalPod } from '../state/workload-store.ts';
 
 /** What stands for the proxy's own pod among the pods. No Kubernetes UID looks like it. */
 export const SELF = 'self';
@@ -18,6 +18,8 @@ export class PodRegistry {
   private readonly sockets: SocketSettings;
   private readonly dns: DnsProxies | undefined;
   private readonly pods = new Map<string, LocalPod>();
+  /** Pods that the node agent handed over, latest, by `podKey`. */
+  private readonly uids = new Map<string, string>();
 
   /** @param dns undefined if DNS isn't captured */
   constructor(
@@ -35,10 +37,15 @@ export class PodRegistry {
     return this.pods.get(uid);
   }
 
+  uidOf(pod: LocalPod): string | undefined {
+    return this.uids.get(podKey(pod));
+  }
+
   /** @param namespaceFd stays the caller's, open until `stop`; undefined for the process's own namespace */
   async start(podUid: string, pod: LocalPod, namespaceFd: number | undefined): Promise<void> {
     // First: the listeners may get connections before this resolves.
     this.pods.set(podUid, pod);
+    if (podUid !== DEDICATED) this.uids.set(podKey(pod), podUid);
     try {
       await this.threads.openPod({
         podUid,
@@ -55,6 +62,8 @@ export class PodRegistry {
 
   async stop(uid: string): Promise<void> {
     this.dns?.close(uid);
+    const pod = this.pods.get(uid);
+    if (pod !== undefined && this.uidOf(pod) === uid) this.uids.delete(podKey(pod));
     await this.threads.closePod(uid);
     this.pods.delete(uid);
   }

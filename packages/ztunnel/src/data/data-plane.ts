@@ -1,4 +1,4 @@
-import { Reactor, TunnelResources } from '@weft/hbone';
+import { MemoryHandshake, Reactor, TunnelResources } from '@weft/hbone';
 import { DescriptorTable } from '@weft/linux';
 import type { SpiffeId, WorkloadCertificate } from '@weft/spiffe';
 import { describeError, WeftError } from '@weft/telemetry/errors';
@@ -9,6 +9,7 @@ import type { CertificatePems, DataThreadSettings, PodListeners, ToControl, ToDa
 import { PodProxy } from './pod-proxy.ts';
 import type { IpAddress } from '../state/ip-address.ts';
 import { Revocation } from './revocation.ts';
+import { SameNodeTunnels } from './same-node.ts';
 
 /** How long a handshake waits for its certificate. */
 const CERTIFICATE_TIMEOUT_MS = 10_000;
@@ -26,14 +27,22 @@ export class DataPlane {
   private readonly resolving = new Map<number, (ip: IpAddress | undefined) => void>();
   /** The fast engine's. */
   private readonly reactor: Reactor | undefined;
+  private readonly sameNode: SameNodeTunnels;
   private nextCall = 1;
 
   constructor(settings: DataThreadSettings, post: (message: ToControl) => void) {
     this.settings = settings;
-    const { engine } = settings;
+    const { engine, tunnels } = settings;
     this.reactor = engine.kind === 'fast' ? new Reactor(new DescriptorTable(engine.descriptors)) : undefined;
     this.post = post;
     this.connections = new Connections(settings.threadNumber, post);
+    this.sameNode = new SameNodeTunnels({
+      handshake: new MemoryHandshake(tunnels.tls, (peer, own) => this.revocation.check(peer, own)),
+      revocation: this.revocation,
+      certificateFor: (identity) => this.certificate({ identity }),
+      podAt: (podUid) => this.pods.get(podUid),
+      maxAgeMs: tunnels.unusedReleaseMs,
+    });
   }
 
   /** The thread ends. */
@@ -57,7 +66,7 @@ export class DataPlane {
       case 'revocations':
         this.revocation.replace(message.bytes);
         for (const pod of this.pods.values()) pod.cutRevoked();
-        return;
+        return this.sameNode.cutRevoked();
       case 'resolved': {
         const resolve = this.resolving.get(message.call);
         this.resolving.delete(message.call);
@@ -95,6 +104,7 @@ export class DataPlane {
         connections: this.connections,
         resources: this.resources,
         revocation: this.revocation,
+        sameNode: this.sameNode,
         serverCertificate: () => this.certificate({ podUid: pod.podUid }),
         certificateFor: (identity: SpiffeId) => this.certificate({ identity }),
         resolve: (podUid, hostname, family) => this.resolve(podUid, hostname, family),

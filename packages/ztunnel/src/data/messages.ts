@@ -83,6 +83,8 @@ export type Order =
       readonly acceptableIdentities: readonly string[];
       readonly sourceIp: IpAddress;
       readonly headers: HeaderList;
+      /** The pod of this proxy that the tunnel would end in: the bytes may stay in the process. */
+      readonly sameNodePod?: string;
       /** A tunnel inside this one, with the same authority and certificate. */
       readonly inner?: { readonly acceptableIdentities: readonly string[]; readonly headers: HeaderList };
     };
@@ -148,6 +150,8 @@ export interface TunnelQuestion {
   readonly peerIdentity: string | undefined;
   readonly authority: string;
   readonly headers: HeaderList;
+  /** The connection of this proxy at the other end, when the bytes stay in the process. */
+  readonly relayOf?: ConnectionId;
 }
 export type Question = OutboundQuestion | PlaintextQuestion | TunnelQuestion;
 

@@ -4,26 +4,25 @@ import {
   defaultHttp2Limits,
   HbonePool,
   HboneServer,
-  relay,
   socketEnd,
-  spliceRelay,
   tunnelEnd,
-  type ConnectRequest,
   type Reactor,
-  ReactorSocket,
   type RelayEnd,
   type TunnelResources,
 } from '@weft/hbone';
-import { originalDestination, setTcpOptions } from '@weft/linux';
+import { inNetworkNamespace, originalDestination, setTcpOptions, sourceAddressTowards } from '@weft/linux';
 import type { SpiffeId, WorkloadCertificate } from '@weft/spiffe';
-import { ipFamily, parseIp, type IpAddress, type SocketAddress } from '../state/ip-address.ts';
+import { ipFamily, parseIp, socketAddress, type IpAddress, type SocketAddress } from '../state/ip-address.ts';
 import { type ApplicationSocket, descriptorOf, onceGone, reset } from './application-socket.ts';
 import type { Connection, Connections } from './connection.ts';
 import { dial, dialOnReactor, type DialRequest } from './dial.ts';
 import { failureOf } from './failure.ts';
+import { type IncomingTunnel, tunnelOf } from './incoming-tunnel.ts';
 import { openListener, type Listener } from './listener.ts';
 import type { Failure, ListenerKind, Order, PodListeners, TunnelSettings } from './messages.ts';
+import { move } from './move.ts';
 import type { Revocation } from './revocation.ts';
+import type { LocalPodEnd, SameNodeTunnels } from './same-node.ts';
 import { acceptSocks } from './socks5.ts';
 
 /** SOCKS clients of one pod in one thread that have not said yet where they want to go. */
@@ -42,19 +41,21 @@ export interface PodProxyOptions {
   readonly serverCertificate: () => Promise<WorkloadCertificate>;
   readonly certificateFor: (identity: SpiffeId) => Promise<WorkloadCertificate>;
   readonly revocation: Revocation;
+  readonly sameNode: SameNodeTunnels;
   /** The address of a name as the pod would hear it; undefined if it has none. */
   readonly resolve: (podUid: string, hostname: string, family: 4 | 6) => Promise<IpAddress | undefined>;
   readonly onTrouble: (peer: SocketAddress | undefined, failure: Failure) => void;
 }
 
 /** One data thread's share of a pod: its listeners, its tunnels and its connections. */
-export class PodProxy {
+export class PodProxy implements LocalPodEnd {
   private readonly options: PodProxyOptions;
   private readonly listeners: Listener[] = [];
   private readonly hbone: HboneServer;
   private readonly pool: HbonePool;
   private readonly connections = new Set<Connection>();
   private socksHandshakes = 0;
+  private isDestroyed = false;
   /** Whether clients' addresses can be shown to the application. */
   private transparent = false;
 
@@ -65,11 +66,15 @@ export class PodProxy {
     const http2 = { streamWindowBytes, connectionWindowBytes, maxFrameBytes };
     this.hbone = new HboneServer({
       certificateFor: serverCertificate,
-      onConnect: (request) => void this.serveTunnel(request),
+      onConnect: (request) => {
+        const tunnel = tunnelOf(request);
+        if (tunnel === undefined) request.reject(400);
+        else void this.serveTunnel(tunnel);
+      },
       verifyPeer: (peer, own) => revocation.check(peer, own),
       onError: (error, from) => {
         if (revocation.hasCut(error)) return;
-        const peer = addressOf(from.remoteAddress, from.remotePort);
+        const peer = socketAddress(from.remoteAddress, from.remotePort);
         // The node agent begins handshakes inside the pod, to see whose certificate is served, and never ends them.
         if (peer === undefined || !LOOPBACK.has(peer.ip)) onTrouble(peer, failureOf(error, 'WEFT1323'));
       },
@@ -110,6 +115,20 @@ export class PodProxy {
     return this.transparent;
   }
 
+  get isOpen(): boolean {
+    return !this.isDestroyed;
+  }
+
+  serverCertificate(): Promise<WorkloadCertificate> {
+    return this.options.serverCertificate();
+  }
+
+  sourceTowards(ip: IpAddress): IpAddress | undefined {
+    const { namespaceFd, sockets } = this.options.pod;
+    const source = inNetworkNamespace({ fd: namespaceFd }, () => sourceAddressTowards(ip, sockets));
+    return source === undefined ? undefined : parseIp(source);
+  }
+
   /** Stops accepting and tells tunnels to go elsewhere; resolves when the tunnels into this pod have ended. */
   async drain(): Promise<void> {
     await Promise.all(this.listeners.map((listener) => listener.handOver()));
@@ -124,6 +143,7 @@ export class PodProxy {
 
   /** Cuts everything. */
   destroy(): void {
+    this.isDestroyed = true;
     for (const listener of this.listeners) listener.close();
     for (const connection of this.connections) connection.cut(podLeft);
     this.hbone.destroy();
@@ -152,7 +172,7 @@ export class PodProxy {
     kind: 'outbound' | 'inbound-plaintext',
   ): Promise<void> {
     const fd = descriptorOf(socket);
-    const local = addressOf(socket.localAddress, socket.localPort);
+    const local = socketAddress(socket.localAddress, socket.localPort);
     // The client may be gone again before its connection was accepted here.
     if (fd === undefined || local === undefined) return void socket.destroy();
     const { keepAlive, userTimeoutMs } = this.options.pod.sockets;
@@ -161,7 +181,7 @@ export class PodProxy {
       ...(userTimeoutMs === undefined ? {} : { userTimeoutMs }),
     });
     const original = originalDestination(fd);
-    const destination = (original && addressOf(original.address, original.port)) ?? local;
+    const destination = (original && socketAddress(original.address, original.port)) ?? local;
     await this.serveSocket(socket, kind, destination);
   }
 
@@ -170,7 +190,7 @@ export class PodProxy {
     const { podUid } = this.options.pod;
     if (this.socksHandshakes >= MAX_SOCKS_HANDSHAKES) return void socket.destroy();
     this.socksHandshakes++;
-    const peer = addressOf(socket.remoteAddress, socket.remotePort);
+    const peer = socketAddress(socket.remoteAddress, socket.remotePort);
     const family = peer === undefined ? 4 : ipFamily(peer.ip);
     const destination = await acceptSocks(socket, (hostname) =>
       this.options.resolve(podUid, hostname, family),
@@ -183,65 +203,75 @@ export class PodProxy {
     kind: 'outbound' | 'inbound-plaintext',
     destination: SocketAddress,
   ): Promise<void> {
-    const peer = addressOf(socket.remoteAddress, socket.remotePort);
+    const peer = socketAddress(socket.remoteAddress, socket.remotePort);
     if (peer === undefined) return void socket.destroy();
-    const { podUid } = this.options.pod;
-    const connection = this.options.connections.ask({ kind, podUid, peer, destination });
+    const { pod, connections, onTrouble, sameNode } = this.options;
+    const connection = connections.ask({ kind, podUid: pod.podUid, peer, destination });
     if (connection === undefined) {
       socket.destroy();
-      this.options.onTrouble(peer, { code: 'WEFT1326', message: 'too many connections', flag: 'CONNECT' });
+      onTrouble(peer, tooMany);
       return;
     }
     const keepQuiet = onceGone(socket, () => connection.cut(clientGone));
     await this.run(connection, {
       connect: async (order) => {
-        const upstream = await this.openUpstream(connection, order);
+        // Within the process, if that can be.
+        const within =
+          order.kind === 'tunnel'
+            ? await sameNode.open(order, connection, { pod: this, port: peer.port })
+            : undefined;
+        const upstream = within ?? (await this.openUpstream(connection, order));
         keepQuiet();
-        return { downstream: socketEnd(socket), upstream };
+        const downstream = socketEnd(socket);
+        return () =>
+          typeof upstream === 'function'
+            ? upstream(downstream)
+            : move(downstream, upstream, connection, connection.signal);
       },
       // The client's connection is established already: a reset can't be taken for an empty answer.
       refuse: () => reset(socket),
     });
   }
 
-  /** A CONNECT that arrived in a tunnel. */
-  private async serveTunnel(request: ConnectRequest): Promise<void> {
-    const peer = addressOf(request.remoteAddress, request.remotePort);
-    const localIp = parseIp(request.localAddress);
-    if (peer === undefined || localIp === undefined) return request.reject(400);
+  /** A CONNECT from another pod. */
+  async serveTunnel(tunnel: IncomingTunnel): Promise<void> {
+    const { peer, localIp, peerIdentity, authority, headers, relayOf } = tunnel;
     const connection = this.options.connections.ask({
       kind: 'inbound-tunnel',
       podUid: this.options.pod.podUid,
       peer,
       localIp,
-      peerIdentity: request.peerIdentity,
-      authority: request.authority,
-      headers: [...request.headers].filter(([name]) => headersOfInterest.has(name)),
+      peerIdentity,
+      authority,
+      headers,
+      ...(relayOf === undefined ? {} : { relayOf }),
     });
     if (connection === undefined) {
-      request.reject(503);
-      this.options.onTrouble(peer, { code: 'WEFT1326', message: 'too many connections', flag: 'CONNECT' });
+      tunnel.reject(503);
+      this.options.onTrouble(peer, tooMany);
       return;
     }
-    request.signal.addEventListener('abort', () => connection.cut(clientGone), { once: true });
+    tunnel.signal.addEventListener('abort', () => connection.cut(clientGone), { once: true });
     await this.run(connection, {
       connect: async (order) => {
+        // Otherwise it is the address that a tunnel came to: nothing may leave the pod again in plaintext.
+        if (relayOf !== undefined && this.sourceTowards(localIp) !== localIp)
+          throw new Error(`${localIp} is not an address of the pod`);
         const upstream = await this.openUpstream(connection, order);
         const { responseHeaders = [], preamble } = order.kind === 'connect' ? order : {};
-        const downstream = tunnelEnd(request.accept(Object.fromEntries(responseHeaders)));
+        const moveBytes = tunnel.accept(responseHeaders, upstream, connection);
         if (preamble !== undefined) upstream.write(Buffer.from(preamble));
-        return { downstream, upstream };
+        return moveBytes;
       },
-      refuse: (status) => request.reject(status),
+      refuse: (status) => tunnel.reject(status),
     });
   }
 
   private async run(
     connection: Connection,
     steps: {
-      connect(
-        order: Exclude<Order, { kind: 'refuse' }>,
-      ): Promise<{ downstream: RelayEnd; upstream: RelayEnd }>;
+      /** What it gives moves the bytes. */
+      connect(order: Exclude<Order, { kind: 'refuse' }>): Promise<() => Promise<void>>;
       refuse(status: number): void;
     },
   ): Promise<void> {
@@ -253,12 +283,9 @@ export class PodProxy {
       const order = await connection.order();
       if (order.kind === 'refuse') return steps.refuse(order.status);
       if (order.kind === 'tunnel') fallback = 'WEFT1316';
-      const { downstream, upstream } = await steps.connect(order);
+      const moveBytes = await steps.connect(order);
       isRelaying = true;
-      // Between two plain sockets no byte has to be seen.
-      const isPlain = downstream instanceof ReactorSocket && upstream instanceof ReactorSocket;
-      if (isPlain) await spliceRelay(downstream, upstream, connection, connection.signal);
-      else await relay(downstream, upstream, connection, connection.signal);
+      await moveBytes();
     } catch (error) {
       failure = failureOf(error, isRelaying ? 'WEFT1325' : fallback);
       if (!isRelaying) steps.refuse(failure.flag === 'DENY' ? 401 : 503);
@@ -319,12 +346,5 @@ const clientGone: Failure = {
   message: 'the client went away before its connection was established',
   flag: 'CONNECT',
 };
+const tooMany: Failure = { code: 'WEFT1326', message: 'too many connections', flag: 'CONNECT' };
 const podLeft: Failure = { code: 'WEFT1327', message: 'the pod left the mesh', flag: 'CONNECT' };
-
-/** All others stay in the data thread. */
-const headersOfInterest: ReadonlySet<string> = new Set(['baggage', 'forwarded', 'x-forwarded-network']);
-
-function addressOf(address: string | undefined, port: number | undefined): SocketAddress | undefined {
-  const ip = address === undefined ? undefined : parseIp(address);
-  return ip === undefined || port === undefined ? undefined : { ip, port };
-}

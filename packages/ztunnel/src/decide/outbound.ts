@@ -60,6 +60,8 @@ export type Decided =
       readonly kind: 'tunnel';
       /** Where the HBONE connection goes. */
       readonly upstream: SocketAddress;
+      /** Who is there. */
+      readonly endsAt: 'pod' | 'waypoint' | 'gateway';
       readonly authority: string;
       readonly acceptableIdentities: readonly string[];
       /** Another tunnel inside it, to the other network: for the same authority, by one of these. */
@@ -154,6 +156,7 @@ function toWaypoint(
   return atAddress({ workload, service }, ip, destination.ip, (at) => ({
     kind: 'tunnel',
     upstream: { ip: at, port },
+    endsAt: 'waypoint',
     authority: formatSocketAddress(destination),
     acceptableIdentities: identities,
     innerIdentities: undefined,
@@ -182,6 +185,7 @@ function toOtherNetwork(
   return atAddress(to, gateway.ip, destination.ip, (ip) => ({
     kind: 'tunnel',
     upstream: { ip, port: gateway.port },
+    endsAt: 'gateway',
     authority: formatAuthority(addressed.hostname, destination.port),
     acceptableIdentities: gateway.identities,
     innerIdentities: through?.subjectAltNames ?? [],
@@ -209,6 +213,7 @@ function direct(
     return {
       kind: 'tunnel',
       upstream: { ip, port: Port.hbone },
+      endsAt: 'pod',
       authority: formatSocketAddress({ ip, port }),
       acceptableIdentities: [...(service?.subjectAltNames ?? []), workloadIdentity(workload)],
       innerIdentities: undefined,

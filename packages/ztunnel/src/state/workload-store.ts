@@ -182,7 +182,8 @@ export function isLocal(workload: Workload, node: string): boolean {
   return node === '' || workload.node === node;
 }
 
-function podKey({ name, namespace, serviceAccount }: LocalPod): string {
+/** By what ZDS and the control plane both know a pod. */
+export function podKey({ name, namespace, serviceAccount }: LocalPod): string {
   return `${namespace}/${name}/${serviceAccount}`;
 }
 

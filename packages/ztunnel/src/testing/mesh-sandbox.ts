@@ -32,8 +32,8 @@ export interface SandboxPod {
   readonly node: string;
   readonly ip: string;
   readonly namespace: NetworkNamespace;
-  /** The host's end of its link. */
-  readonly link: string;
+  /** The host's end of its link, if it has one. */
+  readonly link?: string;
   isCaptured: boolean;
 }
 

@@ -123,14 +123,14 @@ class SpliceRelay implements ReactorHandler {
     for (let fill = 0; fill < FILLS_PER_TURN; fill++) {
       // Only into an empty pipe: a full one would be told like a socket without bytes.
       if (direction.inPipe === 0 && direction.state === 'flowing') {
-        const moved = splice.move(from, pipe.writeEnd, PIPE_BYTES);
+        const moved = splice.move(from, pipe.writeEnd, PIPE_BYTES, 'read');
         if (moved === WOULD_BLOCK) return false;
         if (moved === 0) direction.state = 'source-ended';
         direction.inPipe = moved;
         this.counts[direction.counted] += moved;
       }
       while (direction.inPipe > 0) {
-        const moved = splice.move(pipe.readEnd, to, direction.inPipe);
+        const moved = splice.move(pipe.readEnd, to, direction.inPipe, 'write');
         if (moved === WOULD_BLOCK) return false;
         direction.inPipe -= moved;
       }
