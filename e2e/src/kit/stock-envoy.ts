@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 
@@ -23,7 +23,7 @@ export interface StockEnvoyOptions {
 export class StockEnvoy {
   private readonly child: ChildProcess;
   private readonly adminSocket: string;
-  private output = '';
+  private readonly outputFile: string;
 
   constructor(options: StockEnvoyOptions) {
     this.adminSocket = join(options.directory, 'admin.sock');
@@ -31,19 +31,18 @@ export class StockEnvoy {
     writeFileSync(file, JSON.stringify(bootstrap(options, this.adminSocket)));
     const args = ['--disable-hot-restart', '--concurrency', '1', '--log-level', 'warn', '-c', file];
     // Its listeners' ports are those of a pod.
+    // Its output is a file because access logs open /dev/stdout, which can't be done with a socket.
+    this.outputFile = join(options.directory, 'output.log');
+    const output = openSync(this.outputFile, 'a');
     this.child = spawn('unshare', ['-Urn', '--kill-child', options.binary, ...args], {
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', output, output],
     });
-    const keep = (chunk: Buffer): void => {
-      this.output = (this.output + chunk.toString()).slice(-OUTPUT_KEPT);
-    };
-    this.child.stdout?.on('data', keep);
-    this.child.stderr?.on('data', keep);
+    closeSync(output);
   }
 
   /** What it wrote last. */
   get log(): string {
-    return this.output;
+    return readFileSync(this.outputFile, 'utf8').slice(-OUTPUT_KEPT);
   }
 
   /** `LIVE` once everything that it waited for has come; undefined while it doesn't answer. */
