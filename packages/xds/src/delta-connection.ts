@@ -66,12 +66,7 @@ export class DeltaConnection implements ServerConnection {
   changed(changes: ChangedNames, changedAt: number): void {
     for (const { subscription, names, completions } of this.subscriptions.concerned(changes)) {
       this.wait(subscription, names, changedAt);
-      const { source } = subscription.type;
-      for (const completion of completions) {
-        const isFollowed = (name: string): boolean =>
-          completion.names.has(name) && source.get(name) !== undefined;
-        this.wait(completion, names.filter(isFollowed), changedAt);
-      }
+      for (const completion of completions) this.wait(completion.subscription, completion.names, changedAt);
     }
     this.writer.start();
   }

@@ -34,7 +34,11 @@ async function connect(wire: (typeof wires)[number]) {
   const ads = new DeltaServer<undefined>({
     types: [
       { source: clusters, removals: 'last' },
-      { source: endpoints, byNameOnly: true, completes: url('Cluster') },
+      {
+        source: endpoints,
+        byNameOnly: true,
+        completes: { typeUrl: url('Cluster'), named: (name) => name.split('~')[0] ?? '' },
+      },
       { source: listeners },
     ],
     authenticate: () => Promise.resolve(undefined),
@@ -100,14 +104,18 @@ describe.each(wires)('over %s, Envoy', (wire) => {
   it('gets the endpoints of a cluster that changed again, after it, though they are the same', async () => {
     const { clusters, endpoints, request, next } = await connect(wire);
     clusters.update({ upserted: [resource('a'), resource('b')] });
-    endpoints.update({ upserted: [resource('a'), resource('b')] });
+    endpoints.update({ upserted: [resource('a'), resource('b~shop')] });
     request('Cluster', []);
-    request('Endpoints', ['a', 'b']);
+    request('Endpoints', ['a', 'b~shop']);
     await next(2);
     clusters.update({ upserted: [resource('a', '!')] });
     const [first, second] = await next(2);
     expect(first).toContain('Cluster a!');
     expect(second).toBe('Endpoints a');
+    clusters.update({ upserted: [resource('b', '!')] });
+    const [third, fourth] = await next(2);
+    expect(third).toContain('b!');
+    expect(fourth).toBe('Endpoints b~shop');
   });
 
   it('gets no endpoints that it did not name', async () => {

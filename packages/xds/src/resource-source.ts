@@ -46,10 +46,14 @@ export interface ServedType {
    */
   readonly inFull?: boolean;
   /**
-   * The type whose resources these complete, name by name: they follow each of them, also when they are the same as
-   * before. Envoy waits for the endpoints of a cluster that changed, and doesn't ask.
+   * The resources that these complete: they follow each of them, also when they are the same as before. Envoy waits for
+   * the endpoints of a cluster that changed, and doesn't ask.
    */
-  readonly completes?: string;
+  readonly completes?: {
+    readonly typeUrl: string;
+    /** The name of what a resource of this name completes. */
+    readonly named: (name: string) => string;
+  };
 }
 
 /** A source that holds its resources itself: for tests, and for sets that somebody else computes. */

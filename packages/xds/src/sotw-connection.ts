@@ -61,7 +61,8 @@ export class SotwConnection implements ServerConnection {
 
   changed(changes: ChangedNames, changedAt: number): void {
     for (const { subscription, names, completions } of this.subscriptions.concerned(changes)) {
-      for (const concerned of [subscription, ...completions]) this.wait(concerned, names, changedAt);
+      this.wait(subscription, names, changedAt);
+      for (const completion of completions) this.wait(completion.subscription, completion.names, changedAt);
     }
     if (this.due.size > 0) this.writer.start();
   }

@@ -14,8 +14,8 @@ export interface ConcernedSubscription {
   readonly subscription: TypeSubscription;
   /** Without what the first answer has shown already. */
   readonly names: readonly string[];
-  /** Of types whose resources follow these. */
-  readonly completions: readonly TypeSubscription[];
+  /** What the client follows of other types and has to get again after these. */
+  readonly completions: readonly Pick<ConcernedSubscription, 'subscription' | 'names'>[];
 }
 
 export interface StreamSubscriptionsOptions {
@@ -88,9 +88,23 @@ export class StreamSubscriptions {
       const { answeredUpTo } = subscription;
       const names = [...changed].flatMap(([name, sequence]) => (sequence > answeredUpTo ? [name] : []));
       if (names.length === 0) continue;
-      const completions = this.list().filter(({ type }) => type.completes === source.typeUrl);
+      const completions = this.completions(source, new Set(names));
       yield { subscription, names, completions };
     }
+  }
+
+  private completions(
+    source: ResourceSource,
+    changed: ReadonlySet<string>,
+  ): ConcernedSubscription['completions'] {
+    const present = (name: string): boolean => changed.has(name) && source.get(name) !== undefined;
+    return this.list().flatMap((subscription) => {
+      const { completes } = subscription.type;
+      if (completes?.typeUrl !== source.typeUrl) return [];
+      return [
+        { subscription, names: [...subscription.names].filter((name) => present(completes.named(name))) },
+      ];
+    });
   }
 }
 

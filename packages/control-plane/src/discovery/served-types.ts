@@ -5,6 +5,7 @@ import type { Ambient } from '../ambient/ambient-graph.ts';
 import { bareWorkload } from '../ambient/resources.ts';
 import type { Caller } from '../ca/token-authenticator.ts';
 import type { Networking } from '../networking/networking-graph.ts';
+import { clusterOfAssignment } from '../networking/names.ts';
 import { ProxylessTypes } from '../proxyless/proxyless-types.ts';
 import type { PodFacts, ServiceFacts } from '../sources/facts.ts';
 import { AddressDirectory } from './address-directory.ts';
@@ -52,7 +53,7 @@ export class ServedTypes {
     this.endpoints = {
       source: new CollectionSource(EnvoyTypeUrl.endpoint, graph, networking.endpoints),
       byNameOnly: true,
-      completes: EnvoyTypeUrl.cluster,
+      completes: { typeUrl: EnvoyTypeUrl.cluster, named: clusterOfAssignment },
     };
   }
 

@@ -47,3 +47,8 @@ export function assignmentName(
 ): string {
   return service.canonical ? cluster : `${cluster}~${service.namespace}`;
 }
+
+export function clusterOfAssignment(name: string): string {
+  const end = name.indexOf('~');
+  return end === -1 ? name : name.slice(0, end);
+}
