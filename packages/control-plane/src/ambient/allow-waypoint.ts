@@ -33,18 +33,17 @@ export function allowWaypointPolicy(
   };
 }
 
-/** The policies by which a workload allows its own waypoint, and those of its services; sorted. */
+/**
+ * The policies by which a workload allows its own waypoint, and those of its services; sorted.
+ * @param services those that the workload serves, of Kubernetes and of ServiceEntries
+ */
 export function waypointAllowances(
   binding: WaypointBinding | undefined,
-  services: readonly { readonly namespace: string; readonly name: string }[],
-  waypointOf: (service: string) => ServiceWaypoint | undefined,
+  services: readonly (ServiceWaypoint | undefined)[],
 ): readonly string[] {
   const waypoints = [
     ...(binding?.kind === 'bound' ? [binding.waypoint] : []),
-    ...services.flatMap(({ namespace, name }) => {
-      const served = waypointOf(`${namespace}/${name}`);
-      return served === undefined ? [] : servingWaypoints(served);
-    }),
+    ...services.flatMap((service) => (service === undefined ? [] : servingWaypoints(service))),
   ];
   return [...new Set(waypoints.map(allowWaypointPolicyName))].sort();
 }

@@ -205,6 +205,7 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
         .flatMap((at) => fetch.entryServicesBySelector.lookup(at))
         .filter(({ selector = {} }) => selects(selector, labels));
       const waypointOf = (service: string) => fetch.serviceWaypoints.get(service);
+      const entryWaypointOf = (entry: string) => fetch.entryWaypoints.get(entry);
       const workload = podWorkload(pod, {
         ...names,
         mesh: meshNow,
@@ -213,9 +214,14 @@ export function createAmbientGraph(graph: Graph, sources: Sources, options: Ambi
         sliceServices,
         policies: [
           ...attachedPolicies(pod, meshNow.rootNamespace, fetch),
-          ...(options.allowWaypoints === true ? waypointAllowances(binding, reachable, waypointOf) : []),
+          ...(options.allowWaypoints === true
+            ? waypointAllowances(binding, [
+                ...reachable.map((service) => waypointOf(`${service.namespace}/${service.name}`)),
+                ...entries.map((entry) => entryWaypointOf(`${entry.namespace}/${entry.name}`)),
+              ])
+            : []),
           ...requirementsOf('Service', reachable, waypointOf),
-          ...requirementsOf('ServiceEntry', entries, (at) => fetch.entryWaypoints.get(at)),
+          ...requirementsOf('ServiceEntry', entries, entryWaypointOf),
         ],
         entries,
         waypoint: binding?.kind === 'bound' ? waypointAddress(binding.waypoint, meshNow) : undefined,

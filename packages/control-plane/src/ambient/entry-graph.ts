@@ -162,23 +162,29 @@ export function createEntryResources(
       const services = keys
         .flatMap((at) => fetch.servicesBySelector.lookup(at))
         .filter(({ selector }) => selects(selector, labels));
-      const entries = keys
+      const selecting = keys
         .flatMap((at) => fetch.entryServicesBySelector.lookup(at))
         .filter(({ selector = {} }) => selects(selector, labels));
       const waypointOf = (service: string) => fetch.serviceWaypoints.get(service);
+      const entryWaypointOf = (serviceEntry: string) => fetch.entryWaypoints.get(serviceEntry);
       const workload = workloadEntryWorkload(entry, {
         ...names,
         mesh: meshNow,
         policies: [
           ...attachedPolicies(entry, meshNow.rootNamespace, fetch),
-          ...(options.allowWaypoints ? waypointAllowances(binding, services, waypointOf) : []),
+          ...(options.allowWaypoints
+            ? waypointAllowances(binding, [
+                ...services.map((service) => waypointOf(`${service.namespace}/${service.name}`)),
+                ...selecting.map((service) => entryWaypointOf(`${service.namespace}/${service.name}`)),
+              ])
+            : []),
           ...requirementsOf('Service', services, waypointOf),
-          ...requirementsOf('ServiceEntry', entries, (at) => fetch.entryWaypoints.get(at)),
+          ...requirementsOf('ServiceEntry', selecting, entryWaypointOf),
         ],
         waypoint: binding.kind === 'bound' ? waypointAddress(binding.waypoint, meshNow) : undefined,
         networkGateway: (network) => gatewayOf(network, fetch.gatewaysByNetwork),
         services,
-        entries,
+        entries: selecting,
       });
       return workload === undefined ? [] : [named(workloadResource(workload))];
     },
@@ -200,6 +206,7 @@ export function createEntryResources(
         mesh: meshNow,
         policies: [
           ...attachedPolicies(entry, meshNow.rootNamespace, fetch),
+          ...(options.allowWaypoints ? waypointAllowances(binding, [fetch.entryWaypoints.get(key)]) : []),
           ...requirementsOf('ServiceEntry', [entry], (at) => fetch.entryWaypoints.get(at)),
         ],
         waypoint: binding.kind === 'bound' ? waypointAddress(binding.waypoint, meshNow) : undefined,

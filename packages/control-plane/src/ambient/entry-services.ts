@@ -144,7 +144,7 @@ export function entryServiceMessage(
     ports: service.ports.map(({ name, number, targetPort, protocol }) => ({
       servicePort: number,
       targetPort: targetPort || number,
-      appProtocol: appProtocol({ name, appProtocol: protocol }),
+      appProtocol: appProtocol({ name, appProtocol: protocol, port: number }),
     })),
     subjectAltNames: [...service.subjectAltNames],
     canonical: service.canonical,

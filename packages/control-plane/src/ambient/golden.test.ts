@@ -27,8 +27,15 @@ function sorted<T>(entries: Iterable<readonly [string, T]>): Record<string, T> {
   return Object.fromEntries([...entries].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
+/** Cases of what happens only when it is asked for. */
+const options: Readonly<Record<string, Parameters<typeof createMesh>[0]>> = {
+  'policy-lists': { allowWaypoints: true, sendDryRun: true },
+};
+/** The case about them; elsewhere they would only repeat the addresses. */
+const casesWithAliases = ['names'];
+
 function resourcesOf(name: string): unknown {
-  const mesh = createMesh();
+  const mesh = createMesh(options[name]);
   mesh.apply(...golden.objects(name));
   expect(mesh.errors).toEqual([]);
   const { addresses, authorizations } = mesh.ambient;
@@ -46,6 +53,9 @@ function resourcesOf(name: string): unknown {
       ]),
     ),
     conditions: sorted(mesh.conditionsOfAll()),
+    ...(casesWithAliases.includes(name)
+      ? { aliases: sorted([...addresses.entries()].map(([key, { aliases }]) => [key, aliases])) }
+      : {}),
   };
 }
 

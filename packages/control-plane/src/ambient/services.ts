@@ -113,16 +113,27 @@ const protocols: Readonly<Record<string, istio.workload.AppProtocol | undefined>
   wss: AppProtocol.TLS,
 };
 
-/** `appProtocol` if it says anything, else the port's name up to the first dash: `http-web`, `grpc-web-ui`. */
-export function appProtocol({
+/** SMTP, DNS, MySQL, MongoDB: to find out what is spoken there would take bytes that clients don't send first. */
+const serverFirstPorts: ReadonlySet<number> = new Set([25, 53, 3306, 27_017]);
+
+/**
+ * `appProtocol` if it says anything, else the port's name up to the first dash: `http-web`, `grpc-web-ui`. Ports known
+ * for protocols that can't be detected are TCP unless something is said of them.
+ */
+export function appProtocol(
+  port: Pick<ServicePortFacts, 'name' | 'appProtocol' | 'port'>,
+): istio.workload.AppProtocol {
+  const unknown = serverFirstPorts.has(port.port) ? AppProtocol.TCP : AppProtocol.UNKNOWN;
+  return declaredProtocol(port) ?? unknown;
+}
+
+function declaredProtocol({
   name,
   appProtocol,
-}: Pick<ServicePortFacts, 'name' | 'appProtocol'>): istio.workload.AppProtocol {
+}: Pick<ServicePortFacts, 'name' | 'appProtocol'>): istio.workload.AppProtocol | undefined {
   const declared = appProtocol?.toLowerCase().replace(/^kubernetes\.io\//, '');
-  if (declared !== undefined && declared !== '') return protocols[declared] ?? AppProtocol.UNKNOWN;
+  if (declared !== undefined && declared !== '') return protocols[declared];
   const lower = name.toLowerCase();
   const [prefix = ''] = lower.split('-');
-  const known =
-    lower === 'grpc-web' || lower.startsWith('grpc-web-') ? protocols['grpc-web'] : protocols[prefix];
-  return known ?? AppProtocol.UNKNOWN;
+  return lower === 'grpc-web' || lower.startsWith('grpc-web-') ? protocols['grpc-web'] : protocols[prefix];
 }

@@ -24,6 +24,7 @@ import { createNetworkingGraph } from '../networking/networking-graph.ts';
 import { policyObject } from '../sources/policy-objects.ts';
 import { meshConfigMapName } from '../sources/reflect.ts';
 import { MESH_KEY, type Sources, createSources } from '../sources/sources.ts';
+import type { WantedCondition } from '../gateway/gateway-status.ts';
 import { createGatewayGraph } from '../gateway/gateway-graph.ts';
 import { createConditionKinds } from '../status/condition-kinds.ts';
 import { createPolicyConditions } from '../status/policy-conditions.ts';
@@ -98,8 +99,12 @@ export function createMesh(
         const facts = serviceFacts(object as Service);
         return facts === undefined ? sources.services.delete(key) : sources.services.set(key, facts);
       }
-      case 'EndpointSlice':
-        return sources.endpointSlices.set(key, endpointSliceFacts(object as EndpointSlice) ?? fail(object));
+      case 'EndpointSlice': {
+        const facts = endpointSliceFacts(object as EndpointSlice);
+        return facts === undefined
+          ? sources.endpointSlices.delete(key)
+          : sources.endpointSlices.set(key, facts);
+      }
       case 'AuthorizationPolicy':
         return sources.authorizationPolicies.set(key, policyObject(object as UntypedObject));
       case 'PeerAuthentication':
@@ -162,16 +167,24 @@ export function createMesh(
       return changed.splice(0).sort();
     },
     /** What the leader would write, by kind and key. */
-    conditionsOfAll: (): (readonly [string, string[]])[] =>
-      conditionKinds.flatMap(({ type, wanted }) =>
+    conditionsOfAll: (): (readonly [string, string[]])[] => [
+      ...conditionKinds.flatMap(({ type, wanted }) =>
         [...wanted.entries()].map(
-          ([key, list]) =>
+          ([key, list]) => [`${type.kind} ${key}`, list.map(describeCondition)] as const,
+        ),
+      ),
+      ...Object.entries(gateways.routeParents).flatMap(([kind, of]) =>
+        [...of.entries()].map(
+          ([key, parents]) =>
             [
-              `${type.kind} ${key}`,
-              list.map((c) => `${c.type} ${c.status}/${c.reason}: ${c.message}`),
+              `${kind} ${key}`,
+              parents.flatMap(({ parentRef, conditions }) =>
+                conditions.map((c) => `${parentRef.kind ?? ''} ${parentRef.name}: ${describeCondition(c)}`),
+              ),
             ] as const,
         ),
       ),
+    ],
     service: (key: string) => decodeService(ambient.services.get(key)),
     authorization: (key: string) => {
       const resource = ambient.authorizations.get(key);
@@ -179,6 +192,10 @@ export function createMesh(
     },
     workload: (name: string) => decodeWorkload(ambient.workloads.get(`Kubernetes//Pod/shop/${name}`)),
   };
+}
+
+function describeCondition({ type, status, reason, message }: WantedCondition): string {
+  return `${type} ${status}/${reason}: ${message}`;
 }
 
 function fail(object: KubernetesObject): never {
