@@ -17,6 +17,8 @@ export interface GraphOptions {
   readonly sliceMs?: number;
   /** A transformation or a subscriber threw. The key keeps its last output. */
   readonly onError?: (error: ComputationError) => void;
+  /** A tick is over, with its subscribers. */
+  readonly onTick?: (ms: number) => void;
   /** Runs the callback after pending I/O; tests pass their own. */
   readonly defer?: (callback: () => void) => void;
   readonly now?: () => number;
@@ -66,6 +68,7 @@ export class Graph {
   private readonly recomputed = new Map<string, number>();
   private readonly subscribers = new Set<(changes: ChangeSet) => void>();
   private readonly onError: (error: ComputationError) => void;
+  private readonly onTick: (ms: number) => void;
   private readonly defer: (callback: () => void) => void;
   private readonly now: () => number;
   private readonly sliceMs: number;
@@ -80,6 +83,7 @@ export class Graph {
   constructor(options: GraphOptions = {}) {
     this.sliceMs = options.sliceMs ?? DEFAULT_SLICE_MS;
     this.onError = options.onError ?? (() => undefined);
+    this.onTick = options.onTick ?? (() => undefined);
     this.defer = options.defer ?? ((callback) => void setImmediate(callback));
     this.now = options.now ?? (() => performance.now());
   }
@@ -253,6 +257,7 @@ export class Graph {
     }
     this.commit();
     this.lastTickMs = this.now() - began;
+    this.onTick(this.lastTickMs);
   }
 
   private commit(): void {

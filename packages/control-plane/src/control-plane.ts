@@ -31,8 +31,9 @@ import { DiscoveryServers } from './discovery/discovery-servers.ts';
 import { runGatewayController } from './gateway/gateway-controller.ts';
 import { createGatewayGraph } from './gateway/gateway-graph.ts';
 import { fetchKeySets } from './jwks/key-set-fetcher.ts';
+import { meshReadings } from './mesh-readings.ts';
 import { MeshConfigHealth } from './mesh-config-health.ts';
-import { createControlPlaneMetrics, registerSizes } from './metrics.ts';
+import { createControlPlaneMetrics, registerAbsent, registerReadings } from './metrics.ts';
 import { createNetworkingGraph } from './networking/networking-graph.ts';
 import { followParameters } from './sources/follow-parameters.ts';
 import { reflectCluster } from './sources/reflect.ts';
@@ -97,6 +98,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const contact = new ApiContact({ client, reachable: metrics.apiReachable, clock, logger, signal });
     closers.push(() => contact.done);
     const graph = new Graph({
+      onTick: (ms) => metrics.computationSeconds.observe(ms / 1_000),
       onError: ({ collection, key, error }) => {
         metrics.computationErrors.inc({ collection });
         const coded = new WeftError('WEFT1830', `${collection} ${key}`, { cause: error });
@@ -135,11 +137,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const readyPort = await ready.listen(ports.ready);
     closers.push(() => ready.close());
 
-    registerSizes(registry, {
-      pilot_services: { help: 'Services known to the mesh', of: ambient.services },
-      weft_workloads: { help: 'Workloads known to the mesh', of: ambient.workloads },
-      weft_authorizations: { help: 'Layer 4 policies sent to proxies', of: ambient.authorizations },
-    });
+    registerReadings(registry, meshReadings({ sources, ambient, networking }));
+    registerAbsent(registry);
 
     const caches = reflectCluster({
       client,

@@ -1,4 +1,3 @@
-import type { Collection } from '@weft/collections';
 import { Counter, Gauge, Histogram, type PrometheusRegistry } from '@weft/telemetry';
 
 /** Istio's names where the meaning is the same, so that its dashboard shows data. */
@@ -19,11 +18,16 @@ export interface ControlPlaneMetrics {
   readonly configBytes: Histogram<'type'>;
   readonly triggers: Counter<'type'>;
   readonly inboundUpdates: Counter<'type'>;
+  readonly writeTimeouts: Counter;
+  readonly internalErrors: Counter;
+  /** Of deriving what a change of the cluster makes of what proxies are told. */
+  readonly computationSeconds: Histogram;
   /** 1 while the API server answers. */
   readonly apiReachable: Gauge;
   /** 1 while what the ConfigMap says is in force. */
   readonly meshConfigValid: Gauge;
-  readonly events: Counter<'type' | 'event'>;
+  /** Of what runs, and of what users configure. */
+  readonly events: { inc(labels: { readonly type: string; readonly event: string }): void };
   readonly replacedWatches: Counter<'type'>;
   readonly computationErrors: Counter<'collection'>;
 }
@@ -152,12 +156,23 @@ export function createControlPlaneMetrics(
       buckets: CONVERGENCE_BUCKETS,
       registers,
     }),
-    events: new Counter({
-      name: 'pilot_k8s_reg_events',
-      help: 'Changes received from the Kubernetes API',
-      labelNames: ['type', 'event'],
+    writeTimeouts: new Counter({
+      name: 'pilot_xds_write_timeout',
+      help: 'Messages that a proxy had not read after half a minute',
       registers,
     }),
+    internalErrors: new Counter({
+      name: 'pilot_total_xds_internal_errors',
+      help: 'Streams that ended because what they were to get could not be made',
+      registers,
+    }),
+    computationSeconds: new Histogram({
+      name: 'pilot_pushcontext_init_seconds',
+      help: 'For how long deriving what a change means to proxies took',
+      buckets: CONVERGENCE_BUCKETS,
+      registers,
+    }),
+    events: createEventCounters(registry),
     replacedWatches: new Counter({
       name: 'weft_watches_replaced',
       help: 'Watches of the Kubernetes API that were open but dead',
@@ -173,12 +188,55 @@ export function createControlPlaneMetrics(
   };
 }
 
-/** Sizes are read when somebody asks. */
-export function registerSizes(
+/** Kinds that istiod keeps in its registry of what runs; of all others it says that they are configuration. */
+const registryKinds: ReadonlySet<string> = new Set([
+  'Pod',
+  'Service',
+  'EndpointSlice',
+  'Namespace',
+  'Node',
+  'ServiceAccount',
+]);
+
+function createEventCounters(registry: PrometheusRegistry): ControlPlaneMetrics['events'] {
+  const counter = (name: string, help: string) =>
+    new Counter({ name, help, labelNames: ['type', 'event'], registers: [registry] });
+  const registered = counter(
+    'pilot_k8s_reg_events',
+    'Changes of what runs, received from the Kubernetes API',
+  );
+  const configured = counter(
+    'pilot_k8s_cfg_events',
+    'Changes of configuration, received from the Kubernetes API',
+  );
+  return { inc: (labels) => (registryKinds.has(labels.type) ? registered : configured).inc(labels) };
+}
+
+/** Values that are read when somebody asks. */
+export function registerReadings(
   registry: PrometheusRegistry,
-  sizes: Readonly<Record<string, { readonly help: string; readonly of: Collection<unknown> }>>,
+  readings: Readonly<Record<string, { readonly help: string; readonly read: () => number }>>,
 ): void {
-  for (const [name, { help, of }] of Object.entries(sizes)) {
-    const gauge: Gauge = new Gauge({ name, help, registers: [registry], collect: () => gauge.set(of.size) });
+  for (const [name, { help, read }] of Object.entries(readings)) {
+    const gauge: Gauge = new Gauge({ name, help, registers: [registry], collect: () => gauge.set(read()) });
+  }
+}
+
+/** What istiod counts of things that this mesh doesn't have: 0 for ever, so that dashboards and alerts find them. */
+const absent: Readonly<Record<string, string>> = {
+  pilot_conflict_inbound_listener: 'Inbound listeners of one port: a waypoint has a single listener',
+  pilot_conflict_outbound_listener_tcp_over_current_tcp: 'Outbound listeners of one port: there are none',
+  pilot_sds_certificate_errors_total: 'Secrets that could not be sent: certificates come from the CA alone',
+  sidecar_injection_requests_total: 'Pods to inject a sidecar into: there are no sidecars',
+  sidecar_injection_success_total: 'Pods that got a sidecar: there are no sidecars',
+  sidecar_injection_failure_total: 'Pods that failed to get a sidecar: there are no sidecars',
+  sidecar_injection_skip_total: 'Pods that needed no sidecar: there are no sidecars',
+};
+
+export function registerAbsent(registry: PrometheusRegistry): void {
+  for (const [name, help] of Object.entries(absent)) {
+    const o = { name, help, registers: [registry] };
+    if (name.endsWith('_total')) new Counter(o);
+    else new Gauge(o);
   }
 }

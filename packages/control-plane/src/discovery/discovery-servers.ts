@@ -152,6 +152,8 @@ export class DiscoveryServers {
           metrics.rejections.inc();
           metrics.rejectionsByType.get(shortType(typeUrl))?.inc();
         },
+        writeTimedOut: () => metrics.writeTimeouts.inc(),
+        failed: () => metrics.internalErrors.inc(),
         expiredNonce: () => metrics.expiredNonces.inc(),
         debounced: (ms: number) => metrics.debounceSeconds.observe(ms / 1_000),
         queued: (ms: number) => metrics.queueSeconds.observe(ms / 1_000),

@@ -8,6 +8,7 @@ import {
   resources,
 } from '@weft/kubernetes';
 import type { Counter, Logger } from '@weft/telemetry';
+import type { ControlPlaneMetrics } from '../metrics.ts';
 import { serviceEntryFacts, workloadEntryFacts } from './entries.ts';
 import {
   type NamespaceFacts,
@@ -40,7 +41,7 @@ export interface ReflectOptions {
   /** Which namespaces are read. */
   readonly discovery: Collection<Discovery>;
   readonly discoveredNamespaces: Collection<NamespaceFacts>;
-  readonly events: Pick<Counter<'type' | 'event'>, 'inc'>;
+  readonly events: ControlPlaneMetrics['events'];
   readonly replacedWatches: Pick<Counter<'type'>, 'inc'>;
   readonly logger: Logger;
   readonly signal: AbortSignal;
