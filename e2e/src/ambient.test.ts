@@ -31,7 +31,7 @@ describe('ambient mesh', () => {
 
   beforeAll(async () => {
     mesh = await LocalMesh.start({ name: 'ambient' });
-    await mesh.weft('install', '--timeout', '90s');
+    await mesh.install();
     inside = await deploy(mesh, 'inside', ambient, workloads('inside'));
     outside = await deploy(mesh, 'outside', {}, workloads('outside'));
     await mesh.untilRedirected('inside', true);

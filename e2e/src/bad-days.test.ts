@@ -79,7 +79,7 @@ describe('on a bad day', () => {
 
   beforeAll(async () => {
     mesh = await LocalMesh.start({ name: 'bad-days' });
-    await mesh.weft('install', '--timeout', '90s');
+    await mesh.install();
     pods = await deploy(mesh, 'inside', { 'istio.io/dataplane-mode': 'ambient' }, workloads);
     const strangers = [{ namespace: 'outside', name: 'stranger', node: 'node-1' }];
     stranger = [...(await deploy(mesh, 'outside', {}, strangers)).values()][0] as Deployed; // just deployed

@@ -36,7 +36,7 @@ spec: { hosts: [${host}], ports: [{ name: http, number: 80, protocol: HTTP, targ
 
   beforeAll(async () => {
     mesh = await LocalMesh.start({ name: 'entries' });
-    await mesh.weft('install', '--timeout', '90s');
+    await mesh.install();
     const inside = await deploy(mesh, 'inside', { 'istio.io/dataplane-mode': 'ambient' }, [
       { namespace: 'inside', name: 'client', node: 'node-1' },
     ]);

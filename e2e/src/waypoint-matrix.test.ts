@@ -133,7 +133,7 @@ describe('what reaches a destination, and what of its waypoint it meets', () => 
 
   beforeAll(async () => {
     mesh = await LocalMesh.start({ name: 'matrix' });
-    await mesh.weft('install', '--timeout', '90s', '--set', 'base.gatewayAPICRDs=true');
+    await mesh.install('--set', 'base.gatewayAPICRDs=true');
     const ambient = { 'istio.io/dataplane-mode': 'ambient' };
     const workloads = (namespace: string, all: readonly Omit<Workload, 'namespace' | 'node'>[]): Workload[] =>
       all.map((workload, i) => ({ ...workload, namespace, node: `node-${(i % 2) + 1}` }));

@@ -82,7 +82,14 @@ export class LocalMesh {
     return capture(process.execPath, [weftProgram, ...args], { env: this.environment });
   }
 
-  /** The same, where it may fail: how it ended, and all that it printed. */
+  /** `weft install`, with the engine that ZTUNNEL_ENGINE says; without it ztunnel chooses. */
+  install(...more: readonly string[]): Promise<string> {
+    const engine = process.env['ZTUNNEL_ENGINE'];
+    const values = engine === undefined ? [] : ['--set', `ztunnel.env.ZTUNNEL_ENGINE=${engine}`];
+    return this.weft('install', '--timeout', '90s', ...values, ...more);
+  }
+
+  /** The command line, where it may fail: how it ended, and all that it printed. */
   async tryWeft(...args: readonly string[]): Promise<{ readonly status: number; readonly output: string }> {
     const child = spawn(process.execPath, [weftProgram, ...args], {
       env: this.environment,

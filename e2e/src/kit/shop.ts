@@ -19,7 +19,7 @@ export interface Shop {
 export async function openShop(name: string, more: readonly string[] = []): Promise<Shop> {
   const mesh = await LocalMesh.start({ name });
   try {
-    await mesh.weft('install', '--timeout', '90s', '--set', 'base.gatewayAPICRDs=true');
+    await mesh.install('--set', 'base.gatewayAPICRDs=true');
     const ambient = { 'istio.io/dataplane-mode': 'ambient' };
     const workloads = (namespace: string, names: readonly string[]): readonly Workload[] =>
       names.map((podName, i) => ({ namespace, name: podName, node: `node-${(i % 2) + 1}` }));
