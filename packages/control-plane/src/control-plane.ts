@@ -207,6 +207,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         pod: (podNamespace, name) => sources.pods.get(`${podNamespace}/${name}`),
         podsOnNode: (...key) => ambient.podsByNodeIdentity.lookup(nodeIdentityKey(...key)),
       },
+      trustAnchors: () => ambient.meshSettings.get(MESH_KEY)?.trustAnchors.pems ?? [],
       defaultTtlMs,
       maxTtlMs,
       metrics: createCertificateMetrics(registry),

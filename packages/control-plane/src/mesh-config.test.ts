@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { KubernetesObject } from '@weft/kubernetes';
+import { CertificateAuthority, toSpiffeId } from '@weft/spiffe';
 import { silentLogger, type Logger } from '@weft/telemetry';
 import { TestCluster, pod, podUid, until } from './testing/test-cluster.ts';
 
@@ -104,5 +105,24 @@ describe('the mesh configuration', () => {
     expect(logged.filter((line) => line.includes('WEFT1833'))).toEqual([
       expect.stringContaining('enableAutoMtls has no effect'),
     ]);
+  });
+});
+
+describe('caCertificates', () => {
+  it('are trusted by workloads from their next certificate on, and not as the control plane’s own root', async () => {
+    const controlPlane = await cluster.controlPlane();
+    const web = toSpiffeId('spiffe://cluster.local/ns/shop/sa/web');
+    const rootsOfNext = async () =>
+      (await cluster.fetchCertificate(controlPlane, 'ztunnel-n1', web)).rootsPem;
+    expect(await rootsOfNext()).toBe(controlPlane.rootsPem);
+    const other = await CertificateAuthority.createSelfSigned({ subject: { organizations: ['other'] } });
+    const trust = (more: string): void =>
+      writeMeshConfig(`caCertificates: [{ pem: ${JSON.stringify(other.certPem)} ${more} }]`);
+    trust('');
+    await until(async () => (await rootsOfNext()) !== controlPlane.rootsPem);
+    expect(await rootsOfNext()).toBe(controlPlane.rootsPem + other.certPem);
+    expect(await rootIn('shop')).toBe(controlPlane.rootsPem);
+    trust(', trustDomains: [elsewhere]');
+    await until(async () => (await rootsOfNext()) === controlPlane.rootsPem);
   });
 });

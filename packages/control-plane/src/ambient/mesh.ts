@@ -4,6 +4,8 @@ import { Fields, labelSelector, list, wrong } from './config-fields.ts';
 import { meshConfigNotices } from './mesh-config-notices.ts';
 import { type AuthorizationProvider, parseAuthorizationProviders } from './extension-providers.ts';
 import { type ProxyDefaults, parseProxyDefaults } from './proxy-defaults.ts';
+import { type TrustAnchors, parseTrustAnchors } from './trust-anchors.ts';
+import { trustDomains } from './trust-domain-aliases.ts';
 import { type WaypointSettings, parseWaypointSettings } from './waypoint-settings.ts';
 import { type VisibilityRules, everybodySees, parseVisibilityRules } from './visibility.ts';
 
@@ -28,6 +30,7 @@ export interface MeshSettings {
   readonly discoverySelectors: readonly LabelSelector[];
   readonly waypoints: WaypointSettings;
   readonly proxies: ProxyDefaults;
+  readonly trustAnchors: TrustAnchors;
 }
 
 /** What there is to say of a MeshConfig. */
@@ -54,11 +57,14 @@ export function defaultMesh(settings: Pick<Mesh, 'trustDomain' | 'rootNamespace'
  */
 export function parseMeshConfig(text: string, defaults: Mesh): MeshSettings {
   const fields = meshConfigFields(text);
+  const trustDomain = fields.maybeEmpty('trustDomain') || defaults.trustDomain;
+  const trustDomainAliases = readAliases(fields.value('trustDomainAliases'));
+  const ownDomains = trustDomains({ trustDomain, trustDomainAliases });
   return {
     mesh: {
       ...defaults,
-      trustDomain: fields.maybeEmpty('trustDomain') || defaults.trustDomain,
-      trustDomainAliases: readAliases(fields.value('trustDomainAliases')),
+      trustDomain,
+      trustDomainAliases,
       rootNamespace: fields.maybeEmpty('rootNamespace') || defaults.rootNamespace,
       serviceEntryVisibility: parseVisibilityRules(fields.value('serviceEntryVisibility')),
       authorizationProviders: parseAuthorizationProviders(fields.value('extensionProviders')),
@@ -68,13 +74,15 @@ export function parseMeshConfig(text: string, defaults: Mesh): MeshSettings {
     ),
     waypoints: parseWaypointSettings(fields),
     proxies: parseProxyDefaults(fields.value('defaultConfig')),
+    trustAnchors: parseTrustAnchors(fields.value('caCertificates'), ownDomains),
   };
 }
 
 export function meshConfigReport(text: string, defaults: Mesh): MeshConfigReport {
   try {
-    parseMeshConfig(text, defaults);
-    return { problem: undefined, notices: meshConfigNotices(meshConfigFields(text)) };
+    const { trustAnchors } = parseMeshConfig(text, defaults);
+    const notices = [...meshConfigNotices(meshConfigFields(text)), ...trustAnchors.notices];
+    return { problem: undefined, notices };
   } catch (error) {
     return { problem: error instanceof Error ? error.message : String(error), notices: [] };
   }

@@ -1,19 +1,22 @@
 import grpc from '@grpc/grpc-js';
 import { CREATE_CERTIFICATE_METHOD } from '@weft/api';
 import { istio } from '@weft/api/workload';
-import { verifyCsr } from '@weft/spiffe';
+import { certificateBlocks, verifyCsr } from '@weft/spiffe';
 import { type Clock, type Logger, WeftError, describeError } from '@weft/telemetry';
 import { certifiedIdentity, type IdentityContext } from './certified-identity.ts';
 import type { CertificateMetrics } from './certificate-metrics.ts';
 import { type CallerAuthenticator, type Credentials, addressOfPeer } from './caller-authenticator.ts';
 import { CallerRates } from './caller-rates.ts';
 import type { MeshAuthority } from './mesh-authority.ts';
+import { unitedRoots } from './rotation.ts';
 import { type Caller, describeCaller } from './token-authenticator.ts';
 
 export interface CertificateServiceOptions {
   readonly authority: Pick<MeshAuthority, 'sign' | 'rootsPem'>;
   readonly authenticator: CallerAuthenticator;
   readonly identities: IdentityContext;
+  /** Roots that workloads trust besides the authority's, each in PEM. */
+  readonly trustAnchors: () => readonly string[];
   readonly defaultTtlMs: number;
   readonly maxTtlMs: number;
   readonly metrics: CertificateMetrics;
@@ -90,7 +93,7 @@ export class CertificateService {
     credentials: Credentials,
     signal: AbortSignal,
   ): Promise<CertificateResponse> {
-    const { authority, authenticator, identities, metrics, logger } = this.options;
+    const { authority, authenticator, identities, trustAnchors, metrics, logger } = this.options;
     const caller = await authenticator.authenticate(credentials, 'WEFT1803', signal);
     if (!this.rates.take(describeCaller(caller)))
       throw new WeftError('WEFT1808', `${describeCaller(caller)} has to wait`);
@@ -106,7 +109,8 @@ export class CertificateService {
       notAfter: notAfter.toISOString(),
     });
     // Leaf first, then one element for each intermediate; the last holds all roots.
-    return IstioCertificateResponse.create({ certChain: [leafPem, ...intermediatesPem, authority.rootsPem] });
+    const roots = unitedRoots(certificateBlocks(authority.rootsPem), trustAnchors()).join('');
+    return IstioCertificateResponse.create({ certChain: [leafPem, ...intermediatesPem, roots] });
   }
 
   private lifetime(request: CertificateRequest, caller: Caller): number {
