@@ -184,6 +184,6 @@ export async function observability(): Promise<{
     logging: String(logging),
     index: (await mesh.get('node-1', 15_000, '/')).status,
     // Behind the length of the first chunk.
-    heap: (await mesh.get('node-1', 15_000, '/debug/pprof/heap')).body.split('\r\n')[1]?.slice(0, 12) ?? '',
+    heap: (await mesh.get('node-1', 15_000, '/debug/pprof/heap')).body.slice(0, 12),
   };
 }
