@@ -159,11 +159,12 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
       case 'inbound-plaintext':
       case 'inbound-tunnel':
         return void controller.onQuestion(message);
-      case 'bytes':
-        for (let i = 0; i + 2 < message.counts.length; i += 3) {
-          const [id = 0, received = 0, sent = 0] = message.counts.subarray(i, i + 3);
+      case 'report':
+        for (let i = 0; i + 2 < message.bytes.length; i += 3) {
+          const [id = 0, received = 0, sent = 0] = message.bytes.subarray(i, i + 3);
           connections.moved(id, received, sent);
         }
+        for (const ms of message.roundTripsMs) metrics.planRoundTrip.observe(ms / 1_000);
         return;
       case 'closed':
         return controller.onClosed(message);

@@ -13,6 +13,7 @@ import type {
   ToControl,
   ToData,
 } from '../data/messages.ts';
+import { Outbox } from '../data/outbox.ts';
 
 export interface DataThreadsOptions {
   readonly count: number;
@@ -36,6 +37,7 @@ export interface DataThreadsOptions {
 interface Thread {
   readonly number: number;
   readonly worker: Worker;
+  readonly outbox: Outbox<ToData>;
   readonly engine: EngineName;
   readonly calls: Map<number, { resolve: (answer: Answer) => void; reject: (error: Error) => void }>;
 }
@@ -86,7 +88,7 @@ export class DataThreads {
   /** The certificates that are revoked from now on, for open connections as well. */
   revoke(revocations: Uint8Array): void {
     this.revocations = revocations;
-    for (const { worker } of this.threads) worker.postMessage(revocationsMessage(revocations));
+    for (const { outbox } of this.threads) outbox.send({ kind: 'revocations', bytes: revocations });
   }
 
   /** The text of a `.cpuprofile`; undefined if there is no such thread. */
@@ -96,11 +98,11 @@ export class DataThreads {
   }
 
   order(connection: ConnectionId, order: Order): void {
-    this.threadOf(connection)?.worker.postMessage({ kind: 'order', connection, order } satisfies ToData);
+    this.threadOf(connection)?.outbox.send({ kind: 'order', connection, order });
   }
 
   cut(connection: ConnectionId, why: string): void {
-    this.threadOf(connection)?.worker.postMessage({ kind: 'cut', connection, why } satisfies ToData);
+    this.threadOf(connection)?.outbox.send({ kind: 'cut', connection, why });
   }
 
   /** Stops accepting; resolves when every connection has ended. */
@@ -130,7 +132,7 @@ export class DataThreads {
     return new Promise((resolve, reject) => {
       const call = this.nextCall++;
       thread.calls.set(call, { resolve, reject });
-      thread.worker.postMessage({ ...message, call });
+      thread.outbox.send({ ...message, call });
     });
   }
 
@@ -147,10 +149,13 @@ export class DataThreads {
       } satisfies DataThreadSettings,
       name: `data-${index}`,
     });
-    const thread: Thread = { number, worker, engine, calls: new Map() };
-    if (this.revocations !== undefined) worker.postMessage(revocationsMessage(this.revocations));
+    const outbox = new Outbox<ToData>(worker);
+    const thread: Thread = { number, worker, outbox, engine, calls: new Map() };
+    if (this.revocations !== undefined) outbox.send({ kind: 'revocations', bytes: this.revocations });
     let cause: unknown = 'it ended by itself';
-    worker.on('message', (message: ToControl) => this.onMessage(thread, message));
+    worker.on('message', (messages: readonly ToControl[]) => {
+      for (const message of messages) this.onMessage(thread, message);
+    });
     worker.on('error', (error) => (cause = error));
     worker.on('exit', () => {
       const error = new WeftError('WEFT1340', `data thread ${index}`, { cause });
@@ -189,7 +194,7 @@ export class DataThreads {
 
   private onMessage(thread: Thread, message: ToControl): void {
     if (message.kind !== 'answer') {
-      return this.options.onMessage(message, (reply) => thread.worker.postMessage(reply));
+      return this.options.onMessage(message, (reply) => thread.outbox.send(reply));
     }
     const waiting = thread.calls.get(message.call);
     thread.calls.delete(message.call);
@@ -199,17 +204,13 @@ export class DataThreads {
 }
 
 /** A thread with a reactor must close it itself. */
-async function stopThread({ worker, engine }: Thread): Promise<void> {
+async function stopThread({ worker, outbox, engine }: Thread): Promise<void> {
   if (engine === 'fast') {
     const gone = once(worker, 'exit');
-    worker.postMessage({ kind: 'stop' } satisfies ToData);
+    outbox.send({ kind: 'stop' });
     await Promise.race([gone, setTimeout(STOP_TIMEOUT_MS, undefined, { ref: false })]);
   }
   await worker.terminate();
-}
-
-function revocationsMessage(bytes: Uint8Array): ToData {
-  return { kind: 'revocations', bytes };
 }
 
 type Answer = Extract<ToControl, { kind: 'answer' }>;

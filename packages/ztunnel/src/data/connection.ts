@@ -14,7 +14,7 @@ export class Cut extends Error {
 
 /** Connections that one data thread relays at once. */
 export const MAX_CONNECTIONS_PER_THREAD = 50_000;
-const BYTES_REPORT_MS = 1_000;
+const REPORT_MS = 1_000;
 /** Ids of 2^20 threads with 2^33 connections each are safe integers. */
 const CONNECTIONS_PER_THREAD = 2 ** 33;
 
@@ -32,6 +32,7 @@ type Without<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
  */
 export class Connection implements ByteCounts {
   readonly id: ConnectionId;
+  readonly askedAtMs = performance.now();
   received = 0;
   sent = 0;
   /** What was reported of both. */
@@ -74,6 +75,7 @@ export class Connections {
   private nextId: number;
   private timer: NodeJS.Timeout | undefined;
   private onEmpty: (() => void) | undefined;
+  private readonly roundTripsMs: number[] = [];
 
   constructor(threadNumber: number, post: (message: ToControl) => void) {
     this.post = post;
@@ -88,12 +90,15 @@ export class Connections {
     if (this.nextId >= this.firstId + CONNECTIONS_PER_THREAD) this.nextId = this.firstId;
     this.open.set(connection.id, connection);
     this.post({ ...question, connection: connection.id });
-    this.timer ??= setInterval(() => this.reportBytes(), BYTES_REPORT_MS).unref();
+    this.timer ??= setInterval(() => this.report(), REPORT_MS).unref();
     return connection;
   }
 
   onOrder(id: ConnectionId, order: Order): void {
-    this.open.get(id)?.onOrder(order);
+    const connection = this.open.get(id);
+    if (connection === undefined) return;
+    this.roundTripsMs.push(performance.now() - connection.askedAtMs);
+    connection.onOrder(order);
   }
 
   /** Because of a policy. */
@@ -116,6 +121,7 @@ export class Connections {
       ...(failure === undefined ? {} : { failure }),
     });
     if (this.open.size > 0) return;
+    this.report();
     clearInterval(this.timer);
     this.timer = undefined;
     this.onEmpty?.();
@@ -133,14 +139,20 @@ export class Connections {
     });
   }
 
-  private reportBytes(): void {
-    const counts: number[] = [];
+  private report(): void {
+    const bytes: number[] = [];
     for (const { id, received, sent, reported } of this.open.values()) {
       if (received === reported.received && sent === reported.sent) continue;
-      counts.push(id, received - reported.received, sent - reported.sent);
+      bytes.push(id, received - reported.received, sent - reported.sent);
       reported.received = received;
       reported.sent = sent;
     }
-    if (counts.length > 0) this.post({ kind: 'bytes', counts: Float64Array.from(counts) });
+    if (bytes.length === 0 && this.roundTripsMs.length === 0) return;
+    this.post({
+      kind: 'report',
+      bytes: Float64Array.from(bytes),
+      roundTripsMs: Float64Array.from(this.roundTripsMs),
+    });
+    this.roundTripsMs.length = 0;
   }
 }

@@ -164,8 +164,13 @@ export type ToControl =
       readonly error?: string;
     }
   | Question
-  /** `[connection, received, sent]…` since the last report. */
-  | { readonly kind: 'bytes'; readonly counts: Float64Array }
+  | {
+      readonly kind: 'report';
+      /** `[connection, received, sent]…` since the last report. */
+      readonly bytes: Float64Array;
+      /** From each question to its order, since the last report. */
+      readonly roundTripsMs: Float64Array;
+    }
   | {
       readonly kind: 'closed';
       readonly connection: ConnectionId;

@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { Counter, Gauge, type MetricsRegistry } from '@weft/telemetry';
+import { Counter, Gauge, Histogram, type MetricsRegistry } from '@weft/telemetry';
 import { TrafficSeries } from './traffic-series.ts';
 import type { PodManager } from '../inpod/pod-manager.ts';
 
@@ -8,6 +8,8 @@ export class ZtunnelMetrics {
   readonly traffic: TrafficSeries;
   readonly crlRejections: Counter<'reporter'>;
   readonly errors: Counter<'code'>;
+  /** What a new connection waits for between its data thread's question and the control thread's order. */
+  readonly planRoundTrip: Histogram;
   readonly xdsTerminations: Counter<'reason'>;
   readonly xdsMessages: Counter<'url'>;
   readonly xdsMessageBytes: Counter<'url'>;
@@ -35,6 +37,12 @@ export class ZtunnelMetrics {
       name: 'weft_errors_total',
       help: 'Errors by their code; docs/errors.md explains each',
       labelNames: ['code'],
+      registers,
+    });
+    this.planRoundTrip = new Histogram({
+      name: 'weft_plan_round_trip_seconds',
+      help: 'How long data threads waited for the decision about a connection',
+      buckets: [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1, 5],
       registers,
     });
     this.xdsTerminations = new Counter({

@@ -132,6 +132,7 @@ describe('metrics', () => {
     expect(text).toContain('istio_tcp_connections_opened_total{reporter="source",source_workload="client"');
     expect(text).toContain('istio_build{component="ztunnel",tag="1.32"} 1');
     expect(text).toContain('workload_manager_active_proxy_count 0');
+    expect(text).toContain('weft_plan_round_trip_seconds_count 0');
     expect(text).toMatch(/process_open_fds \d+/);
     expect(text.trimEnd()).toMatch(/# EOF$/);
   });

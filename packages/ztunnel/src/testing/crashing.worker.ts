@@ -10,14 +10,10 @@ import type { DataThreadSettings, ToControl, ToData } from '../data/messages.ts'
 const port = parentPort;
 if (port === null) throw new Error('not a worker thread');
 const { engine, threadNumber } = workerData as DataThreadSettings; // from data-threads.ts
+const post = (message: ToControl): void => port.postMessage([message]);
 const tell = (message: string): void => {
   const failure = { code: 'WEFT1325', message, flag: '-' } as const;
-  port.postMessage({
-    kind: 'trouble',
-    podUid: String(threadNumber),
-    peer: undefined,
-    failure,
-  } satisfies ToControl);
+  post({ kind: 'trouble', podUid: String(threadNumber), peer: undefined, failure });
 };
 
 if (engine.kind === 'fast') {
@@ -30,8 +26,10 @@ if (engine.kind === 'fast') {
   tell(`fast ${listening}`);
 } else tell('portable');
 
-port.on('message', (message: ToData) => {
-  if (message.kind === 'stop') process.exit();
-  if (message.kind === 'cut') throw new Error('as the test wants');
-  if ('call' in message) port.postMessage({ kind: 'answer', call: message.call } satisfies ToControl);
+port.on('message', (messages: readonly ToData[]) => {
+  for (const message of messages) {
+    if (message.kind === 'stop') process.exit();
+    if (message.kind === 'cut') throw new Error('as the test wants');
+    if ('call' in message) post({ kind: 'answer', call: message.call });
+  }
 });

@@ -8,10 +8,12 @@ import type { DataThreadSettings, ToControl, ToData } from '../data/messages.ts'
 const port = parentPort;
 if (port === null) throw new Error('not a worker thread');
 const { threadNumber } = workerData as DataThreadSettings; // from data-threads.ts
-const post = (message: ToControl): void => port.postMessage(message);
+const post = (message: ToControl): void => port.postMessage([message]);
 const open = new Set<string>();
 
-port.on('message', (message: ToData) => {
+port.on('message', (messages: readonly ToData[]) => messages.forEach(onMessage));
+
+function onMessage(message: ToData): void {
   const said = message.kind === 'open-pod' ? message.pod.podUid : 'podUid' in message ? message.podUid : '';
   const failure = { code: 'WEFT1325', message: `${message.kind} ${said}`.trim(), flag: '-' } as const;
   post({ kind: 'trouble', podUid: String(threadNumber), peer: undefined, failure });
@@ -24,4 +26,4 @@ port.on('message', (message: ToData) => {
     return post({ kind: 'answer', call, error: 'open already' });
   if (message.kind === 'open-pod') open.add(said);
   post({ kind: 'answer', call });
-});
+}
