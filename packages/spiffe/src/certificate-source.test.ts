@@ -144,8 +144,9 @@ it('forgets: aborts the request, rejects those who wait, and cancels the renewal
   expect(source.states()).toEqual([]);
 });
 
-it('refuses more identities than its limit', async () => {
-  for (let i = 0; i < 50; i++) source.prefetch(id(`n${i}`));
+it('keeps no more identities than its limit: it fetches none ahead and refuses who asks', async () => {
+  for (let i = 0; i < 60; i++) source.prefetch(id(`n${i}`));
+  expect(source.states()).toHaveLength(50);
   await expect(source.get(id('one-more'))).rejects.toMatchObject({ code: 'WEFT1607' });
 });
 

@@ -127,8 +127,9 @@ export class CertificateSource {
     });
   }
 
-  /** Asks for the certificate before a connection needs it. */
+  /** Asks for the certificate before a connection needs it, if there is room for it. */
   prefetch(identity: SpiffeId): void {
+    if (this.isFull && !this.entries.has(identity)) return;
     const entry = this.entryOf(identity);
     if (entry.certificate === undefined && entry.lastError === undefined) this.enqueue(entry, 'warmup');
   }
@@ -161,13 +162,17 @@ export class CertificateSource {
     for (const identity of this.entries.keys()) this.forget(identity);
   }
 
+  private get isFull(): boolean {
+    return this.entries.size >= (this.options.maxIdentities ?? MAX_IDENTITIES);
+  }
+
   private entryOf(identity: SpiffeId): Entry {
     const known = this.entries.get(identity);
     if (known !== undefined) return known;
-    const { maxIdentities = MAX_IDENTITIES, random } = this.options;
+    const { random } = this.options;
     if (this.closed) throw new WeftError('WEFT1606', 'the certificate source is closed');
-    if (this.entries.size >= maxIdentities) {
-      throw new WeftError('WEFT1607', `certificates of ${maxIdentities} identities are kept already`);
+    if (this.isFull) {
+      throw new WeftError('WEFT1607', `certificates of ${this.entries.size} identities are kept already`);
     }
     const entry: Entry = {
       identity,
