@@ -103,7 +103,8 @@ export class Subscription<T> {
       } catch (error) {
         // Ours to fix, but better told to the control plane than repeated for ever by reconnecting.
         const reason = `cannot be applied: ${describeError(error)}`;
-        rejections.push(...[...removed, ...upserted.map((u) => u.name)].map((name) => ({ name, reason })));
+        for (const name of removed) rejections.push({ name, reason });
+        for (const { name } of upserted) rejections.push({ name, reason });
       }
       upserted = [];
       removed = [];

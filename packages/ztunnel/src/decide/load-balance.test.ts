@@ -25,6 +25,8 @@ describe('failoverRank with network, region, zone', () => {
   });
 });
 
+const uniquely = (shared: Workload, i: number): Workload => ({ ...shared, uid: `u${i}` as Workload['uid'] });
+
 describe('selectEndpoint', () => {
   const pick = (loadBalancer: LoadBalancer, ...endpoints: readonly Partial<Workload>[]): string[] => {
     const web = service('web', '10.1.0.1', { loadBalancer });
@@ -40,6 +42,19 @@ describe('selectEndpoint', () => {
     return [...found].sort();
   };
   const on = (node: string): Partial<Workload> => ({ node });
+
+  it('stands more endpoints than a call takes arguments', () => {
+    const loadBalancer = {
+      mode: 'Failover',
+      routingPreferences: ['Node'],
+      healthPolicy: 'OnlyHealthy',
+    } as const;
+    const web = service('web', '10.1.0.1', { loadBalancer });
+    const shared = workload('w', '10.0.1.1', inService(web));
+    const store = storeOf(web);
+    for (let i = 0; i < 150_000; i++) store.upsertWorkload(uniquely(shared, i));
+    expect(selectEndpoint(store, web, client, 80, 'standard', () => 0)?.workload.name).toBe('w');
+  });
 
   it.each<[string, LoadBalancer, readonly Partial<Workload>[], string[]]>([
     [

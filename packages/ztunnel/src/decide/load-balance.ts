@@ -74,7 +74,7 @@ function preferredEndpoints(
       return endpoints.filter((w) => routingPreferences.every((scope) => inScope(scope, source, w)));
     case 'Failover': {
       const ranks = endpoints.map((w) => failoverRank(routingPreferences, source, w));
-      const best = Math.max(...ranks);
+      const best = ranks.reduce((a, b) => Math.max(a, b), 0); // there may be more than a call takes arguments
       return endpoints.filter((_, i) => ranks[i] === best);
     }
     case 'Standard':
