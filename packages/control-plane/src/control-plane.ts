@@ -25,8 +25,8 @@ import { ServingCertificates, servingNames } from './ca/serving-certificate.ts';
 import { TokenAuthenticator } from './ca/token-authenticator.ts';
 import type { ConnectionStatus } from '@weft/xds';
 import type { ControlPlaneConfig } from './config.ts';
-import { pageSource, syncSource } from './debug/debug-source.ts';
-import { type DebugOptions, debugPage, debugRoutes, debugViews, readyRoutes } from './debug/routes.ts';
+import { configDumpSource, pageSource, syncSource } from './debug/debug-source.ts';
+import { type DebugOptions, debugPage, debugRoutes, readyRoutes } from './debug/routes.ts';
 import { DiscoveryServers } from './discovery/discovery-servers.ts';
 import { runGatewayController } from './gateway/gateway-controller.ts';
 import { createGatewayGraph } from './gateway/gateway-graph.ts';
@@ -224,8 +224,11 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       graph,
       ambient,
       registry,
+      networking,
       authenticator: tokens,
       connections,
+      typesOf: (node) => discovery.typesOf(node),
+      synced: () => !readiness.pending.includes('caches'),
     };
     const discovery: DiscoveryServers = new DiscoveryServers({
       config,
@@ -244,7 +247,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       systemNamespace: namespace,
       debugTypes: () => [
         { source: syncSource(connections) },
-        { source: pageSource((name) => debugPage(debugViews(debugOptions), name)), byNameOnly: true },
+        { source: pageSource((name) => debugPage(debugOptions, name)), byNameOnly: true },
+        { source: configDumpSource(debugOptions), byNameOnly: true },
       ],
     });
     closers.push(() => discovery.close());

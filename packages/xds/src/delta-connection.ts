@@ -235,7 +235,7 @@ export class DeltaConnection implements ServerConnection {
       add: async (resource: VersionedResource): Promise<void> => {
         const written = wildcard
           ? this.options.written.one(source, resource)
-          : writeResource(contentTypeOf(source), resource, true);
+          : writeResource(contentTypeOf(source, resource), resource, true);
         resources.push(written);
         bytes += written.length;
         if (resources.length >= maxResources || bytes >= MAX_MESSAGE_BYTES) await sendMessage();

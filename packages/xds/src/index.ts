@@ -10,6 +10,7 @@ export * from './resource.ts';
 export * from './resource-source.ts';
 export type { ConnectionStatus } from './server-connection.ts';
 export { MAX_RECEIVE_BYTES } from './stream-client.ts';
+export { structOf } from './struct.ts';
 export * from './subscription.ts';
 export * from './time-slice.ts';
 export type { SyncState, TypeStatus } from './type-subscription.ts';

@@ -7,6 +7,8 @@ export interface VersionedResource {
   readonly version: string;
   /** The message itself, as it goes into the `Any`. */
   readonly bytes: Uint8Array;
+  /** Where it isn't that of all resources of its source. */
+  readonly typeUrl?: string;
   /** Other names by which on-demand clients may ask for it. */
   readonly aliases?: readonly string[];
 }

@@ -153,7 +153,6 @@ export class SotwConnection implements ServerConnection {
   ): Promise<void> {
     if (this.writer.closed) return;
     const { typeUrl, type } = subscription;
-    const contentTypeUrl = contentTypeOf(type.source);
     if (what === 'all') subscription.answeredUpTo = this.options.sequence();
     const present = this.select(subscription, what);
     // Of types followed by name, leaving something out says nothing.
@@ -168,7 +167,10 @@ export class SotwConnection implements ServerConnection {
       const message = Buffer.from(
         DiscoveryResponse.encode({
           versionInfo: versionOf(what === 'all' ? resources : this.select(subscription, 'all')),
-          resources: resources.map(({ bytes: value }) => ({ type_url: contentTypeUrl, value })),
+          resources: resources.map((resource) => ({
+            type_url: contentTypeOf(type.source, resource),
+            value: resource.bytes,
+          })),
           typeUrl,
           nonce,
         }).finish(),
@@ -182,7 +184,9 @@ export class SotwConnection implements ServerConnection {
     const { source } = subscription.type;
     if (subscription.wildcard) return [...source.list()];
     const names = what === 'all' ? subscription.names : what;
-    return [...names].flatMap((name) => source.get(name) ?? []);
+    // What is computed for a name may be several; of anything else, aliases and groups are delta's.
+    const get = source.isTransient === true ? source.resolve?.bind(source) : undefined;
+    return [...names].flatMap((name) => get?.(name, this.node ?? {}) ?? source.get(name) ?? []);
   }
 }
 

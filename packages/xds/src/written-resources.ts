@@ -62,7 +62,7 @@ export class WrittenResources {
 
   /** One resource of a push, which most streams get. */
   one(source: ResourceSource, resource: VersionedResource): Uint8Array {
-    const typeUrl = contentTypeOf(source);
+    const typeUrl = contentTypeOf(source, resource);
     const known = this.recent.get(resource);
     if (known?.typeUrl === typeUrl) return known.bytes;
     const bytes = writeResource(typeUrl, resource, false);
@@ -89,8 +89,8 @@ export class WrittenResources {
   }
 }
 
-export function contentTypeOf({ typeUrl, contentTypeUrl = typeUrl }: ResourceSource): string {
-  return contentTypeUrl;
+export function contentTypeOf(source: ResourceSource, resource: VersionedResource): string {
+  return resource.typeUrl ?? source.contentTypeUrl ?? source.typeUrl;
 }
 
 async function writeSnapshot(source: ResourceSource): Promise<readonly SnapshotPart[]> {
@@ -103,7 +103,7 @@ async function writeSnapshot(source: ResourceSource): Promise<readonly SnapshotP
     [resources, bytes] = [[], 0];
   };
   for (const resource of source.list()) {
-    const written = writeResource(contentTypeOf(source), resource, false);
+    const written = writeResource(contentTypeOf(source, resource), resource, false);
     resources.push(written);
     bytes += written.length;
     if (bytes >= MAX_MESSAGE_BYTES) endPart();

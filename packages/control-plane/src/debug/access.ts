@@ -14,10 +14,14 @@ loopback.addAddress('::1', 'ipv6');
 
 const REVIEW_TIMEOUT_MS = 5_000;
 
-/** Lets in who is on this machine (`kubectl port-forward` is), or shows a token of the system namespace. */
+/**
+ * Lets in who is on this machine (`kubectl port-forward` is), or shows a token of the system namespace.
+ * @param isOwn whether a request is about what another namespace's callers may see
+ */
 export function restricted(
   handler: AdminHandler,
   options: { readonly authenticator: TokenAuthenticator; readonly systemNamespace: string },
+  isOwn: (request: AdminRequest, namespace: string) => boolean = () => false,
 ): AdminHandler {
   return async (request: AdminRequest): Promise<AdminResponse> => {
     if (isLoopback(request.remoteAddress)) return handler(request);
@@ -27,7 +31,9 @@ export function restricted(
         'WEFT1820',
         AbortSignal.timeout(REVIEW_TIMEOUT_MS),
       );
-      if (caller.namespace !== options.systemNamespace) return { status: 403, body: 'forbidden\n' };
+      const { namespace } = caller;
+      if (namespace !== options.systemNamespace && !isOwn(request, namespace))
+        return { status: 403, body: 'forbidden\n' };
     } catch (error) {
       const unreachable = WeftError.is(error) && error.code === 'WEFT1807';
       return { status: unreachable ? 503 : 401, body: `${describeError(error)}\n` };

@@ -1,8 +1,11 @@
 import { BinaryReader } from '@bufbuild/protobuf/wire';
 import grpc from '@grpc/grpc-js';
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
-import { ADS_METHOD, TypeUrl } from '@weft/api';
+import { ADS_METHOD, EnvoyTypeUrl, Label, TypeUrl } from '@weft/api';
 import { envoy } from '@weft/api/discovery';
+import { envoyToJson } from '@weft/api/envoy-json';
+import type { KubernetesObject } from '@weft/kubernetes';
+import { yaml } from '../ambient/test-objects.ts';
 import type { ControlPlane } from '../control-plane.ts';
 import { TestCluster, until } from '../testing/test-cluster.ts';
 
@@ -149,4 +152,122 @@ it('lists proxies and Services as istiod does', async () => {
       ep: [{ Addresses: ['10.0.0.5'], EndpointPort: 80, HealthStatus: 1 }],
     },
   ]);
+});
+
+it('dumps what a waypoint is sent, as Envoy does, over HTTP and over xDS', async () => {
+  const put = (path: string, text: string): void => void cluster.api.put(path, yaml<KubernetesObject>(text));
+  const gateways = '/apis/gateway.networking.k8s.io/v1';
+  put(
+    `${gateways}/gatewayclasses`,
+    '{ metadata: { name: istio-waypoint }, spec: { controllerName: istio.io/mesh-controller } }',
+  );
+  put(
+    `${gateways}/gateways`,
+    `
+metadata: { name: wp, namespace: shop, generation: 1 }
+spec: { gatewayClassName: istio-waypoint, listeners: [{ name: mesh, port: 15008, protocol: HBONE }] }
+status:
+  addresses: [{ type: IPAddress, value: 10.96.0.9 }]
+  conditions: [{ type: Programmed, status: "True" }]`,
+  );
+  put(
+    '/api/v1/services',
+    `
+metadata: { name: web, namespace: shop, labels: { istio.io/use-waypoint: wp } }
+spec: { selector: { app: web }, clusterIPs: [10.96.0.1], ports: [{ name: http, port: 80 }] }`,
+  );
+  const client = new grpc.Client(
+    `127.0.0.1:${controlPlane.ports.plaintextXds}`,
+    grpc.credentials.createInsecure(),
+  );
+  const call = client.makeBidiStreamRequest(
+    ADS_METHOD,
+    (bytes: Buffer) => bytes,
+    (bytes: Buffer) => bytes,
+  );
+  call.on('error', () => undefined);
+  call.on('data', () => undefined);
+  try {
+    const labels = { structValue: { fields: { [Label.gatewayName]: { stringValue: 'wp' } } } };
+    const metadata = { fields: { NAMESPACE: { stringValue: 'shop' }, LABELS: labels } };
+    const node = { id: 'waypoint~10.0.0.9~wp-1.shop~shop.svc.cluster.local', metadata };
+    call.write(Buffer.from(DiscoveryRequest.encode({ node, typeUrl: EnvoyTypeUrl.cluster }).finish()));
+    const get = async (page: string): Promise<string> =>
+      (await fetch(`http://127.0.0.1:${controlPlane.ports.metrics}/debug/${page}`)).text();
+    const cluster80 = 'web.shop.svc.cluster.local';
+    await until(async () => (await get('config_dump?proxyID=wp-1.shop')).includes(cluster80));
+    const { configs } = JSON.parse(await get('config_dump?proxyID=wp-1.shop')) as {
+      configs: { '@type': string }[];
+    };
+    const types = ['Clusters', 'Listeners', 'Routes', 'Endpoints'].map(
+      (kind) => `type.googleapis.com/envoy.admin.v3.${kind}ConfigDump`,
+    );
+    expect(configs.map((section) => section['@type'])).toEqual(types);
+    expect(configs[1]).toMatchObject({
+      dynamic_listeners: expect.arrayContaining([
+        expect.objectContaining({
+          name: 'main_internal',
+          active_state: {
+            version_info: expect.stringMatching(/^[0-9a-f]{16}$/),
+            listener: expect.objectContaining({ '@type': EnvoyTypeUrl.listener, name: 'main_internal' }),
+          },
+        }),
+      ]),
+    });
+    const overXds = (await ask('istio.io/debug/config_dump', ['wp-1.shop'])) ?? [];
+    expect(overXds.map(({ type_url }) => type_url)).toEqual(types);
+    expect(
+      overXds.map(({ value }, i) => ({
+        '@type': types[i],
+        ...(envoyToJson(`envoy.admin.v3.${types[i]?.split('.').at(-1) ?? ''}`, value) as object), // a message's
+      })),
+    ).toEqual(configs.map((section) => expect.objectContaining({ '@type': section['@type'] })));
+    expect(text(overXds[0]?.value)).toContain(cluster80);
+    expect(JSON.parse(await get('edsz?proxyID=wp-1.shop'))).not.toEqual([]);
+    expect((await get('config_dump?proxyID=nobody.shop')).trim()).toContain('not connected');
+    expect(JSON.parse(await get('instancesz'))).toEqual({ [node.id]: [] });
+  } finally {
+    call.cancel();
+    client.close();
+  }
+});
+
+it('shows what users configured, clusters, networks and what is wrong, as istiod does', async () => {
+  cluster.api.put(
+    '/apis/security.istio.io/v1/authorizationpolicies',
+    yaml<KubernetesObject>(`
+metadata: { name: deny, namespace: shop, annotations: { note: x } }
+spec: { action: DENY, rules: [{}] }`),
+  );
+  cluster.api.put(
+    '/api/v1/pods',
+    yaml<KubernetesObject>(
+      '{ metadata: { name: pending, namespace: shop, uid: pending }, status: { phase: Pending } }',
+    ),
+  );
+  const get = async (page: string): Promise<unknown> =>
+    (await fetch(`http://127.0.0.1:${controlPlane.ports.metrics}/debug/${page}`)).json();
+  await until(async () => JSON.stringify(await get('configz')) !== '[]');
+  const spec = { action: 'DENY', rules: [{}] };
+  expect(await get('configz?namespace=shop')).toEqual([
+    {
+      kind: 'AuthorizationPolicy',
+      apiVersion: 'security.istio.io/v1',
+      metadata: { name: 'deny', namespace: 'shop' },
+      spec,
+    },
+  ]);
+  expect(await get('configz?namespace=bank')).toEqual([]);
+  expect(await get('authorizationz')).toEqual({
+    authorization_policies: {
+      namespace_to_policies: {
+        shop: [{ name: 'deny', namespace: 'shop', annotations: { note: 'x' }, spec }],
+      },
+      root_namespace: 'istio-system',
+    },
+  });
+  expect(await get('clusterz')).toEqual([{ id: 'Kubernetes', secretName: '', syncStatus: 'synced' }]);
+  expect(await get('networkz')).toEqual([]);
+  await until(async () => JSON.stringify(await get('push_status')).includes('shop/pending'));
+  expect(await get('push_status')).toEqual({ pilot_no_ip: { 'shop/pending': {} } });
 });

@@ -4,6 +4,7 @@ import {
   type VersionedResource,
   versionedResource,
 } from '@weft/xds';
+import { type ProxyDumpOptions, encodeSection, proxyDump } from './proxy-dump.ts';
 import { CLIENT_CONFIG_TYPE_URL, clientConfig } from './sync-status.ts';
 
 /** What operators ask over xDS: computed for each request, never pushed. */
@@ -12,18 +13,18 @@ class AskedSource implements ResourceSource {
   readonly contentTypeUrl: string;
   readonly isTransient = true;
   private readonly all: () => readonly VersionedResource[];
-  private readonly one: (name: string) => VersionedResource | undefined;
+  private readonly named: (name: string) => readonly VersionedResource[];
 
   constructor(o: {
     readonly typeUrl: string;
     readonly contentTypeUrl: string;
     readonly all: () => readonly VersionedResource[];
-    readonly one: (name: string) => VersionedResource | undefined;
+    readonly named: (name: string) => readonly VersionedResource[];
   }) {
     this.typeUrl = o.typeUrl;
     this.contentTypeUrl = o.contentTypeUrl;
     this.all = o.all;
-    this.one = o.one;
+    this.named = o.named;
   }
 
   list(): Iterable<VersionedResource> {
@@ -31,7 +32,11 @@ class AskedSource implements ResourceSource {
   }
 
   get(name: string): VersionedResource | undefined {
-    return this.one(name);
+    return this.named(name)[0];
+  }
+
+  resolve(name: string): readonly VersionedResource[] {
+    return this.named(name);
   }
 
   subscribe(): () => void {
@@ -47,7 +52,7 @@ export function syncSource(connections: () => readonly ConnectionStatus[]): Reso
     typeUrl: 'istio.io/debug/syncz',
     contentTypeUrl: CLIENT_CONFIG_TYPE_URL,
     all,
-    one: (name) => all().find((resource) => resource.name === name),
+    named: (name) => all().filter((resource) => resource.name === name),
   });
 }
 
@@ -58,11 +63,24 @@ export function pageSource(page: (name: string) => unknown): ResourceSource {
     typeUrl,
     contentTypeUrl: typeUrl,
     all: () => [],
-    one: (name) => {
+    named: (name) => {
       const content = page(name);
-      return content === undefined
-        ? undefined
-        : versionedResource(name, Buffer.from(JSON.stringify(content)));
+      return content === undefined ? [] : [versionedResource(name, Buffer.from(JSON.stringify(content)))];
     },
+  });
+}
+
+/** `istio.io/debug/config_dump`: of the proxy `pod.namespace` that is asked for, each section a message. */
+export function configDumpSource(options: ProxyDumpOptions): ResourceSource {
+  const typeUrl = 'istio.io/debug/config_dump';
+  return new AskedSource({
+    typeUrl,
+    contentTypeUrl: typeUrl,
+    all: () => [],
+    named: (name) =>
+      (proxyDump(options, name) ?? []).map(encodeSection).map(({ typeUrl: section, bytes }) => ({
+        ...versionedResource(`${name}/${section}`, bytes),
+        typeUrl: section,
+      })),
   });
 }

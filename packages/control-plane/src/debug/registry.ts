@@ -14,9 +14,18 @@ export interface RegistryOptions {
   readonly clusterDomain: string;
 }
 
+/** Of istiod's model.Service; named are the fields that are read here. */
+export interface RegisteredService {
+  readonly Attributes: {
+    readonly LabelSelectors: Readonly<Record<string, string>>;
+    readonly [attribute: string]: unknown;
+  };
+  readonly [field: string]: unknown;
+}
+
 /** `/debug/registryz`: Services, in the shape that istiod gives and Kiali reads. */
-export function registry(o: RegistryOptions, namespace: string | null): unknown[] {
-  const listed: unknown[] = [];
+export function registry(o: RegistryOptions, namespace: string | null): RegisteredService[] {
+  const listed: RegisteredService[] = [];
   for (const service of o.sources.services.values()) {
     if (listed.length >= MAX_LISTED) break;
     if (namespace !== null && service.namespace !== namespace) continue;

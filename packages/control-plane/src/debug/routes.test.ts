@@ -8,6 +8,7 @@ import {
   createPrometheusRegistry,
 } from '@weft/telemetry';
 import { createAmbientGraph } from '../ambient/ambient-graph.ts';
+import { createNetworkingGraph } from '../networking/networking-graph.ts';
 import type { TokenAuthenticator } from '../ca/token-authenticator.ts';
 import { podFacts } from '../sources/facts.ts';
 import { MESH_KEY, createSources } from '../sources/sources.ts';
@@ -22,6 +23,7 @@ function createRoutes(authenticate: (authorization: string | undefined) => { rea
     systemNamespace: 'istio-system',
     defaults: { trustDomain: 'cluster.local', rootNamespace: 'istio-system' },
   });
+  const networking = createNetworkingGraph(graph, sources, ambient, { clusterDomain: 'cluster.local' });
   sources.meshConfig.set(MESH_KEY, '');
   for (const namespace of ['a', 'b']) {
     const metadata = { name: 'p', namespace, uid: namespace };
@@ -44,6 +46,9 @@ function createRoutes(authenticate: (authorization: string | undefined) => { rea
         Promise.resolve().then(() => authenticate(authorization)),
     } as unknown as TokenAuthenticator,
     connections: () => [],
+    typesOf: () => [],
+    synced: () => true,
+    networking,
   });
   return (path: string, remoteAddress = '127.0.0.1', authorization?: string) => {
     const url = new URL(path, 'http://admin');
@@ -87,6 +92,26 @@ it('shows it to nobody else without a token of the system namespace', async () =
   expect((await get('/debug/syncz', '10.0.0.9', 'shop'))?.status).toBe(403);
   expect((await get('/debug/syncz', '10.0.0.9', 'istio-system'))?.status).toBeUndefined();
   expect((await get('/metrics', '10.0.0.9'))?.status).toBeUndefined();
+  // A proxy of the caller's own namespace, which isn't connected here.
+  expect((await get('/debug/config_dump?proxyID=web-1.shop', '10.0.0.9', 'shop'))?.status).toBe(404);
+  expect((await get('/debug/edsz?proxyID=web-1.shop', '10.0.0.9', 'shop'))?.status).toBe(404);
+  expect((await get('/debug/config_dump?proxyID=web-1.bank', '10.0.0.9', 'shop'))?.status).toBe(403);
+  expect((await get('/debug/config_dump', '10.0.0.9', 'shop'))?.status).toBe(403);
+  expect((await get('/debug/config_dump'))?.status).toBe(400);
+});
+
+it('lists its pages, and says its version as istioctl reads it', async () => {
+  const get = createRoutes(nobody);
+  const pages = textOf(await get('/debug'))
+    .trim()
+    .split('\n');
+  expect(
+    textOf(await get('/debug/list'))
+      .trim()
+      .split('\n'),
+  ).toEqual(pages);
+  for (const page of pages) expect(await get(page)).toBeDefined();
+  expect(textOf(await get('/version'))).toBe('1');
 });
 
 it('explains what made a resource', async () => {

@@ -1,6 +1,12 @@
 import grpc from '@grpc/grpc-js';
 import { type Logger, type WeftError, describeError } from '@weft/telemetry';
-import { type ConnectionStatus, DeltaServer, type ServedType, deltaServerChannelOptions } from '@weft/xds';
+import {
+  type ConnectionStatus,
+  DeltaServer,
+  type Node,
+  type ServedType,
+  deltaServerChannelOptions,
+} from '@weft/xds';
 import type { ChangeSet } from '@weft/collections';
 import { type CallerAuthenticator, addressOfPeer } from '../ca/caller-authenticator.ts';
 import { type CertificateService, certificateServiceDefinition } from '../ca/certificate-service.ts';
@@ -39,6 +45,7 @@ export class DiscoveryServers {
   private readonly discovery: readonly { connections(): readonly ConnectionStatus[]; close(): void }[];
   private readonly listeners: { readonly xds: Http2Listener; readonly plaintextXds: Http2Listener };
   private readonly options: DiscoveryOptions;
+  private readonly served: ServedTypes;
 
   constructor(options: DiscoveryOptions) {
     this.options = options;
@@ -50,7 +57,8 @@ export class DiscoveryServers {
       'grpc.max_connection_age_ms': maxConnectionAgeMs,
       'grpc.max_connection_age_grace_ms': CONNECTION_AGE_GRACE_MS,
     };
-    const served = new ServedTypes(options);
+    this.served = new ServedTypes(options);
+    const { served } = this;
     const debug = options.debugTypes();
     const authenticated = new DeltaServer<Caller | undefined>({
       ...this.common('tls'),
@@ -105,6 +113,11 @@ export class DiscoveryServers {
       xds: await this.listeners.xds.listen(xds),
       plaintextXds: await this.listeners.plaintextXds.listen(plaintextXds),
     };
+  }
+
+  /** What a proxy is offered if it is believed who it says that it is. */
+  typesOf(node: Node): readonly ServedType[] {
+    return this.served.of(node, undefined);
   }
 
   connections(): readonly ConnectionStatus[] {
