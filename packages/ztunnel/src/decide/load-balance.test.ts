@@ -25,8 +25,6 @@ describe('failoverRank with network, region, zone', () => {
   });
 });
 
-const uniquely = (shared: Workload, i: number): Workload => ({ ...shared, uid: `u${i}` as Workload['uid'] });
-
 describe('selectEndpoint', () => {
   const pick = (loadBalancer: LoadBalancer, ...endpoints: readonly Partial<Workload>[]): string[] => {
     const web = service('web', '10.1.0.1', { loadBalancer });
@@ -50,9 +48,9 @@ describe('selectEndpoint', () => {
       healthPolicy: 'OnlyHealthy',
     } as const;
     const web = service('web', '10.1.0.1', { loadBalancer });
-    const shared = workload('w', '10.0.1.1', inService(web));
-    const store = storeOf(web);
-    for (let i = 0; i < 150_000; i++) store.upsertWorkload(uniquely(shared, i));
+    const pod = workload('w', '10.0.1.1', inService(web));
+    const many = Array.from({ length: 150_000 }, () => pod);
+    const store = Object.assign(storeOf(web), { endpoints: () => many });
     expect(selectEndpoint(store, web, client, 80, 'standard', () => 0)?.workload.name).toBe('w');
   });
 
