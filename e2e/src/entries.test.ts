@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { eventually } from './kit/eventually.ts';
-import { ask } from './kit/http.ts';
+import { type HttpAnswer, ask } from './kit/http.ts';
 import { LocalMesh } from './kit/local-mesh.ts';
 import { type Deployed, deploy, request } from './kit/workloads.ts';
 
@@ -144,5 +144,71 @@ spec:
         reason: 'WaypointAccepted',
       });
     }
+  });
+
+  it('forwards to hosts of a wildcard that clients name, and to no others', async () => {
+    await mesh.apply(`
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: { name: wild, namespace: inside, labels: { istio.io/use-waypoint: waypoint } }
+spec:
+  hosts: ["*.outside.svc.cluster.local"]
+  location: MESH_EXTERNAL
+  resolution: DYNAMIC_DNS
+  ports: [{ name: http, number: 80, protocol: HTTP }]
+`);
+    const address = await eventually(20_000, async () => {
+      const { addresses = [] } = (await entry('wild')).status ?? {};
+      const found = addresses.find(({ value }) => value.startsWith('240.240.'));
+      if (found === undefined) throw new Error('no address yet');
+      return found.value;
+    });
+    const named = async (host: string): Promise<HttpAnswer | undefined> =>
+      (await ask(mesh, client, { url: `http://${address}/`, headers: { host } }))[0];
+    await eventually(30_000, async () => {
+      expect(await named('server.outside.svc.cluster.local')).toMatchObject({ status: 200 });
+    });
+    expect(await named('server.inside.svc.cluster.local')).toMatchObject({ status: 404 });
+    expect(await named('nobody.outside.svc.cluster.local')).toMatchObject({ status: 503 });
+  });
+
+  it('has waypoints follow routes of entries, to hosts of entries', async () => {
+    await mesh.apply(`
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: { name: entries, namespace: inside }
+spec:
+  parentRefs: [{ group: networking.istio.io, kind: ServiceEntry, name: inline, port: 80 }]
+  rules:
+    - matches: [{ path: { value: /moved } }]
+      filters: [{ type: RequestRedirect, requestRedirect: { hostname: elsewhere.example.org } }]
+    - backendRefs: [{ group: networking.istio.io, kind: Hostname, name: machines.example.org, port: 80 }]
+`);
+    await eventually(30_000, async () => {
+      const [answer] = await ask(mesh, client, { url: 'http://inline.example.org/moved' });
+      expect(answer).toMatchObject({ status: 302 });
+    });
+    await answers('inline.example.org');
+    const route = await mesh.json<{
+      readonly status?: { readonly parents?: readonly { readonly conditions: readonly object[] }[] };
+    }>('get', 'httproute', 'entries', '-n', 'inside');
+    expect(route.status?.parents?.[0]?.conditions).toMatchObject([
+      { type: 'Accepted', status: 'True' },
+      { type: 'ResolvedRefs', status: 'True' },
+      { type: 'ResolvedWaypoints', message: 'All waypoints resolved' },
+    ]);
+  });
+
+  it('refuses what a policy was to meet once its waypoint has gone', async () => {
+    await mesh.weft('waypoint', 'delete', 'waypoint', '-n', 'inside');
+    await eventually(30_000, async () => {
+      const { status } = await entry('inline');
+      expect(status?.conditions?.find(({ type }) => type === 'istio.io/WaypointBound')).toMatchObject({
+        status: 'False',
+        reason: 'WaypointIsNotReady',
+      });
+      expect(await request(mesh, client, 'http://inline.example.org/')).toBe('refused');
+    });
+    await answers('machines.example.org');
   });
 });
