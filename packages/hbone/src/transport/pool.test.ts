@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { dialTcp, tunnelPair, type TunnelPair } from '../testing/tunnel-pair.ts';
 import type { ConnectRequest } from './connect-request.ts';
-import type { HbonePoolOptions } from './pool.ts';
+import type { HbonePoolOptions, Tunnel } from './pool.ts';
 import type { TunnelStream } from './tunnel-stream.ts';
 
 const pairs: TunnelPair[] = [];
@@ -161,6 +161,38 @@ describe('the pool', () => {
     await gone;
     expect(request.accept().closed).toBe(true);
     await expect(pair.pool.connect(pair.request({ signal: abort.signal }))).rejects.toThrow('enough');
+  });
+
+  it('has the next connection made before the last one is full, if it is large', async () => {
+    const pair = await pairOf({ limits: { maxStreamsPerConnection: 20 } });
+    const connect = (): Promise<Tunnel> => pair.pool.connect(pair.request());
+    for (let i = 0; i < 18; i++) await connect();
+    expect(pair.dials()).toBe(1);
+    await connect();
+    expect(pair.dials()).toBe(2);
+    await until(() => pair.pool.sessions.size === 2);
+    await connect();
+    await connect();
+    expect(pair.dials()).toBe(2);
+    expect([...pair.pool.sessions].map((session) => session.activeStreams)).toEqual([20, 1]);
+  });
+
+  it('replaces a busy connection as soon as its server drains or is lost, and one that nobody used never', async () => {
+    const pair = await pairOf();
+    await pair.pool.connect(pair.request());
+    [...pair.server.sessions][0]?.drain();
+    await until(() => pair.dials() === 2);
+    await until(() => pair.server.sessions.size === 2);
+    // Nobody used the second one, so it isn't missed.
+    [...pair.server.sessions][1]?.destroy();
+    await until(() => pair.pool.sessions.size === 1);
+    expect(pair.dials()).toBe(2);
+    await pair.pool.connect(pair.request());
+    expect(pair.dials()).toBe(3);
+    [...pair.server.sessions].at(-1)?.destroy();
+    await until(() => pair.pool.sessions.size === 2 && pair.dials() === 4);
+    await pair.pool.connect(pair.request());
+    expect(pair.dials()).toBe(4);
   });
 
   it('leaves a draining server and dials another', async () => {

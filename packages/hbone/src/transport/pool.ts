@@ -17,22 +17,21 @@ import {
 } from './connect-response.ts';
 import { openInnerTunnel, type InnerTunnelRequest } from './inner-tunnel.ts';
 import { defaultHbonePoolLimits, type HbonePoolLimits } from './pool-limits.ts';
+import {
+  freePlaces,
+  isBusy,
+  keyId,
+  type KeyPool,
+  type PooledSession,
+  type PoolKey,
+  type Waiter,
+} from './key-pool.ts';
 import { defaultKeepalive, type KeepaliveOptions } from './keepalive.ts';
 import type { ReactorSocket } from './reactor/reactor-socket.ts';
 import { type SessionEvents, TunnelResources, TunnelSession } from './session.ts';
 import type { TlsSettings } from './tls.ts';
 import type { SessionStream } from './session-stream.ts';
 import type { TunnelStream } from './tunnel-stream.ts';
-
-/** Everything that must be equal for a connection to be shared. */
-export interface PoolKey {
-  readonly source: SpiffeId;
-  /** Identities that the server may have: one of them must be among its URI names. Empty: nobody will do. */
-  readonly acceptable: readonly string[];
-  readonly address: { readonly ip: string; readonly port: number };
-  /** The pod whose traffic it is. */
-  readonly sourceIp: string;
-}
 
 export interface TunnelRequest extends PoolKey {
   /** Of the CONNECT. */
@@ -63,24 +62,12 @@ export interface HbonePoolOptions {
 /** How often a CONNECT that certainly wasn't processed is sent again on another connection. */
 const MAX_ATTEMPTS = 3;
 
+/** With fewer free places than this part of a connection's, the next connection is made before anybody has to wait. */
+const SPARE_FRACTION = 0.1;
+
 interface OpenedStream {
   readonly session: TunnelSession;
   readonly stream: SessionStream;
-}
-
-interface Waiter {
-  /** Opens its stream if there is a place. */
-  take(): boolean;
-  reject(reason: unknown): void;
-}
-
-/** The connections of one key. */
-interface KeyPool {
-  readonly key: PoolKey;
-  readonly id: string;
-  readonly sessions: Set<TunnelSession>;
-  readonly waiters: Set<Waiter>;
-  dialling: number;
 }
 
 /**
@@ -94,8 +81,7 @@ export class HbonePool implements SessionEvents {
   private readonly resources: TunnelResources;
   private readonly tls: TlsClient;
   private readonly keys = new Map<string, KeyPool>();
-  /** When each pooled connection was last asked for, and whose it is. */
-  private readonly pooled = new Map<TunnelSession, { readonly pool: KeyPool; lastUsed: number }>();
+  private readonly pooled = new Map<TunnelSession, PooledSession>();
   /** Also those that left the pool and wait for their last stream. */
   private readonly allSessions = new Set<TunnelSession>();
   private readonly closing = new AbortController();
@@ -174,14 +160,19 @@ export class HbonePool implements SessionEvents {
 
   /** @internal */
   onChange(session: TunnelSession): void {
-    const pool = this.pooled.get(session)?.pool;
-    if (pool !== undefined && pool.waiters.size > 0) this.serveWaiters(pool);
+    const entry = this.pooled.get(session);
+    if (entry === undefined) return;
+    if (entry.pool.waiters.size > 0) this.serveWaiters(entry.pool);
+    else if (!session.canOpen && isBusy(entry)) this.keepFree(1, entry.pool);
   }
 
   /** @internal */
   onClose(session: TunnelSession): void {
     this.allSessions.delete(session);
-    this.release(session);
+    const entry = this.release(session);
+    if (entry === undefined) return;
+    if (isBusy(entry)) this.keepFree(1, entry.pool);
+    this.forgetIfEmpty(entry.pool);
   }
 
   /**
@@ -195,7 +186,10 @@ export class HbonePool implements SessionEvents {
     const pool = this.poolOf(request);
     if (pool.waiters.size === 0) {
       const opened = this.openOnPooled(pool, fields);
-      if (opened !== undefined) return Promise.resolve(opened);
+      if (opened !== undefined) {
+        this.keepFree(Math.floor(this.limits.maxStreamsPerConnection * SPARE_FRACTION), pool);
+        return Promise.resolve(opened);
+      }
     }
     if (pool.waiters.size >= this.limits.maxWaitersPerKey) {
       return Promise.reject(
@@ -233,7 +227,10 @@ export class HbonePool implements SessionEvents {
       const stream = session.open(fields);
       if (stream === undefined) continue;
       const entry = this.pooled.get(session);
-      if (entry !== undefined) entry.lastUsed = Date.now();
+      if (entry !== undefined) {
+        entry.lastUsed = Date.now();
+        entry.served++;
+      }
       return { session, stream };
     }
     return undefined;
@@ -248,13 +245,23 @@ export class HbonePool implements SessionEvents {
     }
   }
 
+  /** Busy peers' tunnels are made ahead of those who would wait for them. */
+  private keepFree(places: number, pool: KeyPool): void {
+    const { maxStreamsPerConnection, maxConnectionsPerKey } = this.limits;
+    if (pool.dialling > 0 || pool.waiters.size > 0 || this.closing.signal.aborted) return;
+    if (freePlaces(pool, maxStreamsPerConnection) >= places) return;
+    if (pool.sessions.size >= maxConnectionsPerKey) return;
+    pool.dialling++;
+    void this.dial(pool);
+  }
+
   private async dial(pool: KeyPool): Promise<void> {
     try {
       const signal = AbortSignal.any([this.closing.signal, AbortSignal.timeout(this.limits.dialTimeoutMs)]);
       const session = await this.establish(pool.key, signal);
       pool.dialling--;
       pool.sessions.add(session);
-      this.pooled.set(session, { pool, lastUsed: Date.now() });
+      this.pooled.set(session, { pool, lastUsed: Date.now(), served: 0 });
       this.serveWaiters(pool);
     } catch (error) {
       pool.dialling--;
@@ -305,22 +312,23 @@ export class HbonePool implements SessionEvents {
     const before = Date.now() - this.limits.unusedReleaseMs;
     for (const [session, { lastUsed }] of this.pooled) {
       if (lastUsed > before) continue;
-      this.release(session);
+      const entry = this.release(session);
+      if (entry !== undefined) this.forgetIfEmpty(entry.pool);
       session.drain();
     }
   }
 
-  private release(session: TunnelSession): void {
-    const pool = this.pooled.get(session)?.pool;
-    if (pool === undefined) return;
+  private release(session: TunnelSession): PooledSession | undefined {
+    const entry = this.pooled.get(session);
+    if (entry === undefined) return undefined;
     this.pooled.delete(session);
-    pool.sessions.delete(session);
-    if (pool.waiters.size > 0) this.dialAsNeeded(pool);
-    this.forgetIfEmpty(pool);
+    entry.pool.sessions.delete(session);
+    if (entry.pool.waiters.size > 0) this.dialAsNeeded(entry.pool);
+    return entry;
   }
 
   private poolOf(key: PoolKey): KeyPool {
-    const id = JSON.stringify([key.source, key.acceptable, key.address.ip, key.address.port, key.sourceIp]);
+    const id = keyId(key);
     let pool = this.keys.get(id);
     if (pool === undefined) {
       pool = { key, id, sessions: new Set(), waiters: new Set(), dialling: 0 };

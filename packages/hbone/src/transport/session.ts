@@ -141,6 +141,11 @@ export class TunnelSession implements ConnectionEvents, StreamHost {
     return this.closed;
   }
 
+  /** Streams that the peer lets this side have open, as far as it said. */
+  get peerMaxStreams(): number {
+    return this.connection.peer.maxConcurrentStreams;
+  }
+
   /** Client: sends a CONNECT. */
   open(fields: FlatFields): SessionStream | undefined {
     if (!this.canOpen) return undefined;
