@@ -1,6 +1,6 @@
 import { Annotation } from '@weft/api';
 import type { Collection, Graph } from '@weft/collections';
-import { backendKey } from '../networking/backend-references.ts';
+import { backendKey } from '../sources/backend-references.ts';
 import { MESH_KEY, type Sources } from '../sources/sources.ts';
 import type { EntryServices } from './entry-graph.ts';
 import type { EntryService } from './entry-services.ts';

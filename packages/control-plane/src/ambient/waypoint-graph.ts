@@ -9,7 +9,7 @@ import {
   selects,
 } from '@weft/collections';
 import type { PodFacts, ServiceFacts } from '../sources/facts.ts';
-import { backendKey, backendKeys } from '../networking/backend-references.ts';
+import { backendKey, backendKeys } from '../sources/backend-references.ts';
 import type { GrpcRouteFacts, HttpRouteFacts } from '../sources/gateway-objects.ts';
 import {
   type AuthorizationPolicySpec,
@@ -28,16 +28,10 @@ import { trustDomains } from './trust-domain-aliases.ts';
 import { gatewayOf } from './networks.ts';
 import { allowWaypointPolicy } from './allow-waypoint.ts';
 import { attachmentKeys, attachmentKeysOf, isTargeted } from './policy-targets.ts';
-import { type RequireWaypointDefault, requireWaypointPolicy } from './require-waypoint.ts';
+import type { RequireWaypointDefault } from './require-waypoint.ts';
 import { type EncodedResource, authorizationResource, named, sameResource } from './resources.ts';
 import { type ServiceEndpoint, serviceEndpoints } from './service-endpoints.ts';
-import {
-  type ServiceWaypoint,
-  principalsOf,
-  serviceWaypoint,
-  waypointPrincipals,
-} from './service-waypoint.ts';
-import { serviceHostname } from './services.ts';
+import { type ServiceWaypoint, principalsOf, serviceWaypoint } from './service-waypoint.ts';
 import { waypointReference } from './waypoint-binding.ts';
 import { type Waypoint, waypointOf } from './waypoints.ts';
 import { type ClusterNames, type SliceService, podWorkload, sliceWorkloads } from './workloads.ts';

@@ -1,6 +1,6 @@
 import { GatewayController, Label } from '@weft/api';
 import type { WantedCondition } from './gateway-status.ts';
-import { backendTarget } from '../networking/backend-references.ts';
+import { backendTarget } from '../sources/backend-references.ts';
 import { mayReferTo } from '../networking/reference-grants.ts';
 import { type MeshParentKind, meshParentKind, selectsPort } from '../networking/route-attachment.ts';
 import { supportedBackendFilters, supportedFilters } from '../networking/route-filters.ts';

@@ -2,7 +2,7 @@ import Long from 'long';
 import { envoy } from '@weft/api/envoy';
 import type { AnyRouteFacts, BackendReference, RouteFilter, RouteRule } from '../sources/gateway-objects.ts';
 import { NO_LIMIT, duration, extension } from './any.ts';
-import { type BackendTarget, backendTarget } from './backend-references.ts';
+import { type BackendTarget, backendTarget } from '../sources/backend-references.ts';
 import type { EndpointSource, UpstreamProtocol } from './clusters.ts';
 import { parseGatewayDuration } from './gateway-duration.ts';
 import { Name, inboundCluster, outboundCluster } from './names.ts';

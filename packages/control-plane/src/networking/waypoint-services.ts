@@ -10,7 +10,7 @@ import type { ServiceFacts } from '../sources/facts.ts';
 import type { AnyRouteFacts } from '../sources/gateway-objects.ts';
 import type { AuthorizationPolicySpec, PolicyObject } from '../sources/policy-objects.ts';
 import { MESH_KEY, type Sources } from '../sources/sources.ts';
-import type { BackendTarget } from './backend-references.ts';
+import type { BackendTarget } from '../sources/backend-references.ts';
 import { entryInput, servicePort } from './entry-config.ts';
 import { mayReferTo } from './reference-grants.ts';
 import { type MeshParentKind, attachesTo, parentKey, parentKeys } from './route-attachment.ts';

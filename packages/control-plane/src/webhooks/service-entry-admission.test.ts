@@ -2,13 +2,13 @@ import { describe, expect, it } from '@jest/globals';
 import { parse } from 'yaml';
 import { type AdmissionRequest, admit } from './admission.ts';
 
-function review(kind: string, spec: string) {
+function review(kind: string, spec: string, labels: Readonly<Record<string, string>> = {}) {
   const request: AdmissionRequest = {
     uid: 'u',
     kind: { group: 'networking.istio.io', kind },
     operation: 'CREATE',
     namespace: 'shop',
-    object: { metadata: { name: 'x' }, spec: parse(spec) as unknown },
+    object: { metadata: { name: 'x', labels }, spec: parse(spec) as unknown },
   };
   return admit(request, {
     rootNamespace: 'istio-system',
@@ -95,11 +95,22 @@ describe('admission of ServiceEntry', () => {
       '{ hosts: [a], resolution: DNS, ports: [{ name: a, number: 80, protocol: HTPP }] }',
       'did you mean HTTP',
     ],
+    [
+      '{ hosts: ["*.a"], resolution: DYNAMIC_DNS, ports: [{ name: a, number: 80, targetPort: 81, protocol: HTTP }] }',
+      'spec.ports[0].targetPort has no effect',
+    ],
   ])('warns of %s', (spec, warning) => {
     const { allowed, warnings } = review('ServiceEntry', spec);
     expect(allowed).toBe(true);
     expect(warnings).toContainEqual(expect.stringContaining(warning));
   });
+});
+
+it('refuses a wildcard inside of the mesh whose hosts a waypoint would look up', () => {
+  const spec = `{ hosts: ["*.a"], location: MESH_INTERNAL, resolution: DYNAMIC_DNS, ${web} }`;
+  expect(review('ServiceEntry', spec, { 'istio.io/use-waypoint': 'wp' }).allowed).toBe(false);
+  expect(review('ServiceEntry', spec, { 'istio.io/use-waypoint': 'none' }).allowed).toBe(true);
+  expect(review('ServiceEntry', spec).allowed).toBe(true);
 });
 
 describe('admission of WorkloadEntry', () => {

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { Label, NO_WAYPOINT } from '@weft/api';
 import { parseCidr } from '../ambient/addresses.ts';
 import type { EntryEndpoint, ServiceEntryFacts, WorkloadEntryFacts } from '../sources/entries.ts';
 import { FieldChecks, type FieldError, type Verdict } from './field-errors.ts';
@@ -13,7 +14,7 @@ const label = '[A-Za-z0-9_]([-A-Za-z0-9_]{0,61}[A-Za-z0-9_])?';
 const hostname = new RegExp(`^(\\*\\.)?${label}(\\.${label})*\\.?$`);
 
 /** What the CRD's schema can't say about a ServiceEntry; its rules are repeated for CRDs that somebody else installed. */
-export function validateServiceEntry({ spec: entry }: ServiceEntryFacts): Verdict {
+export function validateServiceEntry({ spec: entry, labels }: ServiceEntryFacts): Verdict {
   const errors: FieldError[] = [];
   const warnings: string[] = [];
   const spec = new FieldChecks('spec', errors);
@@ -68,6 +69,9 @@ export function validateServiceEntry({ spec: entry }: ServiceEntryFacts): Verdic
       break;
     case 'DYNAMIC_DNS':
       checkDynamic(spec, entry, protocolsOf(ports));
+      if (entry.location === 'MESH_INTERNAL' && (labels[Label.useWaypoint] ?? NO_WAYPOINT) !== NO_WAYPOINT)
+        spec.at('location').refuse('must be MESH_EXTERNAL for DYNAMIC_DNS behind a waypoint');
+      warnings.push(...portsWithoutTarget(entry));
       break;
     case 'STATIC':
   }
@@ -146,6 +150,17 @@ function checkDynamic(
         .at('protocol')
         .refuse(`must be one of ${dynamicProtocols.join(', ')}`);
   });
+}
+
+/** A request goes to the port that it names; only TLS handshakes name none. */
+function portsWithoutTarget({ ports = [] }: ServiceEntryFacts['spec']): string[] {
+  return ports.flatMap(({ number, targetPort, protocol = '' }, i) =>
+    (targetPort || number) === number || protocol.toUpperCase() === 'TLS'
+      ? []
+      : [
+          `spec.ports[${i}].targetPort has no effect with DYNAMIC_DNS: requests go to the port that they name`,
+        ],
+  );
 }
 
 function warnOfPorts(

@@ -1,6 +1,13 @@
 import { type IncomingMessage, type Server as HttpServer, type ServerResponse } from 'node:http';
 import { type Server, createServer } from 'node:https';
-import { Counter, type Logger, type PrometheusRegistry, describeError } from '@weft/telemetry';
+import {
+  Counter,
+  type Logger,
+  type PrometheusRegistry,
+  describeError,
+  listenOn,
+  readBody,
+} from '@weft/telemetry';
 import type { ServingCertificates } from '../ca/serving-certificate.ts';
 import { type AdmissionRequest, type AdmissionResponse, parseAdmissionReview } from './admission.ts';
 
@@ -50,16 +57,8 @@ export class WebhookServer {
   }
 
   /** Resolves to the bound port. */
-  async listen(port: number): Promise<number> {
-    await new Promise<void>((resolve, reject) => {
-      this.server.once('error', reject);
-      this.server.listen(port, () => {
-        this.server.off('error', reject);
-        resolve();
-      });
-    });
-    const address = this.server.address();
-    return typeof address === 'object' && address !== null ? address.port : port;
+  listen(port: number): Promise<number> {
+    return listenOn(this.server, port);
   }
 
   async close(): Promise<void> {
@@ -82,7 +81,7 @@ export class WebhookServer {
       if (path !== '/validate' && !path?.startsWith('/validate/'))
         return send(404, 'text/plain', 'not found\n');
       if (request.method !== 'POST') return send(405, 'text/plain', 'POST only\n');
-      const body = await readBody(request);
+      const body = await readBody(request, MAX_REVIEW_BYTES);
       if (body === undefined) return send(413, 'text/plain', 'body too large\n');
       const review = parseAdmissionReview(body);
       const answer = admit(review);
@@ -100,16 +99,4 @@ export class WebhookServer {
       else response.destroy();
     }
   }
-}
-
-async function readBody(request: IncomingMessage): Promise<string | undefined> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of request) {
-    const bytes = chunk as Buffer; // node:http yields Buffers unless setEncoding was called
-    size += bytes.length;
-    if (size > MAX_REVIEW_BYTES) return undefined;
-    chunks.push(bytes);
-  }
-  return Buffer.concat(chunks).toString('utf8');
 }

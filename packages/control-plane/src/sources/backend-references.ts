@@ -1,4 +1,4 @@
-import type { AnyRouteFacts, BackendReference, RouteFilter } from '../sources/gateway-objects.ts';
+import type { AnyRouteFacts, BackendReference, RouteFilter } from './gateway-objects.ts';
 
 /** What a route may send requests to: a Service, or a host of a ServiceEntry by its name. */
 export type BackendTarget =
