@@ -17,6 +17,18 @@ export const programs = {
   openssl: 'openssl',
 };
 
+/** What `npm run bench -- tunnel|proxy` needs beyond that: public load tools, servers, and Python for pip's Envoy. */
+export const benchPrograms = {
+  ...programs,
+  iperf3: 'iperf3',
+  wrk: 'wrk',
+  h2load: 'nghttp2-client',
+  nginx: 'nginx-light',
+  '/usr/lib/nginx/modules/ngx_stream_module.so': 'libnginx-mod-stream',
+  python3: 'python3',
+  '/usr/share/doc/python3-venv': 'python3-venv',
+};
+
 /** What tests need beyond that: the CNI project's own plugins, to run beside ours. */
 export const testPrograms = { ...programs, '/usr/lib/cni/bridge': 'containernetworking-plugins' };
 

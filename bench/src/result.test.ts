@@ -11,3 +11,14 @@ it('takes the median of the rounds’ ratios, not the ratio of medians', () => {
   });
   expect(median([1, 2, 3, 10])).toBe(2.5);
 });
+
+it('leaves out rounds that failed on either side', () => {
+  expect(compare('tunnel', 'rps-32', 'envoy', [10, Number.NaN, 20], [10, 10, 10])).toMatchObject({
+    ours: 15,
+    peer: 10,
+    ratio: 1.5,
+    lowest: 1,
+    highest: 2,
+  });
+  expect(compare('tunnel', 'rps-32', 'envoy', [10], []).ratio).toBeNaN();
+});

@@ -11,7 +11,7 @@ export interface Result {
   readonly highest: number;
 }
 
-/** Medians of rounds in which ours and the peer alternated. */
+/** Medians of rounds in which ours and the peer alternated; a round that failed on either side (NaN) has no ratio. */
 export function compare(
   suite: string,
   metric: string,
@@ -20,6 +20,7 @@ export function compare(
   peer: readonly number[],
 ): Result {
   const ratios = ours.map((value, i) => value / (peer[i] ?? Number.NaN));
+  const known = ratios.filter((ratio) => !Number.isNaN(ratio));
   return {
     suite,
     metric,
@@ -27,13 +28,14 @@ export function compare(
     peer: median(peer),
     peerName,
     ratio: median(ratios),
-    lowest: Math.min(...ratios),
-    highest: Math.max(...ratios),
+    lowest: Math.min(...known),
+    highest: Math.max(...known),
   };
 }
 
+/** Of those that are numbers. */
 export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
+  const sorted = values.filter((value) => !Number.isNaN(value)).sort((a, b) => a - b);
   const middle = Math.floor(sorted.length / 2);
   const upper = sorted[middle] ?? Number.NaN;
   return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? Number.NaN)) / 2;

@@ -1,0 +1,71 @@
+import type { ChildProcess } from 'node:child_process';
+import type { NetworkNamespace } from '@weft/linux';
+import type { Testbed } from '../testbed.ts';
+import { type BenchPath, HTTP_PORT, IPERF_PORT } from './bench-path.ts';
+import { certificateFiles, createAuthority } from './certificates.ts';
+import { type EnvoySide, hboneClientBootstrap, hboneServerBootstrap } from './envoy-config.ts';
+
+/**
+ * Envoy in each pod, doing the same work: `tcp_proxy` with a tunnel on one side, CONNECT termination with a policy on the
+ * other, mutual TLS 1.3 between them, access logs on. The client talks to Envoy's port in its own pod, which spares
+ * Envoy the redirection. Envoy takes AES-128 unless a policy for more than that is set, which then asks for P-384, too:
+ * both sides' keys are on it, and the few handshakes there are cost more than ztunnel's.
+ */
+export async function envoyPath(testbed: Testbed, subnet: number): Promise<BenchPath> {
+  const { mesh } = testbed;
+  const serverIp = `10.0.${subnet}.12`;
+  mesh.addPod('envoy-client', 'none', `10.0.${subnet}.11`);
+  mesh.addPod('envoy-server', 'none', serverIp);
+  const [client, server] = [testbed.namespaceOf('envoy-client'), testbed.namespaceOf('envoy-server')];
+  const authority = await createAuthority();
+  const side = async (own: string, peer: string): Promise<EnvoySide> => ({
+    serverIp,
+    ports: [HTTP_PORT, IPERF_PORT],
+    tls: await certificateFiles(testbed, authority, own, 'P-384'),
+    peer,
+    aes256: true,
+  });
+  const config = (name: string, bootstrap: object): string => testbed.file(name, JSON.stringify(bootstrap));
+  const configs = {
+    server: config('envoy-server.json', hboneServerBootstrap(await side('envoy-server', 'envoy-client'))),
+    client: config('envoy-client.json', hboneClientBootstrap(await side('envoy-client', 'envoy-server'))),
+  };
+  let running: readonly ChildProcess[] = [];
+  const start = (): void => {
+    running = [
+      startEnvoy(testbed, server, configs.server, testbed.threads),
+      startEnvoy(testbed, client, configs.client, testbed.threads),
+    ];
+  };
+  start();
+  return {
+    name: 'envoy',
+    client,
+    server,
+    ip: '127.0.0.1',
+    carriesBytes: true,
+    processes: () => running,
+    restart: async () => {
+      await Promise.all(running.map((child) => testbed.end(child)));
+      start();
+    },
+  };
+}
+
+export function startEnvoy(
+  testbed: Testbed,
+  namespace: NetworkNamespace,
+  config: string,
+  workers: number,
+): ChildProcess {
+  const args = [
+    '--concurrency',
+    String(workers),
+    '--disable-hot-restart',
+    '--log-level',
+    'error',
+    '-c',
+    config,
+  ];
+  return testbed.start(namespace, testbed.envoy, args);
+}
