@@ -2,9 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Component } from '@weft/api';
 import {
   apiErrorStatus,
+  matchesNodeSelectorTerm,
   resources,
   type KubernetesClient,
   type Node,
+  type NodeSelectorTerm,
   type PodController,
 } from '@weft/kubernetes';
 
@@ -66,20 +68,11 @@ function isLeaving(daemonSet: PodController, node: Node | undefined): boolean {
   return node !== undefined && !wantsNode(podSpecOf(daemonSet), node);
 }
 
-interface NodeRequirement {
-  readonly key: string;
-  readonly operator: string;
-  readonly values?: readonly string[];
-}
-
 interface Placement {
   readonly affinity?: {
     readonly nodeAffinity?: {
       readonly requiredDuringSchedulingIgnoredDuringExecution?: {
-        readonly nodeSelectorTerms?: readonly {
-          readonly matchExpressions?: readonly NodeRequirement[];
-          readonly matchFields?: readonly NodeRequirement[];
-        }[];
+        readonly nodeSelectorTerms?: readonly NodeSelectorTerm[];
       };
     };
   };
@@ -96,39 +89,8 @@ function podSpecOf(daemonSet: PodController): Placement {
  * agents are taken away for a while, and new pods must not start unmeshed meanwhile.
  */
 export function wantsNode({ affinity }: Placement, node: Node): boolean {
-  const labels = node.metadata.labels ?? {};
   const terms = affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms;
-  if (terms === undefined) return true;
-  const fields = { 'metadata.name': node.metadata.name ?? '' };
-  return terms.some(
-    ({ matchExpressions = [], matchFields = [] }) =>
-      matchExpressions.length + matchFields.length > 0 &&
-      matchExpressions.every((r) => isMet(r, labels)) &&
-      matchFields.every((r) => isMet(r, fields)),
-  );
-}
-
-function isMet(
-  { key, operator, values = [] }: NodeRequirement,
-  of: Readonly<Record<string, string>>,
-): boolean {
-  const value = of[key];
-  switch (operator) {
-    case 'In':
-      return value !== undefined && values.includes(value);
-    case 'NotIn':
-      return value === undefined || !values.includes(value);
-    case 'Exists':
-      return value !== undefined;
-    case 'DoesNotExist':
-      return value === undefined;
-    case 'Gt':
-      return value !== undefined && Number(value) > Number(values[0]);
-    case 'Lt':
-      return value !== undefined && Number(value) < Number(values[0]);
-    default:
-      return false;
-  }
+  return terms === undefined || terms.some((term) => matchesNodeSelectorTerm(term, node));
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

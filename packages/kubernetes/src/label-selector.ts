@@ -6,23 +6,33 @@ export function matchesLabelSelector(
   labels: Readonly<Record<string, string>> = {},
 ): boolean {
   const { matchLabels = {}, matchExpressions = [] } = selector;
-  const value = (key: string): string | undefined => (Object.hasOwn(labels, key) ? labels[key] : undefined);
   return (
-    Object.entries(matchLabels).every(([key, wanted]) => value(key) === wanted) &&
-    matchExpressions.every(({ key, operator, values = [] }) => {
-      const actual = value(key);
-      switch (operator) {
-        case 'In':
-          return actual !== undefined && values.includes(actual);
-        case 'NotIn':
-          return actual === undefined || !values.includes(actual);
-        case 'Exists':
-          return actual !== undefined;
-        case 'DoesNotExist':
-          return actual === undefined;
-        default:
-          return false;
-      }
-    })
+    Object.entries(matchLabels).every(([key, wanted]) => labelValue(labels, key) === wanted) &&
+    matchExpressions.every(({ key, operator, values = [] }) =>
+      meetsRequirement(labelValue(labels, key), operator, values),
+    )
   );
+}
+
+export function labelValue(labels: Readonly<Record<string, string>>, key: string): string | undefined {
+  return Object.hasOwn(labels, key) ? labels[key] : undefined;
+}
+
+export function meetsRequirement(
+  actual: string | undefined,
+  operator: string,
+  values: readonly string[],
+): boolean {
+  switch (operator) {
+    case 'In':
+      return actual !== undefined && values.includes(actual);
+    case 'NotIn':
+      return actual === undefined || !values.includes(actual);
+    case 'Exists':
+      return actual !== undefined;
+    case 'DoesNotExist':
+      return actual === undefined;
+    default:
+      return false;
+  }
 }

@@ -1,6 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { resources, type KubernetesObject, type LabelSelector } from '@weft/kubernetes';
-import { matchesSelector } from './objects.ts';
+import { matchesLabelSelector, resources, type KubernetesObject, type LabelSelector } from '@weft/kubernetes';
 import { isOf, nothing, type Controller } from './reconcile.ts';
 
 interface ClusterRole extends KubernetesObject {
@@ -27,7 +26,7 @@ export const clusterRoleAggregationController: Controller = {
     const selected: readonly ClusterRole[] = view
       .list(resources.clusterRoles)
       .filter((other) => other.metadata.name !== name)
-      .filter((other) => selectors.some((selector) => matchesSelector(selector, other.metadata.labels)));
+      .filter((other) => selectors.some((selector) => matchesLabelSelector(selector, other.metadata.labels)));
     const rules: unknown[] = [];
     for (const rule of [...selected].sort(byName).flatMap((other) => other.rules ?? [])) {
       if (!rules.some((known) => isDeepStrictEqual(known, rule))) rules.push(rule);

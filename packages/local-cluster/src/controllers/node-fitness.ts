@@ -1,5 +1,10 @@
-import type { Node, Pod, PodSpec } from '@weft/kubernetes';
-import { matchesExpression } from './objects.ts';
+import {
+  matchesNodeSelectorTerm,
+  type Node,
+  type NodeSelectorTerm,
+  type Pod,
+  type PodSpec,
+} from '@weft/kubernetes';
 
 export interface Taint {
   readonly key: string;
@@ -12,15 +17,6 @@ export interface Toleration {
   readonly value?: string;
   readonly effect?: string;
   readonly tolerationSeconds?: number;
-}
-interface SelectorRequirement {
-  readonly key: string;
-  readonly operator: string;
-  readonly values?: readonly string[];
-}
-interface NodeSelectorTerm {
-  readonly matchExpressions?: readonly SelectorRequirement[];
-  readonly matchFields?: readonly SelectorRequirement[];
 }
 
 /** Why the pod can't go to the node, in the words of the Kubernetes scheduler; undefined when it can. */
@@ -43,7 +39,7 @@ export function matchesNodeSelection(spec: PodSpec, node: Node): boolean {
   const nodeSelector = (spec['nodeSelector'] ?? {}) as Readonly<Record<string, string>>;
   if (Object.entries(nodeSelector).some(([key, value]) => labels[key] !== value)) return false;
   const terms = requiredTerms(spec);
-  return terms === undefined || terms.some((term) => matchesTerm(term, node));
+  return terms === undefined || terms.some((term) => matchesNodeSelectorTerm(term, node));
 }
 
 /** The node that a DaemonSet pod is bound to by its affinity. */
@@ -55,12 +51,14 @@ export function pinnedNode(spec: PodSpec): string | undefined {
 /** Affinity that allows exactly one node, in place of what the template asked of nodes. */
 export function pinTo(spec: PodSpec, nodeName: string): Readonly<Record<string, unknown>> {
   const affinity = (spec['affinity'] ?? {}) as Readonly<Record<string, unknown>>; // as above
-  const field: SelectorRequirement = { key: 'metadata.name', operator: 'In', values: [nodeName] };
+  const term: NodeSelectorTerm = {
+    matchFields: [{ key: 'metadata.name', operator: 'In', values: [nodeName] }],
+  };
   return {
     affinity: {
       ...affinity,
       nodeAffinity: {
-        requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [{ matchFields: [field] }] },
+        requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [term] },
       },
     },
   };
@@ -91,19 +89,4 @@ function requiredTerms(spec: PodSpec): readonly NodeSelectorTerm[] | undefined {
       }
     | undefined;
   return affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms;
-}
-
-function matchesTerm(term: NodeSelectorTerm, node: Node): boolean {
-  const { matchExpressions = [], matchFields = [] } = term;
-  if (matchExpressions.length === 0 && matchFields.length === 0) return false;
-  const labels = node.metadata.labels ?? {};
-  return (
-    matchExpressions.every(({ key, operator, values = [] }) =>
-      matchesExpression(labels[key], operator, values),
-    ) &&
-    matchFields.every(
-      ({ key, operator, values = [] }) =>
-        key === 'metadata.name' && matchesExpression(node.metadata.name, operator, values),
-    )
-  );
 }

@@ -4,7 +4,6 @@ import {
   apiVersionOf,
   type Condition,
   type KubernetesObject,
-  type LabelSelector,
   type OwnerReference,
   type PodController,
   type ResourceType,
@@ -53,43 +52,6 @@ export function controllerReference(type: ResourceType, owner: KubernetesObject)
     controller: true,
     blockOwnerDeletion: true,
   };
-}
-
-export function matchesSelector(
-  selector: LabelSelector | undefined,
-  labels: Readonly<Record<string, string>> = {},
-): boolean {
-  if (selector === undefined) return false;
-  for (const [key, value] of Object.entries(selector.matchLabels ?? {})) {
-    if (labels[key] !== value) return false;
-  }
-  return (selector.matchExpressions ?? []).every(({ key, operator, values = [] }) =>
-    matchesExpression(labels[key], operator, values),
-  );
-}
-
-/** The operators of label selectors and of node affinity. */
-export function matchesExpression(
-  value: string | undefined,
-  operator: string,
-  values: readonly string[],
-): boolean {
-  switch (operator) {
-    case 'In':
-      return value !== undefined && values.includes(value);
-    case 'NotIn':
-      return value === undefined || !values.includes(value);
-    case 'Exists':
-      return value !== undefined;
-    case 'DoesNotExist':
-      return value === undefined;
-    case 'Gt':
-      return value !== undefined && Number(value) > Number(values[0]);
-    case 'Lt':
-      return value !== undefined && Number(value) < Number(values[0]);
-    default:
-      return false;
-  }
 }
 
 // The letters that Kubernetes uses in generated names: no vowels, so no words.
