@@ -1,4 +1,4 @@
-import type { Node } from '@weft/xds';
+import { structOf, type Node } from '@weft/xds';
 import type { Config } from './config.ts';
 import { VERSION } from './version.ts';
 
@@ -17,23 +17,8 @@ export function xdsNode(config: Config): Node {
   return {
     id: `waypoint~${instanceIp}~${podName}.${podNamespace}~${domain}`,
     cluster: config.serviceCluster,
-    metadata: { fields: Object.fromEntries([...metadata].map(([key, value]) => [key, structValue(value)])) },
+    metadata: structOf(metadata),
     userAgentName: 'weft',
     userAgentVersion: VERSION,
   };
-}
-
-type StructValue = NonNullable<NonNullable<NonNullable<Node['metadata']>['fields']>[string]>;
-
-function structValue(value: unknown): StructValue {
-  if (typeof value === 'string') return { stringValue: value };
-  if (typeof value === 'number') return { numberValue: value };
-  if (typeof value === 'boolean') return { boolValue: value };
-  if (Array.isArray(value)) return { listValue: { values: value.map(structValue) } };
-  if (typeof value === 'object' && value !== null) {
-    return {
-      structValue: { fields: Object.fromEntries(Object.entries(value).map(([k, v]) => [k, structValue(v)])) },
-    };
-  }
-  return { nullValue: 0 };
 }

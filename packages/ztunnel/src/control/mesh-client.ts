@@ -6,6 +6,7 @@ import { describeError, type Logger, type WeftError } from '@weft/telemetry';
 import {
   DeltaClient,
   Subscription,
+  structOf,
   terminationReason,
   type AnySubscription,
   type Demand,
@@ -147,21 +148,6 @@ export function xdsNode(config: Config): Node {
   ]);
   return {
     id: `ztunnel~${instanceIp}~${podName}.${podNamespace}~${podNamespace}.svc.cluster.local`,
-    metadata: { fields: Object.fromEntries([...metadata].map(([key, value]) => [key, structValue(value)])) },
+    metadata: structOf(metadata),
   };
-}
-
-type StructValue = NonNullable<NonNullable<NonNullable<Node['metadata']>['fields']>[string]>;
-
-function structValue(value: unknown): StructValue {
-  if (typeof value === 'string') return { stringValue: value };
-  if (typeof value === 'number') return { numberValue: value };
-  if (typeof value === 'boolean') return { boolValue: value };
-  if (Array.isArray(value)) return { listValue: { values: value.map(structValue) } };
-  if (typeof value === 'object' && value !== null) {
-    return {
-      structValue: { fields: Object.fromEntries(Object.entries(value).map(([k, v]) => [k, structValue(v)])) },
-    };
-  }
-  return { nullValue: 0 };
 }
