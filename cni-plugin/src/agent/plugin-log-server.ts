@@ -1,4 +1,4 @@
-import { UnixHttpServer, readBody } from './unix-http-server.ts';
+import { UnixHttpServer, readSmallBody } from './unix-http-server.ts';
 
 /** A line of a plugin's log, spelled as Istio's plugin spells it. */
 export interface PluginLogLine {
@@ -15,7 +15,7 @@ export function listenForPluginLogs(
     let status = 404;
     if (request.method === 'POST' && request.url === '/log') {
       try {
-        for (const line of parseLines(await readBody(request))) onLine(line);
+        for (const line of parseLines(await readSmallBody(request))) onLine(line);
         status = 200;
       } catch {
         status = 400; // too large, or cut off

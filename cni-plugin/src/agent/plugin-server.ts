@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { WeftError, describeError, type Logger } from '@weft/telemetry';
-import { UnixHttpServer, readBody } from './unix-http-server.ts';
+import { UnixHttpServer, readSmallBody } from './unix-http-server.ts';
 
 /** What the plugin posts to `/cmdadd`, spelled as Istio's plugin spells it. */
 export interface AddRequest {
@@ -39,7 +39,7 @@ async function answer(
   };
   if (request.method !== 'POST' || request.url !== '/cmdadd') return reply(404, 'not found\n');
   try {
-    const add = parseAddRequest(await readBody(request));
+    const add = parseAddRequest(await readSmallBody(request));
     await onAdd(add);
     reply(200, '');
   } catch (error) {

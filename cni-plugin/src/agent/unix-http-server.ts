@@ -1,7 +1,7 @@
 import { chmodSync, mkdirSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import path from 'node:path';
-import { WeftError } from '@weft/telemetry';
+import { readBody, WeftError } from '@weft/telemetry';
 
 const MAX_BODY_BYTES = 64 * 1024;
 const REQUEST_TIMEOUT_MS = 5_000;
@@ -46,14 +46,8 @@ export class UnixHttpServer {
 }
 
 /** Throws WEFT1706 for one that is too large. */
-export async function readBody(request: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of request) {
-    const bytes = chunk as Buffer; // node:http yields Buffers unless setEncoding was called
-    size += bytes.length;
-    if (size > MAX_BODY_BYTES) throw new WeftError('WEFT1706', `request body over ${MAX_BODY_BYTES} bytes`);
-    chunks.push(bytes);
-  }
-  return Buffer.concat(chunks).toString('utf8');
+export async function readSmallBody(request: IncomingMessage): Promise<string> {
+  const body = await readBody(request, MAX_BODY_BYTES);
+  if (body === undefined) throw new WeftError('WEFT1706', `request body over ${MAX_BODY_BYTES} bytes`);
+  return body;
 }

@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { encodeBody } from './content-encoding.ts';
 import { systemErrorCode } from './errors.ts';
+import { listenOn, readBody } from './server-socket.ts';
 
 export interface AdminResponse {
   readonly status?: number;
@@ -67,16 +68,9 @@ export class AdminServer {
       },
     );
     server.maxHeadersCount = 100;
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen({ port, ...(host === undefined ? {} : { host }) }, () => {
-        server.off('error', reject);
-        resolve();
-      });
-    });
+    const bound = await listenOn(server, port, host);
     this.servers.push(server);
-    const address = server.address();
-    return typeof address === 'object' && address !== null ? address.port : port;
+    return bound;
   }
 }
 
@@ -89,7 +83,7 @@ async function respond(
     const url = new URL(request.url ?? '/', 'http://admin');
     const handler = Object.hasOwn(routes, url.pathname) ? routes[url.pathname] : undefined;
     if (handler === undefined) return await send(request, response, { status: 404, body: 'Not Found\n' });
-    const body = await readBody(request);
+    const body = await readBody(request, MAX_BODY_BYTES);
     if (body === undefined) return await send(request, response, { status: 413, body: 'body too large\n' });
     const { method = 'GET', headers } = request;
     const remoteAddress = request.socket.remoteAddress ?? '';
@@ -117,16 +111,4 @@ async function send(
     ...(encoding === undefined ? {} : { 'content-encoding': encoding }),
   });
   response.end(bytes);
-}
-
-async function readBody(request: IncomingMessage): Promise<string | undefined> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of request) {
-    const bytes = chunk as Buffer; // node:http yields Buffers unless setEncoding was called
-    size += bytes.length;
-    if (size > MAX_BODY_BYTES) return undefined;
-    chunks.push(bytes);
-  }
-  return Buffer.concat(chunks).toString('utf8');
 }

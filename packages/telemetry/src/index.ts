@@ -8,4 +8,5 @@ export * from './logger.ts';
 export * from './metrics.ts';
 export * from './profiling.ts';
 export * from './readiness.ts';
+export * from './server-socket.ts';
 export * from './shutdown.ts';

@@ -4,7 +4,7 @@ import { type TLSSocket, createServer as createTlsServer } from 'node:tls';
 import { RevocationLists, certificateBlocks } from '@weft/spiffe';
 import type { MeshAuthority } from '../ca/mesh-authority.ts';
 import type { ServingCertificates } from '../ca/serving-certificate.ts';
-import { WeftError } from '@weft/telemetry';
+import { WeftError, listenOn } from '@weft/telemetry';
 
 export interface Http2ListenerOptions {
   /** Gets sockets on which HTTP/2 has begun; nothing has been consumed. */
@@ -55,16 +55,8 @@ export class Http2Listener {
   }
 
   /** Dual stack where the machine has IPv6. Resolves to the bound port. */
-  async listen(port: number): Promise<number> {
-    await new Promise<void>((resolve, reject) => {
-      this.server.once('error', reject);
-      this.server.listen(port, () => {
-        this.server.off('error', reject);
-        resolve();
-      });
-    });
-    const address = this.server.address();
-    return typeof address === 'object' && address !== null ? address.port : port;
+  listen(port: number): Promise<number> {
+    return listenOn(this.server, port);
   }
 
   async close(): Promise<void> {

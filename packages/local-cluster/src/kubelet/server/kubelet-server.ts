@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream';
 import { timingSafeEqual } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { WebSocketServer, type WebSocket } from 'ws';
-import { describeError, type Logger } from '@weft/telemetry';
+import { describeError, listenOn, type Logger } from '@weft/telemetry';
 import { readLog } from '../logs/log-reader.ts';
 import type { PodContainer } from '../pod-container.ts';
 import type { PodWorker } from '../pod-worker.ts';
@@ -57,16 +57,8 @@ export class KubeletServer {
   }
 
   /** Resolves to the port. */
-  async listen(host: string, port: number): Promise<number> {
-    await new Promise<void>((resolve, reject) => {
-      this.server.once('error', reject);
-      this.server.listen({ host, port }, () => {
-        this.server.off('error', reject);
-        resolve();
-      });
-    });
-    const address = this.server.address();
-    return typeof address === 'object' && address !== null ? address.port : port;
+  listen(host: string, port: number): Promise<number> {
+    return listenOn(this.server, port, host);
   }
 
   async close(): Promise<void> {
