@@ -10,7 +10,14 @@ import { yaml } from './test-objects.ts';
  * exactly that. Few names and values, so that everything collides: hosts, addresses, selectors, gateways.
  */
 
-const label = fc.constantFrom('app: a', 'app: b', 'app: a, tier: x', 'istio.io/use-waypoint: wp', '');
+const label = fc.constantFrom(
+  'app: a',
+  'app: b',
+  'app: a, tier: x',
+  'istio.io/use-waypoint: wp',
+  'istio.io/use-waypoint: wp, weft.dev/require-waypoint: "true"',
+  '',
+);
 const namespace = fc.constantFrom('n1', 'n2', 'istio-system');
 const name = fc.constantFrom('x', 'y');
 const age = fc.constantFrom('2026-01-01T00:00:00Z', '2026-01-02T00:00:00Z');
@@ -35,10 +42,16 @@ const object = fc.oneof(
         `{ kind: Service, metadata: { ${m} }, spec: { clusterIPs: [10.96.0.1], selector: { ${selector} }, ports: [{ port: 80 }] } }`,
     ),
   fc
-    .tuple(meta, host, label, fc.constantFrom('DNS', 'STATIC', 'NONE'), fc.constantFrom('[]', '["."]'))
+    .tuple(
+      meta,
+      host,
+      label,
+      fc.constantFrom('DNS', 'STATIC', 'NONE', 'DYNAMIC_DNS'),
+      fc.constantFrom('[]', '["."]'),
+    )
     .map(
       ([m, h, selector, resolution, exportTo]) =>
-        `{ kind: ServiceEntry, metadata: { ${m} }, spec: { hosts: [${h}], resolution: ${resolution}, exportTo: ${exportTo}, workloadSelector: { labels: { ${selector} } }, ports: [{ name: a, number: 80 }] } }`,
+        `{ kind: ServiceEntry, metadata: { ${m} }, spec: { hosts: [${h}], addresses: [198.51.100.1], resolution: ${resolution}, exportTo: ${exportTo}, workloadSelector: { labels: { ${selector} } }, ports: [{ name: a, number: 80 }] } }`,
     ),
   fc
     .tuple(meta, fc.constantFrom('', 'there'))
@@ -59,6 +72,23 @@ const object = fc.oneof(
         `{ kind: PeerAuthentication, metadata: { ${m} }, spec: { selector: { matchLabels: { ${selector} } }, mtls: { mode: ${mode} }, portLevelMtls: { "80": { mode: PERMISSIVE } } } }`,
     ),
   fc
+    .tuple(meta, fc.constantFrom('Service', 'ServiceEntry'), name)
+    .map(
+      ([m, kind, target]) =>
+        `{ kind: AuthorizationPolicy, metadata: { ${m} }, spec: { targetRefs: [{ kind: ${kind}, name: ${target} }], rules: [{}] } }`,
+    ),
+  fc
+    .tuple(
+      meta,
+      fc.constantFrom('group: "", kind: Service', 'group: networking.istio.io, kind: ServiceEntry'),
+      name,
+      host,
+    )
+    .map(
+      ([m, parent, target, backend]) =>
+        `{ kind: HTTPRoute, metadata: { ${m} }, spec: { parentRefs: [{ ${parent}, name: ${target} }], rules: [{ backendRefs: [{ group: networking.istio.io, kind: Hostname, name: ${backend}, port: 80 }] }] } }`,
+    ),
+  fc
     .tuple(namespace, label)
     .map(([n, labels]) => `{ kind: Namespace, metadata: { name: ${n}, labels: { ${labels} } } }`),
   fc
@@ -74,6 +104,18 @@ const contents = (resources: Iterable<[string, EncodedResource]>): Map<string, s
   new Map(
     [...resources].map(([key, { version }]) => [key, version] as const).sort(([a], [b]) => (a < b ? -1 : 1)),
   );
+
+/** What waypoints are told, and what routes say. */
+const waypointContents = ({ networking, gateways }: ReturnType<typeof createMesh>): unknown => {
+  const { listeners, clusters, endpoints } = networking;
+  return {
+    endpoints: contents(endpoints.entries()),
+    sets: [listeners, clusters].map(
+      (of) => new Map([...of.entries()].map(([key, set]) => [key, contents(set)])),
+    ),
+    routes: new Map(gateways.routeParents.HTTPRoute.entries()),
+  };
+};
 
 const identity = (text: string): string => {
   const { kind, metadata } = yaml<KubernetesObject>(text);
@@ -122,6 +164,8 @@ it('is the same after any history as made at once from what is left, and so is w
           expected,
         );
         expect(seen).toEqual(expected);
+        expect(mesh.errors).toEqual([]);
+        expect(waypointContents(mesh)).toEqual(waypointContents(fresh));
       }
     }),
     { numRuns: 120 },

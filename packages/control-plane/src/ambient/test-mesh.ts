@@ -38,6 +38,7 @@ const byKind: Readonly<Record<string, keyof Sources>> = {
   WorkloadEntry: 'workloadEntries',
   Namespace: 'namespaces',
   Gateway: 'gateways',
+  HTTPRoute: 'httpRoutes',
   AuthorizationPolicy: 'authorizationPolicies',
   PeerAuthentication: 'peerAuthentications',
 };
