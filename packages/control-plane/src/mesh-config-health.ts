@@ -10,8 +10,8 @@ export interface MeshConfigHealthOptions {
 }
 
 /**
- * Says of the mesh configuration what nobody sees otherwise: that it is invalid, so that an earlier one is in force, and
- * which of its fields have no effect. Of each once, until it changes.
+ * Says of the mesh configuration what nobody sees otherwise: that it is invalid, so that the last valid one or the
+ * defaults stay in force, and which of its fields have no effect, each once until the configuration changes.
  */
 export class MeshConfigHealth {
   private readonly options: MeshConfigHealthOptions;
@@ -31,7 +31,7 @@ export class MeshConfigHealth {
     const [report] = this.options.reports.values();
     return report?.problem === undefined
       ? []
-      : [`an earlier mesh configuration is in force: ${report.problem}`];
+      : [`the mesh configuration is invalid and not in force: ${report.problem}`];
   }
 
   close(): void {

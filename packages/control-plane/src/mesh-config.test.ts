@@ -90,7 +90,7 @@ describe('the mesh configuration', () => {
     writeMeshConfig('{ trustDomain: other, discoverySelectors: wrong }');
     const problem = 'mesh configuration: discoverySelectors is not a list';
     await until(async () => (await ready()) !== 'ready\n');
-    expect(await ready()).toBe(`ready, but an earlier mesh configuration is in force: ${problem}\n`);
+    expect(await ready()).toBe(`ready, but the mesh configuration is invalid and not in force: ${problem}\n`);
     expect(await metrics()).toContain('weft_mesh_config_valid 0');
     expect(logged.filter((line) => line.includes('WEFT1830') && line.includes(problem))).toHaveLength(1);
     expect(web()).toContain('"corp"');

@@ -147,7 +147,7 @@ export function createControlPlaneMetrics(
     }),
     meshConfigValid: new Gauge({
       name: 'weft_mesh_config_valid',
-      help: '1 while the mesh configuration is in force, 0 while an earlier one is because it is invalid',
+      help: '1 while the mesh configuration is in force, 0 while it is invalid and the last valid one stays',
       registers,
     }),
     convergenceSeconds: new Histogram({
