@@ -1,11 +1,11 @@
-import { envoy, google } from '@weft/api/envoy';
+import { envoy } from '@weft/api/envoy';
+import { structOf } from '@weft/xds';
 import type { AccessLogFile, AccessLogFormat } from '../ambient/access-log-settings.ts';
 import { extension } from './any.ts';
 
 type AccessLog = envoy.config.accesslog.v3.AccessLog.$Properties;
 type Filter = envoy.config.accesslog.v3.AccessLogFilter.$Properties;
 type Format = envoy.config.core.v3.SubstitutionFormatString.$Properties;
-type Value = google.protobuf.Value.$Properties;
 
 const { FileAccessLog } = envoy.extensions.access_loggers.file.v3;
 const { Op } = envoy.config.accesslog.v3.ComparisonFilter;
@@ -34,25 +34,6 @@ function formatString(format: AccessLogFormat): Format {
     case 'text':
       return { textFormatSource: { inlineString: format.text } };
     case 'json':
-      return { jsonFormat: { fields: structFields(format.fields) } };
-  }
-}
-
-function structFields(fields: Readonly<Record<string, unknown>>): Record<string, Value> {
-  return Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, structValue(value)]));
-}
-
-function structValue(value: unknown): Value {
-  switch (typeof value) {
-    case 'string':
-      return { stringValue: value };
-    case 'number':
-      return { numberValue: value };
-    case 'boolean':
-      return { boolValue: value };
-    default:
-      if (value === null || value === undefined) return { nullValue: google.protobuf.NullValue.NULL_VALUE };
-      if (Array.isArray(value)) return { listValue: { values: value.map(structValue) } };
-      return { structValue: { fields: structFields(value as Record<string, unknown>) } }; // JSON has no other
+      return { jsonFormat: structOf(Object.entries(format.fields)) };
   }
 }
