@@ -74,6 +74,18 @@ function build() {
   mustRun(process.execPath, ['cni-plugin/scripts/bundle.mjs']);
 }
 
+function soak(options) {
+  return run(process.execPath, ['e2e/dist/soak/main.js', ...options]);
+}
+
+async function installBenchPrograms() {
+  const { benchPrograms, ensureSystemPackages, explainMissing } = await import('./system-packages.mjs');
+  const missing = ensureSystemPackages(benchPrograms);
+  if (missing.length === 0) return;
+  console.error(explainMissing(missing));
+  process.exit(1);
+}
+
 const [command = 'test', ...args] = process.argv.slice(2);
 install();
 switch (command) {
@@ -109,11 +121,13 @@ switch (command) {
     break;
   case 'bench':
     build();
+    if (args[0] === 'churn') process.exit(soak(['--minutes', '30', ...args.slice(1)]));
+    if (['proxy', 'tunnel'].includes(args[0])) await installBenchPrograms();
     process.exit(run(process.execPath, ['bench/dist/main.js', ...args]));
     break;
   case 'soak':
     build();
-    process.exit(run(process.execPath, ['e2e/dist/soak/main.js', ...args]));
+    process.exit(soak(args));
     break;
   default:
     console.error(`run.mjs: unknown command ${command}`);

@@ -17,7 +17,7 @@ export const programs = {
   openssl: 'openssl',
 };
 
-/** What `npm run bench -- tunnel|proxy` needs beyond that: public load tools, servers, and Python for pip's Envoy. */
+/** What `npm run bench -- tunnel|proxy` needs beyond that: public load tools, a server, and a Python that fetches Envoy. */
 export const benchPrograms = {
   ...programs,
   iperf3: 'iperf3',
@@ -25,8 +25,7 @@ export const benchPrograms = {
   h2load: 'nghttp2-client',
   nginx: 'nginx-light',
   '/usr/lib/nginx/modules/ngx_stream_module.so': 'libnginx-mod-stream',
-  python3: 'python3',
-  '/usr/share/doc/python3-venv': 'python3-venv',
+  python3: 'python3-venv',
 };
 
 /** What tests need beyond that: the CNI project's own plugins, to run beside ours. */
