@@ -25,7 +25,7 @@ const effective = [
   'tcpKeepalive',
   'trustDomain',
   'trustDomainAliases',
-] as const;
+];
 
 interface Ineffective {
   /** Completes the sentence "has no effect: …". */
@@ -37,11 +37,10 @@ interface Ineffective {
 const ofSidecars = 'it is for sidecars, and there are none';
 const ofVirtualServices = 'VirtualServices and DestinationRules are not read';
 const ofIngress = 'Ingress objects are not read';
-const ofMixer = 'what it configured is gone from Istio, too';
 
 const ineffective: Readonly<Record<string, Ineffective>> = {
   ca: { why: 'certificates are signed by istiod' },
-  certificates: { why: ofMixer },
+  certificates: { why: 'istiod certifies workloads, and by the names of its own Service itself' },
   configSources: { why: 'configuration is read from the Kubernetes API' },
   defaultDestinationRuleExportTo: { why: ofVirtualServices, harmless: [['*']] },
   defaultHttpRetryPolicy: { why: 'requests are tried again as routes say, else as Istio does by default' },
@@ -58,7 +57,10 @@ const ineffective: Readonly<Record<string, Ineffective>> = {
   ingressControllerMode: { why: ofIngress, harmless: ['OFF', 'STRICT'] },
   ingressSelector: { why: ofIngress, harmless: ['ingressgateway'] },
   ingressService: { why: ofIngress, harmless: ['istio-ingressgateway'] },
-  localityLbSetting: { why: 'the Service’s traffic distribution decides', harmless: [{ enabled: true }, {}] },
+  localityLbSetting: {
+    why: 'waypoints balance over the endpoints of all localities',
+    harmless: [{ enabled: true }, {}],
+  },
   meshMTLS: {
     why: 'tunnels are of TLS 1.3',
     harmless: [
@@ -77,7 +79,7 @@ const ineffective: Readonly<Record<string, Ineffective>> = {
   serviceScopeConfigs: { why: 'it decides which Services clusters share, and there is one cluster' },
   serviceSettings: { why: 'it decides which Services clusters share, and there is one cluster' },
   tlsDefaults: { why: 'waypoints originate no TLS but tunnels' },
-  verifyCertificateAtClient: { why: ofMixer },
+  verifyCertificateAtClient: { why: ofVirtualServices, harmless: [true, false] },
 };
 
 /** What somebody should know who wrote this configuration and believes that all of it counts. */
