@@ -1,4 +1,3 @@
-import { Label } from '@weft/api';
 import { envoy } from '@weft/api/envoy';
 import type { Collection, Graph } from '@weft/collections';
 import type { Ambient } from '../ambient/ambient-graph.ts';
@@ -7,14 +6,14 @@ import { attachmentKeys, attachmentKeysOf, distinctPolicies } from '../ambient/p
 import { trustDomains } from '../ambient/trust-domain-aliases.ts';
 import { defaultWaypointSettings } from '../ambient/waypoint-settings.ts';
 import { MESH_KEY, type Sources } from '../sources/sources.ts';
-import { bindWaypoint } from '../ambient/waypoint-binding.ts';
 import { createClusterEndpoints } from './cluster-endpoints.ts';
 import { sharedClusters } from './clusters.ts';
 import { providerClusters } from './external-authorization.ts';
 import { mainInternal } from './main-internal.ts';
 import { connectOriginate, connectTerminate } from './shared-listeners.ts';
-import { createWaypointServices, distinctHosts, gatewayKey } from './waypoint-services.ts';
-import { type ServedWorkload, workloadGroups } from './workload-config.ts';
+import { createServedWorkloads } from './served-workloads.ts';
+import { createWaypointServices, distinctHosts } from './waypoint-services.ts';
+import { workloadGroups } from './workload-config.ts';
 
 type Listener = envoy.config.listener.v3.Listener.$Properties;
 type Cluster = envoy.config.cluster.v3.Cluster.$Properties;
@@ -44,29 +43,10 @@ export function createNetworkingGraph(
   const configs = createWaypointServices(graph, sources, ambient, { clusterDomain, authorization });
   const configsByWaypoint = configs.index('waypoint', ({ waypoint }) => [waypoint]);
 
-  const servedWorkloads = graph.map('servedWorkloads', {
-    from: sources.pods,
-    uses: { mesh, namespaces: sources.namespaces, waypoints },
-    transform: (pod, fetch): ServedWorkload | undefined => {
-      if (pod.addresses.length === 0 || pod.labels[Label.gatewayName] !== undefined) return undefined;
-      const { namespace, labels } = pod;
-      const namespaceLabels = fetch.namespaces.get(namespace)?.labels ?? {};
-      const binding = bindWaypoint(
-        { kind: 'workload', namespace, labels, namespaceLabels },
-        { waypoint: (at) => fetch.waypoints.get(at) },
-      );
-      if (binding.kind !== 'bound') return undefined;
-      const { trustDomain } = fetch.mesh.get(MESH_KEY) ?? defaultMesh;
-      return {
-        waypoint: gatewayKey(binding.waypoint),
-        addresses: pod.addresses,
-        identity: pod.redirected
-          ? `spiffe://${trustDomain}/ns/${namespace}/sa/${pod.serviceAccount}`
-          : undefined,
-      };
-    },
-  });
-  const workloadsByWaypoint = servedWorkloads.index('waypoint', ({ waypoint }) => [waypoint]);
+  const workloadsByWaypoint = createServedWorkloads(graph, sources, ambient).index(
+    'waypoint',
+    ({ waypoint }) => [waypoint],
+  );
 
   const listeners = graph.map('waypointListeners', {
     from: waypoints,

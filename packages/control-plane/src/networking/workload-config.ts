@@ -34,9 +34,19 @@ export function workloadGroups(
   provider: FindProvider,
   settings: WaypointSettings,
 ): WorkloadGroup[] {
-  const byIdentity = new Map<string, string[]>();
+  // An address has one chain: of those who claim it a verified workload's goes first, then the first by name.
+  const identityOf = new Map<string, string>();
   for (const { identity = '', addresses } of workloads) {
-    byIdentity.set(identity, [...(byIdentity.get(identity) ?? []), ...addresses]);
+    for (const address of addresses) {
+      const known = identityOf.get(address) ?? '';
+      if (known === '' || (identity !== '' && identity < known)) identityOf.set(address, identity);
+    }
+  }
+  const byIdentity = new Map<string, string[]>();
+  for (const [address, identity] of identityOf) {
+    const group = byIdentity.get(identity);
+    if (group === undefined) byIdentity.set(identity, [address]);
+    else group.push(address);
   }
   return [...byIdentity]
     .sort(([a], [b]) => (a < b ? -1 : 1))
