@@ -18,7 +18,7 @@ import { ALPN, tlsParameters, type TlsSettings } from './tls.ts';
 import type { SessionStream } from './session-stream.ts';
 
 export interface HboneServerLimits {
-  /** TLS handshakes under way; more connections are closed at once. */
+  /** TLS handshakes under way; for each that is more, the oldest is given up: an honest one doesn't take long. */
   readonly maxHandshakes: number;
   readonly maxConnections: number;
   /** From the accepted connection to the end of its TLS handshake. */
@@ -63,7 +63,7 @@ export class HboneServer implements SessionEvents {
   private readonly resources: TunnelResources;
   private readonly tlsServers = new WeakMap<WorkloadCertificate, Server>();
   /** By the four addresses, the only thing that a TCP socket and the TLS socket made of it share in public. */
-  private readonly handshakes = new Map<string, { destroy(): void }>();
+  private readonly handshakes = new Map<string, Handshake>();
   private readonly reactorContexts: ReactorContexts;
   private readonly sessionSet = new Set<TunnelSession>();
   private state: 'open' | 'draining' | 'closed' = 'open';
@@ -91,16 +91,15 @@ export class HboneServer implements SessionEvents {
       socket.destroy();
       return;
     }
-    if (
-      this.handshakes.size >= this.limits.maxHandshakes ||
-      this.sessionSet.size >= this.limits.maxConnections
-    ) {
+    if (this.sessionSet.size >= this.limits.maxConnections) {
       socket.destroy();
       this.report(new WeftError('WEFT1208', `connection from ${nameOf(from)} refused: too many`), from);
       return;
     }
     const key = connectionKey(socket);
-    this.handshakes.set(key, socket);
+    const destroy = (): void => void socket.destroy();
+    this.handshakes.set(key, { destroy, awaits: 'certificate', from });
+    this.giveUpOldest();
     const timer = setTimeout(() => {
       this.report(new WeftError('WEFT1205', `no certificate to serve ${nameOf(from)} with in time`), from);
       socket.destroy();
@@ -117,7 +116,10 @@ export class HboneServer implements SessionEvents {
         clearTimeout(timer); // The handshake has its own.
         if (socket.destroyed || this.state === 'closed') socket.destroy();
         else if (socket instanceof ReactorSocket) void this.secure(socket, certificate, from);
-        else this.tlsServer(certificate).emit('connection', socket);
+        else {
+          this.handshakes.set(key, { destroy, awaits: 'peer' });
+          this.tlsServer(certificate).emit('connection', socket);
+        }
       },
       (cause: unknown) => {
         socket.destroy();
@@ -224,8 +226,8 @@ export class HboneServer implements SessionEvents {
     let timer: NodeJS.Timeout | undefined;
     try {
       tls = new ReactorTls(socket, this.reactorContexts.of(certificate), 'server');
-      this.handshakes.set(key, tls);
       const handshaking = tls;
+      this.handshakes.set(key, { destroy: () => handshaking.destroy(), awaits: 'peer' });
       timer = setTimeout(() => handshaking.destroy(), this.limits.handshakeTimeoutMs);
       this.onSecure(await tls.handshake(), certificate);
     } catch (cause) {
@@ -237,6 +239,18 @@ export class HboneServer implements SessionEvents {
       clearTimeout(timer);
       this.handshakes.delete(key);
       this.checkDrained();
+    }
+  }
+
+  /** Whoever only begins handshakes can't keep those away who finish theirs. */
+  private giveUpOldest(): void {
+    for (const [key, handshake] of this.handshakes) {
+      if (this.handshakes.size <= this.limits.maxHandshakes) return;
+      this.handshakes.delete(key);
+      handshake.destroy();
+      if (handshake.awaits === 'peer') continue; // told as a handshake that failed
+      const { from } = handshake;
+      this.report(new WeftError('WEFT1208', `connection from ${nameOf(from)} given up: too many`), from);
     }
   }
 
@@ -286,6 +300,11 @@ export class HboneServer implements SessionEvents {
     this.options.onError?.(error, { remoteAddress: from.remoteAddress, remotePort: from.remotePort });
   }
 }
+
+type Handshake = { readonly destroy: () => void } & (
+  | { readonly awaits: 'certificate'; readonly from: ConnectionAddresses }
+  | { readonly awaits: 'peer' }
+);
 
 interface Addressed {
   readonly remoteAddress?: string | undefined;

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from '@jest/globals';
 import { execFile, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
@@ -284,15 +285,33 @@ describe('the server', () => {
     silent.destroy();
   });
 
+  it('gives up the oldest handshakes when there are too many, so that others come through', async () => {
+    const pair = await pairOf(echo, { server: { limits: { maxHandshakes: 2 } } });
+    const silent: Socket[] = [];
+    const ends: Promise<unknown>[] = [];
+    for (let i = 0; i < 3; i++) {
+      const socket = await dialTcp(pair.port);
+      socket.on('error', () => undefined);
+      socket.resume();
+      ends.push(once(socket, 'end'));
+      silent.push(socket);
+    }
+    await ends[0];
+    expect(codes(pair)).toEqual(['WEFT1201']);
+    await pair.pool.connect(pair.request());
+    await ends[1];
+    expect(codes(pair)).toEqual(['WEFT1201', 'WEFT1201']);
+    for (const socket of silent) socket.destroy();
+  });
+
   it('closes connections above its limit', async () => {
-    const pair = await pairOf(echo, { server: { limits: { maxHandshakes: 1 } } });
-    const first = await dialTcp(pair.port);
+    const pair = await pairOf(echo, { server: { limits: { maxConnections: 1 } } });
+    await pair.pool.connect(pair.request());
     const second = await dialTcp(pair.port);
     second.on('error', () => undefined);
     second.resume();
     await once(second, 'end');
     expect(codes(pair)).toEqual(['WEFT1208']);
-    first.destroy();
     second.destroy();
   });
 
