@@ -108,6 +108,18 @@ describe('the mesh configuration', () => {
   });
 });
 
+it('starts by the defaults when the mesh configuration is invalid from the start, and says so', async () => {
+  writeMeshConfig('{ trustDomain: corp');
+  const controlPlane = await cluster.controlPlane();
+  const answer = await fetch(`http://127.0.0.1:${controlPlane.ports.ready}/ready`);
+  expect([answer.status, await answer.text()]).toEqual([
+    200,
+    expect.stringContaining('ready, but the mesh configuration is invalid and not in force: '),
+  ]);
+  const proxy = await cluster.connected(controlPlane, 'ztunnel-n1');
+  expect(proxy.view.get(podUid('shop', 'web-1'))).toBeDefined();
+});
+
 describe('caCertificates', () => {
   it('are trusted by workloads from their next certificate on, and not as the control plane’s own root', async () => {
     const controlPlane = await cluster.controlPlane();

@@ -45,6 +45,6 @@ describe('notices about a mesh configuration', () => {
       problem: 'mesh configuration: trustDomain is not a text',
       notices: [],
     });
-    expect(meshConfigReport('{', defaults).problem).toBeDefined();
+    expect(meshConfigReport('{', defaults).problem).toMatch(/^[^\n]+ at line 1[^\n]*$/);
   });
 });

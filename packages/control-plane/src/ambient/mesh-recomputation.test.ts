@@ -97,6 +97,18 @@ const object = fc.oneof(
       ([n, gatewayClass, ready]) =>
         `{ kind: Gateway, metadata: { name: wp, namespace: ${n}, labels: { topology.istio.io/network: there } }, spec: { gatewayClassName: ${gatewayClass}, listeners: [{ name: h, port: 15008, protocol: HBONE }] }, status: { addresses: ${ready ? '[{ value: 10.96.0.9 }]' : '[]'} } }`,
     ),
+  fc
+    .constantFrom(
+      'trustDomain: corp',
+      'trustDomainAliases: [old]',
+      'rootNamespace: n1',
+      'serviceEntryVisibility: { defaultVisibility: NAMESPACE }',
+      '{ accessLogFile: /dev/stdout, connectTimeout: 1s, pathNormalization: { normalization: NONE } }',
+    )
+    .map(
+      (mesh) =>
+        `{ kind: ConfigMap, metadata: { name: istio, namespace: istio-system }, data: { mesh: "${mesh}" } }`,
+    ),
 );
 const step = fc.oneof({ weight: 4, arbitrary: object }, { weight: 1, arbitrary: fc.nat(20) });
 

@@ -84,7 +84,9 @@ export function meshConfigReport(text: string, defaults: Mesh): MeshConfigReport
     const notices = [...meshConfigNotices(meshConfigFields(text)), ...trustAnchors.notices];
     return { problem: undefined, notices };
   } catch (error) {
-    return { problem: error instanceof Error ? error.message : String(error), notices: [] };
+    // Of YAML that can't be read, the lines after the first show the text.
+    const [problem] = String(error instanceof Error ? error.message : error).split('\n');
+    return { problem, notices: [] };
   }
 }
 

@@ -159,6 +159,7 @@ export function createMesh(
       const { kind = '', metadata } = yaml<KubernetesObject>(text);
       const key =
         metadata.namespace === undefined ? (metadata.name ?? '') : `${metadata.namespace}/${metadata.name}`;
+      if (key === MESH_CONFIGMAP_KEY) return sources.meshConfig.set(MESH_KEY, '');
       const source = byKind[kind];
       if (source === undefined) throw new Error(`the test has no use for ${kind}`);
       sources[source].delete(key);
