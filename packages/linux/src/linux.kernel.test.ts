@@ -28,6 +28,16 @@ skipIf(Sandbox.unavailable, describe)('network namespaces', () => {
     expect(await sandbox.call('handsOver')).toEqual({ queued: 8, during: 8, refused: 0 });
   });
 
+  it('knows the address that connections come from, which is the own one for those to itself alone', async () => {
+    expect(await sandbox.call('sourceAddresses')).toEqual({
+      own: '10.9.0.1',
+      own6: 'fd09::1',
+      neighbour: '10.9.0.1',
+      nowhere: null,
+      marked: null,
+    });
+  });
+
   it('exchanges datagrams there, on IPv4 and IPv6', async () => {
     expect(await sandbox.call('exchangesDatagrams')).toEqual(['there and back', 'there and back']);
   });

@@ -15,6 +15,7 @@ import {
   inNetworkNamespace,
   originalDestination,
   parseTcpSegment,
+  sourceAddressTowards,
   setTcpOptions,
   socketDescriptor,
   type NetworkNamespace,
@@ -247,4 +248,31 @@ export async function exchangesDatagrams(): Promise<string[]> {
   }
   namespace.close();
   return answers;
+}
+
+/** The address of connections to the namespace itself, to a neighbour, to what there is no way to, and with a mark. */
+export function sourceAddresses(): Record<
+  'own' | 'own6' | 'neighbour' | 'nowhere' | 'marked',
+  string | null
+> {
+  const namespace = namespaceWithLoopback();
+  const result = inNetworkNamespace(namespace, () => {
+    run('ip', 'link', 'add', 'card', 'type', 'veth', 'peer', 'name', 'other');
+    run('ip', 'link', 'set', 'other', 'up');
+    run('ip', 'address', 'add', '10.9.0.1/24', 'dev', 'card');
+    run('ip', 'address', 'add', 'fd09::1/64', 'dev', 'card', 'nodad');
+    run('ip', 'link', 'set', 'card', 'up');
+    run('ip', 'rule', 'add', 'fwmark', '7', 'blackhole');
+    const towards = (address: string, mark?: number): string | null =>
+      sourceAddressTowards(address, { mark }) ?? null;
+    return {
+      own: towards('10.9.0.1'),
+      own6: towards('fd09::1'),
+      neighbour: towards('10.9.0.2'),
+      nowhere: towards('192.0.2.1'),
+      marked: towards('10.9.0.2', 7),
+    };
+  });
+  namespace.close();
+  return result;
 }

@@ -5,7 +5,7 @@ import type { Socket } from 'node:net';
 import { resetSocket } from '@weft/linux';
 import { ENGINE_VARIABLE, socketEngine, type SocketEngine } from '../../testing/socket-engine.ts';
 import { dialTcp, listen } from '../../testing/tunnel-pair.ts';
-import { type ByteCounts, relay } from '../relay.ts';
+import { relay, type RelayRecord } from '../relay.ts';
 import { ReactorSocket } from './reactor-socket.ts';
 import { spliceRelay } from './splice-relay.ts';
 
@@ -18,7 +18,7 @@ afterEach(async () => {
 interface Joined {
   readonly client: Socket;
   readonly server: Socket;
-  readonly counts: ByteCounts;
+  readonly counts: RelayRecord;
   readonly cut: AbortController;
   /** How the relay ended. */
   readonly outcome: Promise<string>;
@@ -27,7 +27,7 @@ interface Joined {
 /** client ═ relay ═ server: the outer ends are node's, the relay's own are the reactor's. */
 async function joined(how: typeof relay | typeof spliceRelay): Promise<Joined> {
   const engine: SocketEngine = socketEngine();
-  const counts = { received: 0, sent: 0 };
+  const counts: RelayRecord = { received: 0, sent: 0 };
   const cut = new AbortController();
   let onServer: (socket: Socket) => void = () => undefined;
   const accepted = new Promise<Socket>((resolve) => (onServer = resolve));
@@ -106,23 +106,44 @@ describe.each([
     expect(await outcome).toBe('ended');
   });
 
-  it('passes a reset on', async () => {
-    const { client, server, outcome } = await joined(how);
-    client.write('x');
-    await once(server, 'data');
-    const closed = closing(server);
-    resetSocket(client);
-    expect(await closed).toBe(true);
-    expect(await outcome).toContain('ECONNRESET');
+  it('keeps the order of small messages before, between and behind many bytes', async () => {
+    const { client, server } = await joined(how);
+    const sizes = [1, 200, 700_000, 3, 16_384, 16_385, 40, 2_000_000, 7];
+    const seen = digest(server);
+    const hash = createHash('sha256');
+    for (const size of sizes) {
+      const bytes = randomBytes(size);
+      hash.update(bytes);
+      client.write(bytes);
+      if (size < 1_000) await new Promise((resolve) => setImmediate(resolve));
+    }
+    client.end();
+    expect(await seen).toBe(hash.digest('hex'));
   });
 
+  it.each(['downstream', 'upstream'] as const)(
+    'passes a reset by the %s end on, and tells whose it was',
+    async (end) => {
+      const { client, server, counts, outcome } = await joined(how);
+      client.write('x');
+      await once(server, 'data');
+      const [own, other] = end === 'downstream' ? [client, server] : [server, client];
+      const closed = closing(other);
+      resetSocket(own);
+      expect(await closed).toBe(true);
+      expect(await outcome).toContain('ECONNRESET');
+      expect(counts.failedEnd).toBe(end);
+    },
+  );
+
   it('resets both ends when it is cut', async () => {
-    const { client, server, cut, outcome } = await joined(how);
+    const { client, server, counts, cut, outcome } = await joined(how);
     client.resume();
     server.resume();
     const closed = Promise.all([closing(client), closing(server)]);
     cut.abort(new Error('a policy says so'));
     expect(await closed).toEqual([true, true]);
     expect(await outcome).toBe('a policy says so');
+    expect(counts.failedEnd).toBeUndefined();
   });
 });

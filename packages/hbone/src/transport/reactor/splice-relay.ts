@@ -1,25 +1,18 @@
 import { EpollEvent, type Pipe, PIPE_BYTES, WOULD_BLOCK } from '@weft/linux';
 import type { ByteCounts, EndName, RelayRecord } from '../relay.ts';
-import type { Reactor, ReactorHandler } from './reactor.ts';
+import { END_EVENTS, READ_EVENTS, type Reactor, type ReactorHandler } from './reactor.ts';
 import type { ReactorSocket } from './reactor-socket.ts';
+import { SendQueue } from './send-queue.ts';
 
-/** Pipes filled in one go, before others get their turn. */
-const FILLS_PER_TURN = 4;
-
-/** One direction: from a socket through a pipe to the other. */
-interface Direction {
-  readonly source: EndName;
-  readonly from: number;
-  readonly to: number;
-  readonly pipe: Pipe;
-  readonly counted: keyof ByteCounts;
-  inPipe: number;
-  state: 'flowing' | 'source-ended' | 'done';
-}
+/** Reads in one go, before others get their turn. */
+const READS_PER_TURN = 4;
+/** A read that brings so much is the first of many: the next go through a pipe. */
+const COPY_BYTES = 16 * 1024;
 
 /**
- * `relay` for two plain sockets of one reactor, whose bytes stay in the kernel: the same half-closes, counts and
- * failures. The sockets are the relay's from the call on.
+ * `relay` for two plain sockets of one reactor: the same half-closes, counts and failures. Bytes that come in bulk stay
+ * in the kernel; for small messages a copy costs less than the two moves and the pipe. The sockets are the relay's from
+ * the call on.
  */
 export function spliceRelay(
   downstream: ReactorSocket,
@@ -34,15 +27,57 @@ export function spliceRelay(
   });
 }
 
-class SpliceRelay implements ReactorHandler {
+/** One direction, from a socket to the other, and the handler of the former. What is in the pipe follows on the queue. */
+class Direction implements ReactorHandler {
+  readonly source: EndName;
+  readonly target: EndName;
+  readonly counted: keyof ByteCounts;
+  readonly from: number;
+  readonly to: number;
+  readonly queue: SendQueue;
+  pipe: Pipe | undefined;
+  inPipe = 0;
+  isBulk = false;
+  /** False: the source has nothing until it says so. */
+  readable = true;
+  endIsNear = false;
+  state: 'flowing' | 'source-ended' | 'done' = 'flowing';
+  private readonly relay: SpliceRelay;
+
+  constructor(relay: SpliceRelay, source: EndName, from: ReactorSocket, to: ReactorSocket) {
+    this.relay = relay;
+    this.source = source;
+    this.target = source === 'downstream' ? 'upstream' : 'downstream';
+    this.counted = source === 'downstream' ? 'received' : 'sent';
+    this.from = from.fd;
+    this.to = to.fd;
+    this.queue = new SendQueue(from.reactor.io, to.fd);
+  }
+
+  get isHeldUp(): boolean {
+    return this.inPipe > 0 || this.queue.size > 0;
+  }
+
+  onEvents(events: number): void {
+    if ((events & READ_EVENTS) !== 0) this.readable = true;
+    if ((events & END_EVENTS) !== 0) this.endIsNear = true;
+    this.relay.onSource(this, events);
+  }
+
+  onFault(error: unknown): void {
+    this.relay.fail(error);
+  }
+}
+
+class SpliceRelay {
   private readonly reactor: Reactor;
-  private readonly sockets: readonly [number, number];
   private readonly counts: RelayRecord;
   private readonly signal: AbortSignal;
   private readonly settle: (error?: { readonly cause: unknown }) => void;
-  private readonly directions: Direction[] = [];
-  /** The one that is being pumped, or was last. */
-  private current: Direction | undefined;
+  private readonly down: Direction;
+  private readonly up: Direction;
+  /** The end that the last system call was about. */
+  private touched: EndName = 'downstream';
   private isClosed = false;
 
   constructor(
@@ -53,10 +88,11 @@ class SpliceRelay implements ReactorHandler {
     settle: (error?: { readonly cause: unknown }) => void,
   ) {
     this.reactor = downstream.reactor;
-    this.sockets = [downstream.fd, upstream.fd];
     this.counts = counts;
     this.signal = signal;
     this.settle = settle;
+    this.down = new Direction(this, 'downstream', downstream, upstream);
+    this.up = new Direction(this, 'upstream', upstream, downstream);
     const ends = [downstream, upstream];
     if (ends.some((end) => end.destroyed)) {
       for (const end of ends) end.abort();
@@ -66,95 +102,101 @@ class SpliceRelay implements ReactorHandler {
       return;
     }
     for (const end of ends) end.detach();
-    for (const fd of this.sockets) this.reactor.register(fd, this);
-    signal.addEventListener('abort', this.onAbort, { once: true });
-    try {
-      this.addDirection('downstream', downstream.fd, upstream.fd);
-      this.addDirection('upstream', upstream.fd, downstream.fd);
-    } catch (error) {
-      this.fail(error);
-      return;
+    for (const direction of [this.down, this.up]) {
+      this.reactor.register(direction.from, direction);
+      this.reactor.again(direction);
     }
+    signal.addEventListener('abort', this.onAbort, { once: true });
     if (signal.aborted) this.onAbort();
-    else this.reactor.again(this);
-  }
-
-  private addDirection(source: EndName, from: number, to: number): void {
-    const pipe = this.reactor.pipes.acquire();
-    const counted = source === 'downstream' ? 'received' : 'sent';
-    this.directions.push({ source, from, to, pipe, counted, inPipe: 0, state: 'flowing' });
   }
 
   private readonly onAbort = (): void => this.fail(this.signal.reason);
 
-  /** Of either socket; a try in vain costs one system call. */
-  onEvents(events: number): void {
+  /** Events of one socket: one direction begins there, the other ends there. */
+  onSource(direction: Direction, events: number): void {
     if (this.isClosed) return;
+    const opposite = direction === this.down ? this.up : this.down;
     try {
-      if ((events & EpollEvent.error) !== 0) this.throwPending();
-      let isUnfinished = false;
-      for (const direction of this.directions) {
-        this.current = direction;
-        isUnfinished = this.pump(direction) || isUnfinished;
-      }
-      if (this.directions.every(({ state }) => state === 'done')) this.close();
-      else if (isUnfinished) this.reactor.again(this);
+      if ((events & EpollEvent.error) !== 0) this.throwPending(direction);
+      if (this.pump(direction)) this.reactor.again(direction);
+      const hasRoom = (events & EpollEvent.writable) !== 0;
+      if (hasRoom && opposite.isHeldUp && this.pump(opposite)) this.reactor.again(opposite);
+      if (this.down.state === 'done' && this.up.state === 'done') this.close();
     } catch (error) {
-      this.counts.failedEnd ??= this.touched();
+      this.counts.failedEnd ??= this.touched;
       this.fail(error);
     }
   }
 
-  /** The end that the last system call was about: what is in the pipe is on its way out of it. */
-  private touched(): EndName | undefined {
-    const { source, inPipe } = this.current ?? {};
-    if (inPipe === undefined || inPipe === 0) return source;
-    return source === 'downstream' ? 'upstream' : 'downstream';
-  }
-
-  onFault(error: unknown): void {
-    this.fail(error);
-  }
-
   /** True: there may be more to move, and no event will tell. */
   private pump(direction: Direction): boolean {
-    const { from, to, pipe } = direction;
-    const { splice } = this.reactor.pipes;
-    for (let fill = 0; fill < FILLS_PER_TURN; fill++) {
-      // Only into an empty pipe: a full one would be told like a socket without bytes.
-      if (direction.inPipe === 0 && direction.state === 'flowing') {
-        const moved = splice.move(from, pipe.writeEnd, PIPE_BYTES, 'read');
-        if (moved === WOULD_BLOCK) return false;
-        if (moved === 0) direction.state = 'source-ended';
-        direction.inPipe = moved;
-        this.counts[direction.counted] += moved;
-      }
-      while (direction.inPipe > 0) {
-        const moved = splice.move(pipe.readEnd, to, direction.inPipe, 'write');
-        if (moved === WOULD_BLOCK) return false;
-        direction.inPipe -= moved;
-      }
+    for (let read = 0; read < READS_PER_TURN; read++) {
+      this.touched = direction.target;
+      if (!this.writeOut(direction)) return false;
       if (direction.state === 'source-ended') {
         direction.state = 'done';
-        this.reactor.io.shutdownWrite(to);
+        this.reactor.io.shutdownWrite(direction.to);
       }
-      if (direction.state === 'done') return false;
+      if (direction.state === 'done' || !direction.readable) return false;
+      this.touched = direction.source;
+      if (direction.isBulk) this.readIntoPipe(direction);
+      else this.copy(direction);
     }
     return true;
   }
 
-  private throwPending(): void {
-    for (const [i, fd] of this.sockets.entries()) {
-      const error = this.reactor.io.takeError(fd, 'read');
-      if (error === undefined) continue;
-      this.counts.failedEnd = i === 0 ? 'downstream' : 'upstream';
-      throw error;
+  /** False: the target has no room. */
+  private writeOut(direction: Direction): boolean {
+    const { queue, pipe, to } = direction;
+    if (queue.size > 0 && !queue.flush()) return false;
+    while (pipe !== undefined && direction.inPipe > 0) {
+      const moved = this.reactor.pipes.splice.move(pipe.readEnd, to, direction.inPipe, 'write');
+      if (moved === WOULD_BLOCK) return false;
+      direction.inPipe -= moved;
     }
+    return true;
   }
 
-  private fail(cause: unknown): void {
+  /** Into an empty pipe: a full one would be told like a socket without bytes. */
+  private readIntoPipe(direction: Direction): void {
+    direction.pipe ??= this.reactor.pipes.acquire();
+    const { splice } = this.reactor.pipes;
+    const moved = splice.move(direction.from, direction.pipe.writeEnd, PIPE_BYTES, 'read');
+    if (moved > 0) {
+      direction.isBulk = moved >= COPY_BYTES;
+      direction.inPipe = moved;
+    }
+    this.received(direction, moved);
+  }
+
+  private copy(direction: Direction): void {
+    const { io, readBuffer } = this.reactor;
+    const received = io.receive(direction.from, readBuffer.address, COPY_BYTES);
+    this.received(direction, received);
+    if (received <= 0) return;
+    direction.isBulk = received === COPY_BYTES;
+    // Edge-triggered: after a short read the next byte makes an event, but an end that came with this one doesn't.
+    if (!direction.isBulk && !direction.endIsNear) direction.readable = false;
+    this.touched = direction.target;
+    direction.queue.send(readBuffer.address, readBuffer.bytes.subarray(0, received));
+  }
+
+  private received(direction: Direction, length: number): void {
+    if (length === WOULD_BLOCK) direction.readable = false;
+    else if (length === 0) direction.state = 'source-ended';
+    else this.counts[direction.counted] += length;
+  }
+
+  private throwPending({ from, source }: Direction): void {
+    const error = this.reactor.io.takeError(from, 'read');
+    if (error === undefined) return;
+    this.touched = source;
+    throw error;
+  }
+
+  fail(cause: unknown): void {
     if (this.isClosed) return;
-    for (const fd of this.sockets) this.reactor.io.resetOnClose(fd);
+    for (const { from } of [this.down, this.up]) this.reactor.io.resetOnClose(from);
     this.close({ cause });
   }
 
@@ -162,8 +204,11 @@ class SpliceRelay implements ReactorHandler {
     if (this.isClosed) return;
     this.isClosed = true;
     this.signal.removeEventListener('abort', this.onAbort);
-    for (const fd of this.sockets) this.reactor.release(fd);
-    for (const { pipe, inPipe } of this.directions) this.reactor.pipes.release(pipe, inPipe === 0);
+    for (const { from, queue, pipe, inPipe } of [this.down, this.up]) {
+      this.reactor.release(from);
+      queue.clear();
+      if (pipe !== undefined) this.reactor.pipes.release(pipe, inPipe === 0);
+    }
     this.settle(error);
   }
 }
