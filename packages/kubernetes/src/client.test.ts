@@ -85,6 +85,7 @@ describe('KubernetesClient', () => {
 
   it('applies with its field manager and force, to a subresource if asked', async () => {
     const config = { metadata: { name: 'c', namespace: 'demo' }, data: { k: 'v' } };
+    server.put('/api/v1/configmaps', config);
     await client.apply(resources.configMaps, config, {
       fieldManager: 'weft',
       force: true,
@@ -95,6 +96,10 @@ describe('KubernetesClient', () => {
     expect(url.search).toBe('?fieldManager=weft&force=true');
     expect(headers['content-type']).toBe('application/apply-patch+yaml');
     expect(JSON.parse(body)).toEqual({ apiVersion: 'v1', kind: 'ConfigMap', ...config });
+    // What is gone doesn't come back by a status that is late.
+    server.remove('/api/v1/configmaps', 'c', 'demo');
+    const o = { fieldManager: 'weft', subresource: 'status' };
+    await expect(client.apply(resources.configMaps, config, o)).rejects.toMatchObject({ status: 404 });
   });
 
   it('asks for a pod-bound token and for the review of a token', async () => {

@@ -396,7 +396,8 @@ describe('DeltaServer', () => {
       ],
     });
     await until(() => raw.frames.length === 3);
-    expect(namesIn(raw.frames[2])).toEqual(['uid-3', 'uid-2']);
+    // In whatever order: on a fast machine the first of all changes is yet to be pushed, too.
+    expect(new Set(namesIn(raw.frames[2]))).toEqual(new Set(['uid-3', 'uid-2']));
     controlPlane.address.update({ removed: ['uid-1', 'uid-3'] });
     await until(() => raw.frames.length === 4);
     expect(raw.frames[3]).toMatchObject({ resourceCount: 0, removed: ['uid-3'] });

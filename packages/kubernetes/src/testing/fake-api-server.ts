@@ -156,11 +156,12 @@ export class FakeApiServer {
     { method, body, headers }: RecordedRequest,
     response: ServerResponse,
     key: string,
-    { collection, namespace, name = '' }: Target,
+    { collection, namespace, name = '', subresource }: Target,
   ): void {
     const known = this.objects.get(key);
     const isApply = headers['content-type'] === 'application/apply-patch+yaml';
-    if (known === undefined && !(method === 'PATCH' && isApply))
+    // A status makes no object, as one that comes late would bring back what was deleted.
+    if (known === undefined && !(method === 'PATCH' && isApply && subresource === undefined))
       return fail(response, 404, 'NotFound', `${key} not found`);
     switch (method) {
       case 'GET':
@@ -244,17 +245,18 @@ interface Target {
   readonly collection: string;
   readonly namespace: string | undefined;
   readonly name: string | undefined;
+  readonly subresource: string | undefined;
 }
 
 /** `/apis/g/v[/namespaces/ns]/plural[/name[/subresource]]`; subresources act on the object itself. */
 function parsePath(path: string): Target | undefined {
   const found =
-    /^(\/api\/[^/]+|\/apis\/[^/]+\/[^/]+)(?:\/namespaces\/([^/]+)(?=\/[a-z]+))?\/([^/]+)(?:\/([^/]+))?(?:\/[^/]+)?$/.exec(
+    /^(\/api\/[^/]+|\/apis\/[^/]+\/[^/]+)(?:\/namespaces\/([^/]+)(?=\/[a-z]+))?\/([^/]+)(?:\/([^/]+))?(?:\/([^/]+))?$/.exec(
       path,
     );
   if (found === null) return undefined;
-  const [, prefix, namespace, plural, name] = found;
-  return { collection: `${prefix}/${plural}`, namespace, name };
+  const [, prefix, namespace, plural, name, subresource] = found;
+  return { collection: `${prefix}/${plural}`, namespace, name, subresource };
 }
 
 function storageKey(collection: string, namespace: string | undefined, name: string): string {
