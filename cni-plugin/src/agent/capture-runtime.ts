@@ -98,7 +98,10 @@ export async function startCapture(o: CaptureRuntimeOptions): Promise<CaptureRun
       return agent.snapshot();
     },
     onSnapshotResult: (uid, error) => agent.snapshotResult(uid, error),
-    onConnectedChange: (connected) => metrics.ztunnelConnected.set(connected),
+    onConnectedChange: (connected) => {
+      metrics.ztunnelConnected.set(connected);
+      if (connected > 0) agent.retryPending();
+    },
     onError: count,
     logger: logger.scope('zds'),
   });

@@ -139,6 +139,23 @@ describe('a running pod', () => {
     expect(node.annotations.get('a')).toBe('enabled');
   });
 
+  it('is enrolled when a ztunnel connects, however long it had to wait for the next attempt', async () => {
+    const { node, agent, advance } = setUp();
+    node.ztunnelUp = false;
+    await agent.podChanged('a', podOf('a'));
+    await agent.podChanged('b', podOf('b', { ip: '10.0.0.2' }));
+    await advance(60_000);
+    node.ztunnelUp = true;
+    agent.retryPending();
+    await advance(0);
+    expect(agent.pending).toEqual([]);
+    expect([...node.rules]).toEqual(['a', 'b']);
+    node.log.length = 0;
+    agent.retryPending();
+    await advance(0);
+    expect(node.log).toEqual([]);
+  });
+
   it('stays announced when the agent restarts while ztunnel is away', async () => {
     const { node, agent } = setUp();
     node.ztunnelUp = false;

@@ -145,6 +145,12 @@ export class NodeAgent {
     if (enrolled.state === 'pending') void this.reconcileSoon(uid);
   }
 
+  /** A ztunnel is there: whoever waits for one, and for the end of its back-off, need not. */
+  retryPending(): void {
+    for (const { pod, enrolled } of this.expected)
+      if (enrolled?.state !== 'added') void this.reconcileSoon(pod.metadata.uid ?? '');
+  }
+
   /** Pods that run and are to be redirected, whether or not they are. */
   get expected(): readonly ExpectedPod[] {
     return [...this.pods]
