@@ -62,8 +62,8 @@ export type Verdict =
   | { readonly kind: 'none' }
   | { readonly kind: 'reached' | 'missed'; readonly goal: string };
 
-export function judge({ suite, metric, peerName, ratio }: Result): Verdict {
-  if (peerName === GOAL) return { kind: ratio <= 1 ? 'reached' : 'missed', goal: '≤ 1' };
+export function judge({ suite, metric, peer, peerName, ratio }: Result): Verdict {
+  if (peerName === GOAL) return { kind: ratio <= 1 ? 'reached' : 'missed', goal: `≤ ${peer}` };
   const goal = relative.find((g) => g.suite === suite && g.metric === metric && g.peerName === peerName);
   if (goal === undefined) return { kind: 'none' };
   const isReached = goal.at === 'least' ? ratio >= goal.ratio : ratio <= goal.ratio;

@@ -64,7 +64,7 @@ export class Testbed {
   async end(child: ChildProcess): Promise<void> {
     if (!this.children.has(child)) return;
     const ended = new Promise((resolve) => child.once('exit', resolve));
-    child.kill('SIGTERM'); // nginx ends its workers then
+    child.kill('SIGTERM');
     await ended;
   }
 
@@ -96,7 +96,8 @@ http {
   }
 
   private kill(): void {
-    for (const child of this.children) child.kill('SIGKILL');
+    // Not SIGKILL, which would leave nginx's workers behind.
+    for (const child of this.children) child.kill('SIGTERM');
     rmSync(this.folder, { recursive: true, force: true });
   }
 }

@@ -215,7 +215,7 @@ function commonTls({ tls, aes256 = false }: EnvoySide, peerIdentity: object): ob
     tls_params: {
       tls_minimum_protocol_version: 'TLSv1_3',
       tls_maximum_protocol_version: 'TLSv1_3',
-      compliance_policies: aes256 ? ['CNSA1_202603'] : [],
+      ...(aes256 ? { compliance_policies: ['CNSA1_202603'] } : {}),
     },
     tls_certificates: [{ certificate_chain: { filename: chain }, private_key: { filename: key } }],
     validation_context: {
