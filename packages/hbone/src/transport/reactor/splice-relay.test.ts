@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from '@jest/globals';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
+import { setTimeout } from 'node:timers/promises';
 import { resetSocket } from '@weft/linux';
 import { ENGINE_VARIABLE, socketEngine, type SocketEngine } from '../../testing/socket-engine.ts';
 import { dialTcp, listen } from '../../testing/tunnel-pair.ts';
@@ -25,7 +26,10 @@ interface Joined {
 }
 
 /** client ═ relay ═ server: the outer ends are node's, the relay's own are the reactor's. */
-async function joined(how: typeof relay | typeof spliceRelay): Promise<Joined> {
+async function joined(
+  how: typeof relay | typeof spliceRelay,
+  before: (client: Socket) => void = () => undefined,
+): Promise<Joined> {
   const engine: SocketEngine = socketEngine();
   const counts: RelayRecord = { received: 0, sent: 0 };
   const cut = new AbortController();
@@ -34,17 +38,24 @@ async function joined(how: typeof relay | typeof spliceRelay): Promise<Joined> {
   const far = await listen((socket) => onServer(socket.on('error', () => undefined)));
   let onOutcome: (outcome: string) => void = () => undefined;
   const outcome = new Promise<string>((resolve) => (onOutcome = resolve));
+  let begin = (): void => undefined;
+  const ready = new Promise<void>((resolve) => (begin = resolve));
   const near = await engine.listen((down) => {
-    void engine.dial(far.port).then((up) => {
-      if (!(down instanceof ReactorSocket && up instanceof ReactorSocket))
-        throw new Error('not of the reactor');
-      how(down, up, counts, cut.signal).then(
-        () => onOutcome('ended'),
-        (error: unknown) => onOutcome(error instanceof Error ? error.message : String(error)),
-      );
-    });
+    void ready
+      .then(() => engine.dial(far.port))
+      .then((up) => {
+        if (!(down instanceof ReactorSocket && up instanceof ReactorSocket))
+          throw new Error('not of the reactor');
+        how(down, up, counts, cut.signal).then(
+          () => onOutcome('ended'),
+          (error: unknown) => onOutcome(error instanceof Error ? error.message : String(error)),
+        );
+      });
   });
   const client = (await dialTcp(near.port)).on('error', () => undefined);
+  before(client);
+  await setTimeout(20); // until it has arrived
+  begin();
   closers.push(
     () => engine.close(),
     () => near.close(),
@@ -82,8 +93,8 @@ describe.each([
   });
 
   it('lets one direction flow on after the end of the other', async () => {
-    const { client, server, outcome } = await joined(how);
-    client.end('ask');
+    // The end is there before the relay begins.
+    const { client, server, outcome } = await joined(how, (socket) => socket.end('ask'));
     expect(await digest(server)).toBe(createHash('sha256').update('ask').digest('hex'));
     const answer = digest(client);
     server.end('answer');
@@ -96,7 +107,7 @@ describe.each([
     const bytes = randomBytes(20_000_000);
     server.pause();
     client.end(bytes);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await setTimeout(50);
     expect(counts.received).toBeLessThan(bytes.length);
     const seen = digest(server);
     server.resume();

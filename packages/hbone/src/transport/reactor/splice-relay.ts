@@ -40,7 +40,8 @@ class Direction implements ReactorHandler {
   isBulk = false;
   /** False: the source has nothing until it says so. */
   readable = true;
-  endIsNear = false;
+  /** Its end may have come already, and no event will tell: so it is, too, of one that was read by nobody yet. */
+  endIsNear = true;
   state: 'flowing' | 'source-ended' | 'done' = 'flowing';
   private readonly relay: SpliceRelay;
 
@@ -182,8 +183,10 @@ class SpliceRelay {
   }
 
   private received(direction: Direction, length: number): void {
-    if (length === WOULD_BLOCK) direction.readable = false;
-    else if (length === 0) direction.state = 'source-ended';
+    if (length === WOULD_BLOCK) {
+      direction.readable = false;
+      direction.endIsNear = false;
+    } else if (length === 0) direction.state = 'source-ended';
     else this.counts[direction.counted] += length;
   }
 
