@@ -141,6 +141,7 @@ async function revoke(world: World, pod: PodName): Promise<unknown> {
   const open = await whileOpen(world, 'client', () =>
     writeFileSync(world.crlPath, issueRevocationList(world.root, [leaf])),
   );
+  await sleep(300); // the other data thread has heard of it, too
   const fresh = await talk('client', ips.server, 8080)(world);
   writeFileSync(world.crlPath, '');
   await sleep(2_500); // until the file is read again
