@@ -14,10 +14,11 @@ export function machineFacts(): Readonly<Record<string, string>> {
   };
 }
 
-/** The version that a program prints, first of what looks like one. */
+/** The version that a program prints; one of three parts before one of two, which the program's own path may have. */
 export function versionOf(program: string, ...args: readonly string[]): string {
   const { stdout, stderr } = spawnSync(program, args, { encoding: 'utf8' });
-  return /\d+\.\d+(\.\d+)*/.exec(`${stdout ?? ''}${stderr ?? ''}`)?.[0] ?? 'unknown';
+  const text = `${stdout ?? ''}${stderr ?? ''}`;
+  return (/\d+\.\d+\.\d+/.exec(text) ?? /\d+\.\d+/.exec(text))?.[0] ?? 'unknown';
 }
 
 function distribution(): string {

@@ -79,7 +79,7 @@ async function* tunnel(): AsyncGenerator<Result> {
   }
   const facts = {
     ...machineFacts(),
-    Envoy: versionOf(envoy, '--version').replace(/^.*?(\d+\.\d+\.\d+)$/, '$1'),
+    Envoy: versionOf(envoy, '--version'),
     nginx: versionOf('nginx', '-v'),
     wrk: versionOf('wrk', '-v'),
     h2load: versionOf('h2load', '--version'),

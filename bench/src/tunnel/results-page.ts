@@ -23,7 +23,7 @@ the rounds' ratios with their range in brackets; absolute figures don't travel. 
 ${Object.entries(o.facts)
   .map(([name, value]) => `${name} ${value}`)
   .join('; ')}.
-${o.rounds} rounds, ${o.secondsEach} s a load, ${o.threads} data threads or workers a proxy, ${minutes(run.seconds)} in all. ${quiet(run)}
+Rounds: ${o.rounds}, ${o.secondsEach} s a load, ${o.threads} data threads or workers a proxy, ${minutes(run.seconds)} in all. ${quiet(run)}
 Handshakes: ${handshakes(run)}.
 Failed requests and connections: ${errors(run)}.
 
