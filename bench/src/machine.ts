@@ -14,11 +14,11 @@ export function machineFacts(): Readonly<Record<string, string>> {
   };
 }
 
-/** The version that a program prints; one of three parts before one of two, which the program's own path may have. */
+/** The first version that a program prints, but for numbers in its own path. */
 export function versionOf(program: string, ...args: readonly string[]): string {
   const { stdout, stderr } = spawnSync(program, args, { encoding: 'utf8' });
-  const text = `${stdout ?? ''}${stderr ?? ''}`;
-  return (/\d+\.\d+\.\d+/.exec(text) ?? /\d+\.\d+/.exec(text))?.[0] ?? 'unknown';
+  const text = `${stdout ?? ''}${stderr ?? ''}`.replaceAll(program, '');
+  return /\d+(\.\d+)+/.exec(text)?.[0] ?? 'unknown';
 }
 
 function distribution(): string {
