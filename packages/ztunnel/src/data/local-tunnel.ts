@@ -120,8 +120,13 @@ export class LocalTunnel implements IncomingTunnel {
   private async move(downstream: RelayEnd, { upstream, far }: Accepted): Promise<void> {
     const { near, farEnd } = this;
     const record = new SharedRecord(near, far);
+    const cut = new AbortController();
+    const signals = [near.signal, far.signal];
+    const onCut = (): void => cut.abort();
+    for (const signal of signals) signal.addEventListener('abort', onCut, { once: true });
+    if (signals.some(({ aborted }) => aborted)) onCut();
     try {
-      await move(downstream, upstream, record, AbortSignal.any([near.signal, far.signal]));
+      await move(downstream, upstream, record, cut.signal);
       farEnd?.ended();
     } catch (error) {
       const [isNearCut, isFarCut] = [near.signal.aborted, far.signal.aborted];
@@ -131,6 +136,8 @@ export class LocalTunnel implements IncomingTunnel {
       // What happened at one end, the other hears of as of a tunnel's reset.
       farEnd?.failed(isFarCut ? far.signal.reason : isNears ? failedBehindTunnel() : error);
       throw isNearCut ? near.signal.reason : isFars ? failedBehindTunnel() : error;
+    } finally {
+      for (const signal of signals) signal.removeEventListener('abort', onCut);
     }
   }
 }

@@ -74,7 +74,8 @@ export class SameNodeTunnels {
     const source = from.pod.sourceTowards(ip);
     if (source === undefined) return undefined;
     const proof = await unlessAborted(this.proofOf(order, to), near.signal);
-    if (proof === undefined || !to.isOpen) return undefined;
+    // Meanwhile the pod may have left, and come back as another.
+    if (proof?.to !== to || !to.isOpen) return undefined;
     const tunnel = new LocalTunnel(
       {
         peer: { ip: source, port: from.port },

@@ -43,6 +43,7 @@ class Direction implements ReactorHandler {
   /** Its end may have come already, and no event will tell: so it is, too, of one that was read by nobody yet. */
   endIsNear = true;
   state: 'flowing' | 'source-ended' | 'done' = 'flowing';
+  private isAsked = false;
   private readonly relay: SpliceRelay;
 
   constructor(relay: SpliceRelay, source: EndName, from: ReactorSocket, to: ReactorSocket) {
@@ -59,7 +60,15 @@ class Direction implements ReactorHandler {
     return this.inPipe > 0 || this.queue.size > 0;
   }
 
+  /** Once a turn, however many events come. */
+  again(reactor: Reactor): void {
+    if (this.isAsked) return;
+    this.isAsked = true;
+    reactor.again(this);
+  }
+
   onEvents(events: number): void {
+    this.isAsked &&= events !== 0;
     if ((events & READ_EVENTS) !== 0) this.readable = true;
     if ((events & END_EVENTS) !== 0) this.endIsNear = true;
     this.relay.onSource(this, events);
@@ -105,7 +114,7 @@ class SpliceRelay {
     for (const end of ends) end.detach();
     for (const direction of [this.down, this.up]) {
       this.reactor.register(direction.from, direction);
-      this.reactor.again(direction);
+      direction.again(this.reactor);
     }
     signal.addEventListener('abort', this.onAbort, { once: true });
     if (signal.aborted) this.onAbort();
@@ -119,9 +128,9 @@ class SpliceRelay {
     const opposite = direction === this.down ? this.up : this.down;
     try {
       if ((events & EpollEvent.error) !== 0) this.throwPending(direction);
-      if (this.pump(direction)) this.reactor.again(direction);
+      if (this.pump(direction)) direction.again(this.reactor);
       const hasRoom = (events & EpollEvent.writable) !== 0;
-      if (hasRoom && opposite.isHeldUp && this.pump(opposite)) this.reactor.again(opposite);
+      if (hasRoom && opposite.isHeldUp && this.pump(opposite)) opposite.again(this.reactor);
       if (this.down.state === 'done' && this.up.state === 'done') this.close();
     } catch (error) {
       this.counts.failedEnd ??= this.touched;
