@@ -1,3 +1,4 @@
+import type { ConnectionEvents, Http2Role } from './connection-events.ts';
 import {
   CLIENT_PREFACE,
   DEFAULT_HEADER_TABLE_BYTES,
@@ -6,19 +7,19 @@ import {
   Flag,
   FrameType,
   LARGEST_STREAM_ID,
-  SettingId,
 } from './constants.ts';
 import { FloodGuard } from './flood-guard.ts';
 import { FrameReceiver } from './frame-receiver.ts';
 import { FrameWriter } from './frame-writer.ts';
+import { Goaway } from './goaway.ts';
 import type { FlatFields } from './hpack/decoder.ts';
 import { HpackEncoder } from './hpack/encoder.ts';
 import { type Http2Limits, type MessageRules, tunnelRules } from './limits.ts';
-import type { RequestHead } from './message-head.ts';
 import { type BatchPool, Output } from './output.ts';
 import { Http2ConnectionError } from './protocol-error.ts';
-import type { CreditHolder, ReceiveBudget } from './receive-budget.ts';
-import { initialPeerSettings, type SettingEntry } from './settings.ts';
+import type { ReceiveBudget } from './receive-budget.ts';
+import { ReceiveCredit } from './receive-credit.ts';
+import { initialPeerSettings, ownSettings } from './settings.ts';
 import {
   ClosedStreams,
   type DataSource,
@@ -28,8 +29,6 @@ import {
   type StreamEvents,
   type StreamPhase,
 } from './stream.ts';
-
-export type Http2Role = 'client' | 'server';
 
 export interface Http2ConnectionOptions {
   readonly role: Http2Role;
@@ -43,27 +42,6 @@ export interface Http2ConnectionOptions {
   readonly now: () => number;
 }
 
-/** The user of a connection. No method may throw. */
-export interface ConnectionEvents {
-  /** Server: a stream was opened. The returned object gets its events. */
-  onRequest(stream: Http2Stream, head: RequestHead, endStream: boolean): StreamEvents;
-  /** A stream was closed in both directions; a place is free. */
-  onStreamClosed(stream: Http2Stream): void;
-  /** The connection's send window opened after `sendFrom` found it closed. */
-  onWritable(): void;
-  onSettings(): void;
-  onPingAck(opaque: Buffer): void;
-  onGoaway(lastStreamId: number, code: number): void;
-  /** The peer broke the protocol. GOAWAY waits in the output; flush it and close. */
-  onFailure(error: Http2ConnectionError): void;
-}
-
-/** Marks the PING whose answer shows that the peer saw our first GOAWAY (RFC 9113 §6.8). */
-const DRAIN_PING = Buffer.from('weftdrai', 'latin1');
-const extendedConnectSetting: SettingEntry = [SettingId.enableConnectProtocol, 1];
-/** Credit is returned when this part of a window is used up: few frames, and the sender never runs dry. */
-const CREDIT_FRACTION = 4;
-
 /**
  * One HTTP/2 connection, RFC 9113 without push, and without transport: `receive(bytes)` makes events,
  * everything to send gathers in `output`. Synchronous; it retains no byte it was given beyond a call, except a
@@ -72,7 +50,7 @@ const CREDIT_FRACTION = 4;
  *   open ──► draining (GOAWAY sent or received: no new streams) ──► failed (GOAWAY with an error) ─┬─► closed
  *     └──────────────────────────────────────────────────────────────────────────────────────────┘
  */
-export class Http2Connection implements CreditHolder {
+export class Http2Connection {
   readonly role: Http2Role;
   readonly output: Output;
   readonly peer = initialPeerSettings();
@@ -88,34 +66,28 @@ export class Http2Connection implements CreditHolder {
   readonly closedStreams = new ClosedStreams();
   /** @internal The highest stream that the peer opened. */
   lastPeerStreamId = 0;
-  /** @internal Bytes that the peer may send on the connection. */
-  receiveWindow = DEFAULT_WINDOW_BYTES;
+  /** @internal */
+  readonly credit: ReceiveCredit;
+  /** @internal */
+  readonly goaway: Goaway;
   /** Bytes that we may send on the connection. */
   sendWindow = DEFAULT_WINDOW_BYTES;
   private status: 'open' | 'failed' | 'closed' = 'open';
   private nextStreamId = 1;
-  private credit = 0;
-  /** Received while the budget was full: returned on delivery. */
-  private withheldCredit = 0;
-  /** What a peer that hasn't seen our SETTINGS may send on a stream beyond our window. */
-  private unacknowledgedWindow: number;
-  private goawaySentId: number | undefined;
-  private goawayReceivedId: number | undefined;
   private sendBlocked = false;
   private readonly writer: FrameWriter;
   private readonly encoder = new HpackEncoder(DEFAULT_HEADER_TABLE_BYTES);
   private readonly receiver: FrameReceiver;
-  private readonly budget: ReceiveBudget;
 
   constructor(options: Http2ConnectionOptions) {
     this.role = options.role;
     this.events = options.events;
     this.limits = options.limits;
     this.rules = options.rules ?? tunnelRules;
-    this.budget = options.budget;
-    this.unacknowledgedWindow = Math.max(0, DEFAULT_WINDOW_BYTES - options.limits.streamWindowBytes);
     this.output = new Output(options.pool);
     this.writer = new FrameWriter(this.output);
+    this.credit = new ReceiveCredit(options.limits, options.budget, this.writer);
+    this.goaway = new Goaway(options.role, this.writer);
     this.floods = new FloodGuard(options.limits.floods, options.now);
     this.receiver = new FrameReceiver(this);
     this.start();
@@ -132,14 +104,12 @@ export class Http2Connection implements CreditHolder {
   }
 
   get draining(): boolean {
-    return this.goawaySentId !== undefined || this.goawayReceivedId !== undefined;
+    return this.goaway.exchanged;
   }
 
   /** No stream is open, and none will be opened any more. */
   get drained(): boolean {
-    const final =
-      this.goawayReceivedId !== undefined || (this.draining && this.goawaySentId !== LARGEST_STREAM_ID);
-    return final && this.streams.size === 0;
+    return this.goaway.final && this.streams.size === 0;
   }
 
   /** Client: whether `openStream` works now. */
@@ -228,14 +198,7 @@ export class Http2Connection implements CreditHolder {
 
   /** The user of a stream has done with `bytes` of its data: credit for them goes back to the peer. */
   delivered(stream: Http2Stream, bytes: number): void {
-    if (bytes === 0) return;
-    this.returnStreamCredit(stream, bytes);
-    const released = Math.min(bytes, this.withheldCredit);
-    if (released > 0) {
-      this.withheldCredit -= released;
-      this.returnConnectionCredit(released);
-    }
-    this.budget.remove(bytes);
+    this.credit.delivered(stream, bytes);
   }
 
   /** `onWritable` will tell when the connection's window is open. */
@@ -249,21 +212,15 @@ export class Http2Connection implements CreditHolder {
 
   /** Refuses new streams and lets the open ones finish. */
   drain(): void {
-    if (this.status !== 'open' || this.goawaySentId !== undefined) return;
-    if (this.role === 'client') {
-      this.writeGoaway(0, ErrorCode.NO_ERROR, '');
-      return;
-    }
-    // RFC 9113 §6.8: first announce, and cut off only what comes after the peer has seen it.
-    this.writeGoaway(LARGEST_STREAM_ID, ErrorCode.NO_ERROR, '');
-    this.writer.ping(DRAIN_PING, false);
+    if (this.status === 'open') this.goaway.drain();
   }
 
   /** Ends the connection with GOAWAY; the transport flushes `output` and closes. */
   terminate(code: number, reason: string): void {
     if (this.status !== 'open') return;
-    this.writeGoaway(this.lastPeerStreamId, code, reason);
+    this.goaway.send(this.lastPeerStreamId, code, reason);
     this.status = 'failed';
+    this.credit.stop();
     this.receiver.stop();
   }
 
@@ -272,19 +229,13 @@ export class Http2Connection implements CreditHolder {
     if (this.status === 'closed') return;
     this.status = 'closed';
     this.receiver.stop();
-    this.budget.forget(this);
+    this.credit.close();
     this.output.clear();
     for (const stream of this.streams.values()) {
       this.streams.delete(stream.id);
       stream.state = 'closed';
       stream.events.onLost(error);
     }
-  }
-
-  releaseWithheldCredit(): void {
-    const credit = this.withheldCredit;
-    this.withheldCredit = 0;
-    if (credit > 0) this.returnConnectionCredit(credit);
   }
 
   /** @internal */
@@ -296,8 +247,8 @@ export class Http2Connection implements CreditHolder {
 
   /** @internal */
   addStream(id: number, events: StreamEvents, phase: StreamPhase, request?: RequestKind): Http2Stream {
-    const window = this.limits.streamWindowBytes + this.unacknowledgedWindow;
-    const stream = new Http2Stream(id, events, phase, this.peer.initialWindowBytes, window, request);
+    const { initialWindowBytes } = this.peer;
+    const stream = new Http2Stream(id, events, phase, initialWindowBytes, this.credit.streamWindow, request);
     this.streams.set(id, stream);
     this.floods.sent(0);
     return stream;
@@ -322,39 +273,6 @@ export class Http2Connection implements CreditHolder {
       throw new Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, reason, 'malformed-message');
     }
     this.streamError(id, ErrorCode.PROTOCOL_ERROR);
-  }
-
-  /** @internal `bytes` of DATA were handed to the stream's user. */
-  received(bytes: number): void {
-    if (this.budget.hasRoom) this.returnConnectionCredit(bytes);
-    else {
-      this.withheldCredit += bytes;
-      this.budget.wait(this);
-    }
-  }
-
-  /** @internal */
-  enqueue(bytes: number): void {
-    this.budget.add(bytes);
-  }
-
-  /** @internal */
-  returnConnectionCredit(bytes: number): void {
-    this.credit += bytes;
-    if (this.credit * CREDIT_FRACTION < this.limits.connectionWindowBytes || this.status !== 'open') return;
-    this.writer.windowUpdate(0, this.credit);
-    this.receiveWindow += this.credit;
-    this.credit = 0;
-  }
-
-  /** @internal */
-  returnStreamCredit(stream: Http2Stream, bytes: number): void {
-    if (!stream.canReceive || this.status !== 'open') return;
-    stream.credit += bytes;
-    if (stream.credit * CREDIT_FRACTION < this.limits.streamWindowBytes) return;
-    this.writer.windowUpdate(stream.id, stream.credit);
-    stream.receiveWindow += stream.credit;
-    stream.credit = 0;
   }
 
   /** @internal */
@@ -385,12 +303,6 @@ export class Http2Connection implements CreditHolder {
     this.events.onWritable();
   }
 
-  /** @internal Our SETTINGS apply to what the peer sends from now on (RFC 9113 §6.5.3). */
-  settingsAcknowledged(): void {
-    for (const stream of this.streams.values()) stream.receiveWindow -= this.unacknowledgedWindow;
-    this.unacknowledgedWindow = 0;
-  }
-
   /** @internal */
   setPeerHeaderTable(bytes: number): void {
     this.encoder.setPeerLimit(bytes);
@@ -410,17 +322,12 @@ export class Http2Connection implements CreditHolder {
 
   /** @internal */
   pingAcknowledged(opaque: Buffer): void {
-    if (this.role === 'server' && this.goawaySentId === LARGEST_STREAM_ID && opaque.equals(DRAIN_PING)) {
-      this.writeGoaway(this.lastPeerStreamId, ErrorCode.NO_ERROR, '');
-    } else this.events.onPingAck(opaque);
+    if (!this.goaway.acknowledged(opaque, this.lastPeerStreamId)) this.events.onPingAck(opaque);
   }
 
   /** @internal */
   goawayReceived(lastStreamId: number, code: number): void {
-    if (this.goawayReceivedId !== undefined && lastStreamId > this.goawayReceivedId) {
-      throw new Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, 'GOAWAY raised its last stream');
-    }
-    this.goawayReceivedId = lastStreamId;
+    this.goaway.receive(lastStreamId);
     if (this.role === 'client') {
       for (const stream of this.streams.values()) {
         if (stream.id <= lastStreamId) continue;
@@ -431,11 +338,6 @@ export class Http2Connection implements CreditHolder {
     this.events.onGoaway(lastStreamId, code);
   }
 
-  /** @internal Server: the peer was told that streams above this are not processed. */
-  isRefusedByGoaway(id: number): boolean {
-    return this.goawaySentId !== undefined && id > this.goawaySentId;
-  }
-
   /** @internal Whether the peer may never have used this id. */
   isIdle(id: number): boolean {
     const peerInitiated = (id & 1) === (this.role === 'server' ? 1 : 0);
@@ -443,22 +345,9 @@ export class Http2Connection implements CreditHolder {
   }
 
   private start(): void {
-    const { limits, role } = this;
-    if (role === 'client') this.output.raw(CLIENT_PREFACE);
-    this.writer.settings([
-      [SettingId.initialWindowSize, limits.streamWindowBytes],
-      [SettingId.maxFrameSize, limits.maxFrameBytes],
-      [SettingId.maxHeaderListSize, limits.maxHeaderListBytes],
-      role === 'client'
-        ? [SettingId.enablePush, 0]
-        : [SettingId.maxConcurrentStreams, limits.maxConcurrentStreams],
-      ...(role === 'server' && this.rules.extendedConnect ? [extendedConnectSetting] : []),
-    ]);
-    const more = limits.connectionWindowBytes - DEFAULT_WINDOW_BYTES;
-    if (more > 0) {
-      this.writer.windowUpdate(0, more);
-      this.receiveWindow += more;
-    }
+    if (this.role === 'client') this.output.raw(CLIENT_PREFACE);
+    this.writer.settings(ownSettings(this.role, this.limits, this.rules));
+    this.credit.announce();
   }
 
   private endLocal(stream: Http2Stream): void {
@@ -474,11 +363,6 @@ export class Http2Connection implements CreditHolder {
     if (this.status !== 'open') return;
     this.writer.reset(id, code);
     this.guardUnread();
-  }
-
-  private writeGoaway(lastStreamId: number, code: number, reason: string): void {
-    this.writer.goaway(lastStreamId, code, reason);
-    this.goawaySentId = lastStreamId;
   }
 
   /** A peer that makes us answer and doesn't read the answers (CVE-2019-9512, -9515, -9517). */

@@ -3,6 +3,7 @@ import { DEFAULT_HEADER_TABLE_BYTES, ErrorCode, Flag, FrameType, LARGEST_WINDOW_
 import { FrameReader, type FrameSink, type PayloadMode } from './frame-reader.ts';
 import { HeaderReceiver, streamDependency } from './header-receiver.ts';
 import { Http2ConnectionError } from './protocol-error.ts';
+import type { ReceiveCredit } from './receive-credit.ts';
 import { applySettings, MAX_SETTINGS_ENTRIES } from './settings.ts';
 import type { Http2Stream } from './stream.ts';
 
@@ -12,6 +13,7 @@ const MAX_GOAWAY_BYTES = 16 * 1024;
 /** Checks each received frame against RFC 9113 §6 and the stream's state, and applies it to the connection. */
 export class FrameReceiver implements FrameSink {
   private readonly connection: Http2Connection;
+  private readonly credit: ReceiveCredit;
   private readonly reader: FrameReader;
   private readonly headers: HeaderReceiver;
   private settingsSeen = false;
@@ -24,6 +26,7 @@ export class FrameReceiver implements FrameSink {
 
   constructor(connection: Http2Connection) {
     this.connection = connection;
+    this.credit = connection.credit;
     this.headers = new HeaderReceiver(connection, DEFAULT_HEADER_TABLE_BYTES);
     this.reader = new FrameReader(this, connection.limits.maxFrameBytes, connection.role === 'server');
   }
@@ -137,20 +140,20 @@ export class FrameReceiver implements FrameSink {
     this.dataBytes += piece.length;
     const stream = this.dataStream;
     if (stream === undefined || !stream.canReceive) {
-      this.connection.returnConnectionCredit(piece.length);
+      this.credit.returnToConnection(piece.length);
       return;
     }
     if (stream.expectedBytes !== undefined) {
       stream.expectedBytes -= piece.length;
       if (stream.expectedBytes < 0) {
-        this.connection.returnConnectionCredit(piece.length);
+        this.credit.returnToConnection(piece.length);
         this.connection.streamError(stream.id, ErrorCode.PROTOCOL_ERROR);
         return;
       }
     }
-    this.connection.enqueue(piece.length);
+    this.credit.enqueue(piece.length);
     stream.events.onData(piece);
-    this.connection.received(piece.length);
+    this.credit.received(piece.length);
   }
 
   onDataEnd(_streamId: number, flags: number): void {
@@ -159,9 +162,9 @@ export class FrameReceiver implements FrameSink {
     const end = (flags & Flag.endStream) !== 0;
     if (this.dataBytes === 0 && !end) connection.floods.count('emptyData');
     const overhead = this.dataFrameBytes - this.dataBytes;
-    if (overhead > 0) connection.returnConnectionCredit(overhead);
+    if (overhead > 0) this.credit.returnToConnection(overhead);
     if (stream === undefined || !stream.canReceive) return;
-    if (overhead > 0) connection.returnStreamCredit(stream, overhead);
+    if (overhead > 0) this.credit.returnToStream(stream, overhead);
     if (!end) return;
     if (stream.expectedBytes !== undefined && stream.expectedBytes > 0) {
       connection.streamError(stream.id, ErrorCode.PROTOCOL_ERROR);
@@ -175,16 +178,16 @@ export class FrameReceiver implements FrameSink {
   private dataHeader(flags: number, streamId: number, length: number): PayloadMode {
     const { connection } = this;
     if (streamId === 0) throw protocolError('DATA on stream 0');
-    if (length > connection.receiveWindow) {
+    if (length > this.credit.window) {
       throw new Http2ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, 'DATA beyond the connection window');
     }
     const stream = connection.streams.get(streamId);
     const error = stream === undefined ? this.closedError(streamId) : dataError(stream, length);
-    connection.receiveWindow -= length;
+    this.credit.window -= length;
     if (stream === undefined || error !== undefined) {
       if (error !== undefined) connection.streamError(streamId, error);
       else connection.floods.count('ignored');
-      connection.returnConnectionCredit(length);
+      this.credit.returnToConnection(length);
       return 'skip';
     }
     stream.receiveWindow -= length;
@@ -242,7 +245,7 @@ export class FrameReceiver implements FrameSink {
     const { connection } = this;
     connection.floods.count('settings');
     if ((flags & Flag.ack) !== 0) {
-      connection.settingsAcknowledged();
+      this.credit.settingsAcknowledged(connection.streams.values());
       return;
     }
     this.settingsSeen = true;

@@ -94,7 +94,7 @@ export class HeaderReceiver {
   private applyRequest(streamId: number, decoded: DecodedBlock, endStream: boolean): void {
     const { connection } = this;
     connection.lastPeerStreamId = streamId;
-    if (connection.isRefusedByGoaway(streamId)) {
+    if (connection.goaway.refuses(streamId)) {
       connection.floods.count('ignored');
       connection.closedStreams.add(streamId, 'reset');
       return;

@@ -1,5 +1,6 @@
 /** The HTTP/2 codec by itself, for those who bring their own transport. */
 export * from './connection.ts';
+export * from './connection-events.ts';
 export * from './constants.ts';
 export { defaultFloodLimits, type FloodLimits } from './flood-guard.ts';
 export type { FlatFields } from './hpack/decoder.ts';

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { CodecSide } from '../testing/codec-side.ts';
 import * as f from '../testing/frames.ts';
 import { ErrorCode, Flag, FrameType, SettingId } from './constants.ts';
-import type { Http2Role } from './connection.ts';
+import type { Http2Role } from './connection-events.ts';
 
 /**
  * Requirements of RFC 9113 by their section, beyond the tables of connection.test.ts: what comes in, and the exact

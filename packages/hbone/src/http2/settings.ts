@@ -7,6 +7,8 @@ import {
   LARGEST_WINDOW_BYTES,
   SettingId,
 } from './constants.ts';
+import type { Http2Role } from './connection-events.ts';
+import type { Http2Limits, MessageRules } from './limits.ts';
 import { Http2ConnectionError } from './protocol-error.ts';
 
 /** Entries that one SETTINGS frame may have; the RFC knows fewer than ten. */
@@ -35,7 +37,7 @@ export function initialPeerSettings(): PeerSettings {
 }
 
 /** Applies a SETTINGS payload. @throws Http2ConnectionError with the code of RFC 9113 §6.5.2. */
-export function applySettings(payload: Buffer, into: PeerSettings, from: 'client' | 'server'): void {
+export function applySettings(payload: Buffer, into: PeerSettings, from: Http2Role): void {
   if (payload.length % ENTRY_BYTES !== 0) {
     throw new Http2ConnectionError(ErrorCode.FRAME_SIZE_ERROR, 'SETTINGS of a partial entry');
   }
@@ -86,6 +88,23 @@ export function applySettings(payload: Buffer, into: PeerSettings, from: 'client
 }
 
 export type SettingEntry = readonly [id: number, value: number];
+
+/** What we announce, in this order. */
+export function ownSettings(
+  role: Http2Role,
+  limits: Http2Limits,
+  rules: MessageRules,
+): readonly SettingEntry[] {
+  const entries: SettingEntry[] = [
+    [SettingId.initialWindowSize, limits.streamWindowBytes],
+    [SettingId.maxFrameSize, limits.maxFrameBytes],
+    [SettingId.maxHeaderListSize, limits.maxHeaderListBytes],
+  ];
+  if (role === 'client') return [...entries, [SettingId.enablePush, 0]];
+  entries.push([SettingId.maxConcurrentStreams, limits.maxConcurrentStreams]);
+  if (rules.extendedConnect) entries.push([SettingId.enableConnectProtocol, 1]);
+  return entries;
+}
 
 export function writeSettings(target: Buffer, offset: number, entries: readonly SettingEntry[]): void {
   for (const [id, value] of entries) {

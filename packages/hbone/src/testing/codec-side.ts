@@ -1,4 +1,5 @@
-import { type ConnectionEvents, Http2Connection, type Http2Role } from '../http2/connection.ts';
+import { Http2Connection } from '../http2/connection.ts';
+import type { ConnectionEvents, Http2Role } from '../http2/connection-events.ts';
 import { defaultHttp2Limits, type Http2Limits } from '../http2/limits.ts';
 import { errorCodeName } from '../http2/constants.ts';
 import type { FlatFields } from '../http2/hpack/decoder.ts';

@@ -1,7 +1,8 @@
 import type { X509Certificate } from 'node:crypto';
 import type { SpiffeId } from '@weft/spiffe';
 import { WeftError } from '@weft/telemetry/errors';
-import { type ConnectionEvents, Http2Connection, type Http2Role } from '../http2/connection.ts';
+import { Http2Connection } from '../http2/connection.ts';
+import type { ConnectionEvents, Http2Role } from '../http2/connection-events.ts';
 import { ErrorCode } from '../http2/constants.ts';
 import type { FlatFields } from '../http2/hpack/decoder.ts';
 import type { Http2Limits } from '../http2/limits.ts';
