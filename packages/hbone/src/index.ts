@@ -18,8 +18,9 @@ export { connectSocket, type ConnectOptions, ReactorSocket } from './transport/r
 export { spliceRelay } from './transport/reactor/splice-relay.ts';
 export * from './transport/relay.ts';
 export * from './transport/server.ts';
-export { TunnelResources, type TunnelSession } from './transport/session.ts';
+export type { TunnelSession } from './transport/session.ts';
 export { hasPostQuantumGroup, type TlsSettings } from './transport/tls.ts';
+export { TunnelResources } from './transport/tunnel-resources.ts';
 export {
   isCleanEnd,
   type StreamClose,

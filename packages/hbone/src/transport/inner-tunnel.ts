@@ -6,7 +6,8 @@ import { closeError, connectFields, ConnectRefusedError, responseOf } from './co
 import type { KeepaliveOptions } from './keepalive.ts';
 import type { HbonePoolLimits } from './pool-limits.ts';
 import type { Tunnel } from './pool.ts';
-import { type TunnelResources, TunnelSession } from './session.ts';
+import { TunnelSession } from './session.ts';
+import type { TunnelResources } from './tunnel-resources.ts';
 
 export interface InnerTunnelRequest {
   readonly source: SpiffeId;

@@ -1,4 +1,5 @@
 import type { SpiffeId } from '@weft/spiffe';
+import { formatAuthority } from '../headers/authority.ts';
 import type { TunnelSession } from './session.ts';
 
 /** A connection that was asked for within this time is replaced as soon as it is lost or its server drains. */
@@ -38,6 +39,11 @@ export interface PooledSession {
 
 export function keyId({ source, acceptable, address, sourceIp }: PoolKey): string {
   return JSON.stringify([source, acceptable, address.ip, address.port, sourceIp]);
+}
+
+/** The server, as errors name it. */
+export function targetName({ address }: PoolKey): string {
+  return formatAuthority(address.ip, address.port);
 }
 
 /** Streams that can be opened without another connection. */

@@ -1,7 +1,6 @@
 import type { Socket } from 'node:net';
 import type { SpiffeId, WorkloadCertificate } from '@weft/spiffe';
 import { WeftError } from '@weft/telemetry/errors';
-import { formatAuthority } from '../headers/authority.ts';
 import { ErrorCode } from '../http2/constants.ts';
 import type { FlatFields } from '../http2/hpack/decoder.ts';
 import { TlsClient, type VerifyPeer } from './client-handshake.ts';
@@ -24,11 +23,13 @@ import {
   type KeyPool,
   type PooledSession,
   type PoolKey,
+  targetName,
   type Waiter,
 } from './key-pool.ts';
 import { defaultKeepalive, type KeepaliveOptions } from './keepalive.ts';
 import type { ReactorSocket } from './reactor/reactor-socket.ts';
-import { type SessionEvents, TunnelResources, TunnelSession } from './session.ts';
+import { type SessionEvents, TunnelSession } from './session.ts';
+import { TunnelResources } from './tunnel-resources.ts';
 import type { TlsSettings } from './tls.ts';
 import type { SessionStream } from './session-stream.ts';
 import type { TunnelStream } from './tunnel-stream.ts';
@@ -340,10 +341,6 @@ export class HbonePool implements SessionEvents {
   private forgetIfEmpty(pool: KeyPool): void {
     if (pool.sessions.size === 0 && pool.dialling === 0 && pool.waiters.size === 0) this.keys.delete(pool.id);
   }
-}
-
-function targetName({ address }: PoolKey): string {
-  return formatAuthority(address.ip, address.port);
 }
 
 function poolClosed(): WeftError {

@@ -13,7 +13,8 @@ import { ReactorContexts } from './reactor/reactor-contexts.ts';
 import { ReactorSocket } from './reactor/reactor-socket.ts';
 import { type HandshakeResult, ReactorTls } from './reactor/reactor-tls.ts';
 import { canonicalAddress, nodeConnection } from './secure-connection.ts';
-import { type SessionEvents, TunnelResources, TunnelSession } from './session.ts';
+import { type SessionEvents, TunnelSession } from './session.ts';
+import { TunnelResources } from './tunnel-resources.ts';
 import { ALPN, tlsParameters, type TlsSettings } from './tls.ts';
 import type { SessionStream } from './session-stream.ts';
 

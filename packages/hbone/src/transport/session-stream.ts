@@ -43,7 +43,7 @@ export class SessionStream implements TunnelStream, StreamEvents, DataSource {
   bytesSent = 0;
   /** The session's: the codec's record of this stream. */
   codec: Http2Stream | undefined;
-  /** The session's: whether the stream waits for its turn. */
+  /** Whether it waits for its turn to send. */
   scheduled = false;
   /** Client: who waits for the response. */
   response: ResponseListener | undefined;

@@ -7,26 +7,16 @@ import { ErrorCode } from '../http2/constants.ts';
 import type { FlatFields } from '../http2/hpack/decoder.ts';
 import type { Http2Limits } from '../http2/limits.ts';
 import type { RequestHead } from '../http2/message-head.ts';
-import { BATCH_BYTES, BatchPool, type OutputBatch } from '../http2/output.ts';
+import type { OutputBatch } from '../http2/output.ts';
 import type { Http2ConnectionError } from '../http2/protocol-error.ts';
-import { ReceiveBudget } from '../http2/receive-budget.ts';
+import { SendTurns } from '../http2/send-turns.ts';
 import type { Http2Stream, StreamEvents } from '../http2/stream.ts';
 import { Keepalive, type KeepaliveOptions } from './keepalive.ts';
 import { uriNames, workloadIdentity } from './peer-certificate.ts';
 import type { SecureConnection } from './secure-connection.ts';
 import { SessionStream, type StreamHost } from './session-stream.ts';
+import type { TunnelResources } from './tunnel-resources.ts';
 import type { TunnelStreamHandler } from './tunnel-stream.ts';
-
-/** What all tunnels of a process share: memory for batches, and the bound on undelivered bytes. */
-export class TunnelResources {
-  readonly batches: BatchPool;
-  readonly budget: ReceiveBudget;
-
-  constructor(o: { readonly receiveBudgetBytes?: number; readonly maxFreeBatches?: number } = {}) {
-    this.batches = new BatchPool(o.maxFreeBatches);
-    this.budget = new ReceiveBudget(o.receiveBudgetBytes);
-  }
-}
 
 export interface SessionOptions {
   readonly role: Http2Role;
@@ -51,8 +41,6 @@ export interface SessionEvents {
   onClose(session: TunnelSession, error: WeftError | undefined): void;
 }
 
-/** What streams take from one batch while others wait, so that bulk doesn't hold up small messages. */
-const SHARED_QUANTUM_BYTES = 32 * 1024;
 /** How long the last frames (GOAWAY) may take to leave. */
 const LINGER_MS = 1_000;
 /** How long the peer may take to close after the last stream ended. */
@@ -81,7 +69,7 @@ export class TunnelSession implements ConnectionEvents, StreamHost {
   private readonly connection: Http2Connection;
   private readonly events: SessionEvents;
   private readonly keepalive: Keepalive;
-  private readonly ready: SessionStream[] = [];
+  private readonly turns: SendTurns<SessionStream>;
   private flushScheduled = false;
   private writing: OutputBatch | undefined;
   private finishing = false;
@@ -109,6 +97,7 @@ export class TunnelSession implements ConnectionEvents, StreamHost {
       limits: o.limits,
       now: () => performance.now(),
     });
+    this.turns = new SendTurns(this.connection);
     this.keepalive = new Keepalive(o.keepalive, {
       ping: (opaque) => {
         this.connection.ping(opaque);
@@ -209,17 +198,13 @@ export class TunnelSession implements ConnectionEvents, StreamHost {
   }
 
   schedule(stream: SessionStream): void {
-    if (stream.scheduled) return;
-    stream.scheduled = true;
-    this.ready.push(stream);
-    this.flushSoon();
+    if (this.turns.add(stream)) this.flushSoon();
   }
 
   sendNow(stream: SessionStream): void {
-    const { connection } = this;
     if (stream.codec === undefined || this.finishing) return;
-    while (stream.size > 0 && connection.output.pendingBytes < BATCH_BYTES - SHARED_QUANTUM_BYTES) {
-      if (connection.sendFrom(stream.codec, stream) === 0) break;
+    while (stream.size > 0 && this.turns.hasRoom) {
+      if (this.connection.sendFrom(stream.codec, stream) === 0) break;
     }
     this.flushSoon();
   }
@@ -322,7 +307,7 @@ export class TunnelSession implements ConnectionEvents, StreamHost {
     if (this.writing !== undefined || this.closed) return;
     for (;;) {
       try {
-        this.frameReadyStreams();
+        this.turns.frame();
       } catch (cause) {
         this.contain(cause);
         return;
@@ -343,23 +328,6 @@ export class TunnelSession implements ConnectionEvents, StreamHost {
     if (batch !== undefined) this.connection.output.release(batch);
     this.pump();
   };
-
-  private frameReadyStreams(): void {
-    const { connection, ready } = this;
-    while (ready.length > 0 && connection.output.pendingBytes < BATCH_BYTES - SHARED_QUANTUM_BYTES) {
-      if (connection.sendWindow <= 0) {
-        connection.notifyWhenWritable();
-        return;
-      }
-      const stream = ready.shift();
-      if (stream?.codec === undefined) continue;
-      const quantum = ready.length > 0 ? SHARED_QUANTUM_BYTES : Number.POSITIVE_INFINITY;
-      const sent = connection.sendFrom(stream.codec, stream, quantum);
-      if (sent > 0 && stream.size > 0) ready.push(stream);
-      else stream.scheduled = false;
-      stream.sent();
-    }
-  }
 
   private finishIfDrained(): void {
     if (this.connection.drained) this.finish('graceful');
@@ -400,7 +368,7 @@ export class TunnelSession implements ConnectionEvents, StreamHost {
   }
 
   private closeStreams(): void {
-    this.ready.length = 0;
+    this.turns.clear();
     const lost = this.error ?? new WeftError('WEFT1207', `${this.peerName} closed the connection`);
     this.connection.close(lost);
   }

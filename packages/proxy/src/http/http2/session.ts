@@ -1,5 +1,4 @@
 import {
-  BATCH_BYTES,
   BatchPool,
   type ConnectionEvents,
   ErrorCode,
@@ -11,6 +10,7 @@ import {
   Keepalive,
   ReceiveBudget,
   type RequestHead,
+  SendTurns,
   type StreamEvents,
 } from '@weft/hbone/http2';
 import type { ByteStream, HeaderMap } from '../../engine/types.ts';
@@ -19,8 +19,6 @@ import { requestFields } from './fields.ts';
 import { http2Limits, violationDetails } from './limits.ts';
 import { type MessageHost, MessageStream } from './message-stream.ts';
 
-/** What streams take from one batch while others wait, so that bulk doesn't hold up small messages. */
-const SHARED_QUANTUM_BYTES = 32 * 1024;
 const DEFAULT_BUFFER_LIMIT_BYTES = 1024 * 1024;
 /** Bytes that all HTTP/2 connections of a process may hold for readers that paused. */
 const RECEIVE_BUDGET_BYTES = 256 * 1024 * 1024;
@@ -45,7 +43,7 @@ export class Http2Session implements ConnectionEvents, MessageHost {
   private readonly owner: SessionOwner;
   private readonly keepalive: Keepalive | undefined;
   private readonly role: Http2Role;
-  private readonly ready: MessageStream[] = [];
+  private readonly turns: SendTurns<MessageStream>;
   private readonly awaitingSettings: (() => void)[] = [];
   private settingsReceived = false;
   private flushScheduled = false;
@@ -76,6 +74,7 @@ export class Http2Session implements ConnectionEvents, MessageHost {
       },
       now: () => performance.now(),
     });
+    this.turns = new SendTurns(this.connection);
     if (options.keepalive !== undefined) {
       const { intervalMs, timeoutMs } = options.keepalive;
       this.keepalive = new Keepalive(
@@ -124,10 +123,7 @@ export class Http2Session implements ConnectionEvents, MessageHost {
   }
 
   schedule(stream: MessageStream): void {
-    if (stream.scheduled) return;
-    stream.scheduled = true;
-    this.ready.push(stream);
-    this.flushSoon();
+    if (this.turns.add(stream)) this.flushSoon();
   }
 
   sendFrom(stream: MessageStream): void {
@@ -251,7 +247,7 @@ export class Http2Session implements ConnectionEvents, MessageHost {
   private flush(): void {
     while (!this.transportFull && !this.closed && !this.finishing) {
       try {
-        this.frameReadyStreams();
+        this.turns.frame(this.stopUpload);
       } catch (cause) {
         this.contain(cause);
         return;
@@ -275,34 +271,12 @@ export class Http2Session implements ConnectionEvents, MessageHost {
     return true;
   }
 
-  private frameReadyStreams(): void {
-    const { connection, ready } = this;
-    while (ready.length > 0 && connection.output.pendingBytes < BATCH_BYTES - SHARED_QUANTUM_BYTES) {
-      if (connection.sendWindow <= 0) {
-        connection.notifyWhenWritable();
-        return;
-      }
-      const stream = ready.shift();
-      if (stream === undefined) return;
-      if (stream.codec === undefined) {
-        stream.scheduled = false;
-        continue;
-      }
-      const quantum = ready.length > 0 ? SHARED_QUANTUM_BYTES : Number.POSITIVE_INFINITY;
-      const sent = connection.sendFrom(stream.codec, stream, quantum);
-      if (sent > 0 && stream.size > 0) ready.push(stream);
-      else stream.scheduled = false;
-      stream.sent();
-      this.stopUpload(stream);
-    }
-  }
-
   /** The answer is complete, the request isn't: nobody wants the rest (RFC 9113 §8.1). */
-  private stopUpload(stream: MessageStream): void {
+  private readonly stopUpload = (stream: MessageStream): void => {
     const { codec } = stream;
     if (this.role !== 'server' || stream.tunnel || codec?.state !== 'half-closed-local') return;
     this.connection.resetStream(codec, ErrorCode.NO_ERROR);
-  }
+  };
 
   private finishIfDrained(): void {
     if (this.connection.drained) this.finish();
@@ -333,7 +307,7 @@ export class Http2Session implements ConnectionEvents, MessageHost {
   }
 
   private closeStreams(): void {
-    this.ready.length = 0;
+    this.turns.clear();
     this.connection.close(this.error ?? new Error('connection termination'));
   }
 }
