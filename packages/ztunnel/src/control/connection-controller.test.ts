@@ -138,7 +138,10 @@ describe('ConnectionController', () => {
     const neighbour = { ...server, node: 'node-1' };
     tell(client, neighbour, web);
     await controller.onQuestion(outbound);
-    expect(orders.get(1)).toMatchObject({ kind: 'tunnel', sameNodePod: 'uid of server' });
+    expect(orders.get(1)).toMatchObject({
+      kind: 'tunnel',
+      sameNode: { podUid: 'uid of server', sourceIps: ['10.0.0.1'] },
+    });
     expect([...connections.all()].map(({ protocol }) => protocol)).toEqual(['HBONE']);
     await controller.onQuestion({ ...tunnel, relayOf: outbound.connection });
     expect([...connections.all()].map(({ protocol }) => protocol)).toEqual(['LOCAL', 'LOCAL']);

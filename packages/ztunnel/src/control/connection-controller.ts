@@ -170,7 +170,7 @@ export class ConnectionController {
       acceptableIdentities: plan.acceptableIdentities,
       sourceIp: peer.ip,
       headers,
-      ...(podUid === undefined ? {} : { sameNodePod: podUid }),
+      ...(podUid === undefined ? {} : { sameNode: { podUid, sourceIps: local.addresses } }),
       ...(plan.innerIdentities && {
         inner: {
           acceptableIdentities: plan.innerIdentities,

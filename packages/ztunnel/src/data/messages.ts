@@ -83,8 +83,12 @@ export type Order =
       readonly acceptableIdentities: readonly string[];
       readonly sourceIp: IpAddress;
       readonly headers: HeaderList;
-      /** The pod of this proxy that the tunnel would end in: the bytes may stay in the process. */
-      readonly sameNodePod?: string;
+      /** The tunnel would end in a pod of this proxy: the bytes may stay in the process. */
+      readonly sameNode?: {
+        readonly podUid: string;
+        /** Those of the client's pod. */
+        readonly sourceIps: readonly IpAddress[];
+      };
       /** A tunnel inside this one, with the same authority and certificate. */
       readonly inner?: { readonly acceptableIdentities: readonly string[]; readonly headers: HeaderList };
     };

@@ -16,7 +16,7 @@ const order: TunnelOrder = {
   acceptableIdentities: ['spiffe://cluster.local/ns/default/sa/server'],
   sourceIp: ip('10.0.0.1'),
   headers: [],
-  sameNodePod: 'server',
+  sameNode: { podUid: 'server', sourceIps: [ip('10.0.0.1')] },
 };
 const HOUR_MS = 3_600_000;
 const certificate = { notAfter: new Date(Date.now() + HOUR_MS) } as WorkloadCertificate; // nothing else is looked at
@@ -92,6 +92,15 @@ describe('SameNodeTunnels', () => {
     ['the pod has left meanwhile', () => ({ ...accepting, isOpen: false })],
   ])('leaves it to HBONE when %s', async (_, server) => {
     expect(await open(tunnels(server()))).toBeUndefined();
+    expect(served).toEqual([]);
+  });
+
+  it.each([
+    ['of another pod', '10.0.0.3'],
+    ['that is unknown', '192.0.2.1'],
+  ])('leaves it to HBONE when the client has given itself an address %s', async (_, address) => {
+    const spoofing = { ...client, sourceTowards: () => ip(address) };
+    expect(await tunnels(accepting).open(order, near, { pod: spoofing, port: 4000 })).toBeUndefined();
     expect(served).toEqual([]);
   });
 

@@ -68,11 +68,13 @@ export class SameNodeTunnels {
     near: Connection,
     from: { readonly pod: LocalPodEnd; readonly port: number },
   ): Promise<((downstream: RelayEnd) => Promise<void>) | undefined> {
-    const { ip } = order.upstream;
-    const to = order.sameNodePod === undefined ? undefined : this.options.podAt(order.sameNodePod);
+    const { upstream, sameNode } = order;
+    const { ip } = upstream;
+    const to = sameNode && this.options.podAt(sameNode.podUid);
     if (to === undefined || to.sourceTowards(ip) !== ip) return undefined;
     const source = from.pod.sourceTowards(ip);
-    if (source === undefined) return undefined;
+    // A pod may give itself any address. On a wire nobody would answer it there; here nothing else would notice.
+    if (source === undefined || !sameNode?.sourceIps.includes(source)) return undefined;
     const proof = await unlessAborted(this.proofOf(order, to), near.signal);
     // Meanwhile the pod may have left, and come back as another.
     if (proof?.to !== to || !to.isOpen) return undefined;
@@ -125,7 +127,7 @@ export class SameNodeTunnels {
   }
 
   private proofOf(order: TunnelOrder, to: LocalPodEnd): Promise<Proof | undefined> | Proof {
-    const key = JSON.stringify([order.identity, order.sameNodePod, order.acceptableIdentities]);
+    const key = JSON.stringify([order.identity, order.sameNode?.podUid, order.acceptableIdentities]);
     const known = this.proofs.get(key);
     if (known?.to === to && known.validUntil > Date.now()) return known;
     let proving = this.proving.get(key);

@@ -9,7 +9,7 @@ import { PolicyStore } from './policy-store.ts';
 import { serviceFromMessage } from './service-message.ts';
 import { workloadFromMessage } from './workload-message.ts';
 import { inService, ip, policy, service, storeOf, workload } from '../testing/records.ts';
-import type { WorkloadUid } from './workload.ts';
+import type { Service, Workload, WorkloadUid } from './workload.ts';
 import { WorkloadStore } from './workload-store.ts';
 
 describe('addresses', () => {
@@ -55,6 +55,20 @@ describe('WorkloadStore', () => {
     const pod = workload('pod', '10.0.0.1');
     expect(storeOf(entry, plainPod, pod).workloadAt('', ip('10.0.0.1'))?.name).toBe('pod');
     expect(storeOf(entry, plainPod).workloadAt('', ip('10.0.0.1'))?.name).toBe('plain');
+  });
+
+  it('lets no entry take the address of a service, nor any service that of a pod', () => {
+    const victim = service('web', '10.1.0.1');
+    const entry = (address: string) =>
+      workload('entry', address, { uid: 'Kubernetes/networking.istio.io/WorkloadEntry/d/e' as WorkloadUid });
+    const ownerOf = (...records: readonly (Workload | Service)[]) => {
+      const owner = storeOf(...records).ownerOf('', ip('10.1.0.1'), 'default');
+      return owner?.kind === 'service' ? owner.service.key : owner?.workload.uid;
+    };
+    expect(ownerOf(entry('10.1.0.1'), victim)).toBe(victim.key);
+    const pod = workload('pod', '10.1.0.1');
+    expect(ownerOf(pod, victim)).toBe(pod.uid);
+    expect(ownerOf(entry('10.1.0.1'))).toBe(entry('10.1.0.1').uid);
   });
 
   it('stands any number of workloads and services that claim the same', () => {

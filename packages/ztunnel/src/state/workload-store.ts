@@ -98,7 +98,7 @@ export class WorkloadStore {
     const found = all(this.byAddress, networkAddressKey(network, ip));
     if (found.length < 2) return found[0];
     // Pods before what only refers to them (WorkloadEntries), then what can be tunnelled to.
-    const pods = found.filter(({ uid }) => uid.includes('//Pod/'));
+    const pods = found.filter(isPod);
     const candidates = pods.length > 0 ? pods : found;
     return candidates.find(({ protocol }) => protocol === 'HBONE') ?? candidates[0];
   }
@@ -110,16 +110,27 @@ export class WorkloadStore {
 
   /** The service that a client in this namespace reaches by a virtual address. */
   serviceAt(network: string, ip: IpAddress, clientNamespace: string): Service | undefined {
-    const exact = preferred(all(this.byVip, networkAddressKey(network, ip)), clientNamespace);
-    return exact ?? this.byCidr.find(network, ip, clientNamespace);
+    return (
+      this.exactServiceAt(network, ip, clientNamespace) ?? this.byCidr.find(network, ip, clientNamespace)
+    );
   }
 
-  /** Workload first, as the first look at a destination wants it. */
+  private exactServiceAt(network: string, ip: IpAddress, clientNamespace: string): Service | undefined {
+    return preferred(all(this.byVip, networkAddressKey(network, ip)), clientNamespace);
+  }
+
+  /**
+   * Workload first, as the first look at a destination wants it; but of what isn't a pod anybody may write any address,
+   * which must take no service's address from it, and so its waypoint.
+   */
   ownerOf(network: string, ip: IpAddress, clientNamespace: string): AddressOwner | undefined {
     const workload = this.workloadAt(network, ip);
+    if (workload !== undefined && isPod(workload)) return { kind: 'workload', workload };
+    const service = this.exactServiceAt(network, ip, clientNamespace);
+    if (service !== undefined) return { kind: 'service', service };
     if (workload !== undefined) return { kind: 'workload', workload };
-    const service = this.serviceAt(network, ip, clientNamespace);
-    return service && { kind: 'service', service };
+    const inRange = this.byCidr.find(network, ip, clientNamespace);
+    return inRange && { kind: 'service', service: inRange };
   }
 
   /** Service first: the workload's own host name is the rare case. */
@@ -180,6 +191,10 @@ export class WorkloadStore {
 
 export function isLocal(workload: Workload, node: string): boolean {
   return node === '' || workload.node === node;
+}
+
+function isPod({ uid }: Workload): boolean {
+  return uid.includes('//Pod/');
 }
 
 /** By what ZDS and the control plane both know a pod. */
