@@ -11,6 +11,7 @@ import {
 } from './entry-services.ts';
 import type { EntryWaypoints } from './entry-waypoints.ts';
 import { serviceEntryWorkloads, workloadEntryWorkload } from './entry-workloads.ts';
+import { coversSearchDomains, kubernetesServiceKey, singleAddress } from './cluster-names.ts';
 import type { Mesh } from './mesh.ts';
 import { type NetworkGateway, gatewayOf, networkGatewayWorkload, networkGateways } from './networks.ts';
 import { type AttachmentUses, attachedPolicies } from './policy-graph.ts';
@@ -61,17 +62,26 @@ export function createEntryServices(
     },
   });
   const entriesByHost = visibleEntries.index('host', ({ entry }) => new Set(entry.spec.hosts));
+  const servicesByAddress = sources.services.index('address', ({ clusterIps }) =>
+    clusterIps.flatMap((address) => singleAddress(address) ?? []),
+  );
   const services = graph.flatMap('entryServices', {
     from: visibleEntries,
-    uses: { entriesByHost, services: sources.services },
-    transform: (visible, fetch) =>
-      entryServices(visible, {
+    uses: { mesh, entriesByHost, services: sources.services, servicesByAddress },
+    transform: (visible, fetch) => {
+      const { rootNamespace } = fetch.mesh.get(MESH_KEY) ?? defaultMesh;
+      return entryServices(visible, {
         kubernetesNamespace: (hostname) => {
           const key = kubernetesServiceKey(hostname, clusterDomain);
           return key === undefined ? undefined : fetch.services.get(key)?.namespace;
         },
         entries: (hostname) => fetch.entriesByHost.lookup(hostname),
-      }).map((service) => [entryServiceKey(service), service] as const),
+        isForOwnNamespace: (hostname, namespace) =>
+          namespace !== rootNamespace && coversSearchDomains(hostname, namespace, clusterDomain),
+        addressNamespaces: (address) =>
+          fetch.servicesByAddress.lookup(address).map(({ namespace }) => namespace),
+      }).map((service) => [entryServiceKey(service), service] as const);
+    },
   });
   const networkGatewayCollection = graph.flatMap('networkGateways', {
     from: sources.gateways,
@@ -88,14 +98,6 @@ export function createEntryServices(
     networkGateways: networkGatewayCollection,
     gatewaysByNetwork: networkGatewayCollection.index('network', ({ network }) => [network]),
   };
-}
-
-/** `namespace/name` of the Kubernetes Service that a hostname of the cluster's domain stands for. */
-function kubernetesServiceKey(hostname: string, clusterDomain: string): string | undefined {
-  const suffix = `.svc.${clusterDomain}`;
-  if (!hostname.endsWith(suffix)) return undefined;
-  const [name = '', namespace = '', ...rest] = hostname.slice(0, -suffix.length).split('.');
-  return name === '' || namespace === '' || rest.length > 0 ? undefined : `${namespace}/${name}`;
 }
 
 export interface EntryResourceOptions

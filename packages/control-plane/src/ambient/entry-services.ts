@@ -4,6 +4,7 @@ import type { Labels } from '@weft/collections';
 import type { NamespaceFacts } from '../sources/facts.ts';
 import type { EntryPort, Resolution, ServiceEntryFacts } from '../sources/entries.ts';
 import { parseCidr } from './addresses.ts';
+import { singleAddress } from './cluster-names.ts';
 import { type ServiceContext, appProtocol, loadBalancingOf } from './services.ts';
 import type { Visibility } from './visibility.ts';
 
@@ -41,11 +42,16 @@ export interface RivalLookup {
   readonly kubernetesNamespace: (hostname: string) => string | undefined;
   /** Every visible ServiceEntry with this host, itself included. */
   readonly entries: (hostname: string) => readonly VisibleEntry[];
+  /** Whether a namespace may give itself such a host, but nobody else. */
+  readonly isForOwnNamespace: (hostname: string, namespace: string) => boolean;
+  /** Namespaces of the Kubernetes Services that have this address. */
+  readonly addressNamespaces: (address: string) => readonly string[];
 }
 
 /**
  * The hosts that are this entry's to serve. In each namespace a hostname has one service: Kubernetes' own, else the
- * oldest entry's. Of all namespaces' services of a name one is canonical, by the same order.
+ * oldest entry's. Of all namespaces' services of a name one is canonical, by the same order; but none that claims the
+ * address of another namespace's Kubernetes Service: clients go to what is canonical.
  */
 export function entryServices({ entry, visibility }: VisibleEntry, rivals: RivalLookup): EntryService[] {
   const { namespace, name, labels, annotations, spec } = entry;
@@ -56,8 +62,13 @@ export function entryServices({ entry, visibility }: VisibleEntry, rivals: Rival
     const claims = rivals.entries(hostname);
     const inNamespace = claims.filter((claim) => claim.entry.namespace === namespace);
     if (kubernetes === namespace || !isSame(oldestEntry(inNamespace), entry)) return [];
-    const forAll = claims.filter((claim) => claim.visibility === 'PUBLIC');
+    const seenBy = (claim: VisibleEntry): EntryService['visibility'] =>
+      rivals.isForOwnNamespace(hostname, claim.entry.namespace) ? 'NAMESPACE' : claim.visibility;
+    const forAll = claims.filter((claim) => seenBy(claim) === 'PUBLIC');
     const own = spec.addresses ?? [];
+    const isOthers = own
+      .flatMap((address) => singleAddress(address) ?? [])
+      .some((address) => rivals.addressNamespaces(address).some((other) => other !== namespace));
     return [
       {
         namespace,
@@ -72,8 +83,8 @@ export function entryServices({ entry, visibility }: VisibleEntry, rivals: Rival
         ports,
         resolution,
         subjectAltNames,
-        visibility,
-        canonical: kubernetes === undefined && isSame(oldestEntry(forAll), entry),
+        visibility: seenBy({ entry, visibility }),
+        canonical: kubernetes === undefined && !isOthers && isSame(oldestEntry(forAll), entry),
         trafficDistribution: annotations[Annotation.trafficDistribution],
         canaryWeight: annotations[Annotation.canaryWeight],
       },

@@ -125,18 +125,31 @@ describe('addresses for hosts that have none', () => {
     stop.abort();
   });
 
-  it('are not taken from ranges that users wrote', () => {
+  it('are not taken where a user wrote them, however, until that is gone', () => {
     const claims = new ClaimedAddresses();
-    claims.note(
-      'shop/u',
-      entry('hosts: [u], addresses: [240.240.0.0/17, "2001:db8::/32"], resolution: STATIC'),
-    );
-    expect(claims.isTaken('240.240.127.1', 'shop/a')).toBe(true);
-    expect(claims.isTaken('240.240.127.1', 'shop/u')).toBe(false);
-    expect(claims.isTaken('240.240.128.1', 'shop/a')).toBe(false);
-    expect(claims.isTaken('2001:2::1', 'shop/a')).toBe(false);
-    claims.release('shop/u');
-    expect(claims.isTaken('240.240.127.1', 'shop/a')).toBe(false);
+    const writing = (addresses: string) => entry(`hosts: [u], addresses: [${addresses}], resolution: STATIC`);
+    claims.note('shop/u', writing('240.240.0.1, "2001:2:0::0007/128"'));
+    claims.note('shop/v', writing('240.240.0.1'));
+    expect(claims.isTaken('240.240.0.1', 'shop/a')).toBe(true);
+    expect(claims.isTaken('2001:2::7', 'shop/a')).toBe(true);
+    expect(claims.isTaken('2001:2::7', 'shop/u')).toBe(false);
+    claims.note('shop/u', writing('192.0.2.1'));
+    expect(claims.isTaken('2001:2::7', 'shop/a')).toBe(false);
+    expect(claims.isTaken('240.240.0.1', 'shop/a')).toBe(true);
+    claims.release('shop/v');
+    expect(claims.isTaken('240.240.0.1', 'shop/a')).toBe(false);
+  });
+
+  it('are not lost to a range: one entry would take the addresses of all', () => {
+    const status = '{ addresses: [{ host: a, value: 240.240.0.7 }, { host: a, value: "2001:2::7" }] }';
+    const victim = entry('hosts: [a], resolution: DNS', { status });
+    const claims = new ClaimedAddresses();
+    claims.note('shop/a', victim);
+    const greedy = entry('hosts: [u], addresses: [240.240.0.0/16, "::/0"], resolution: STATIC');
+    expect(claims.note('evil/u', greedy)).toEqual([]);
+    expect(allocation(victim, (value) => claims.isTaken(value, 'shop/a'))).toBeUndefined();
+    const fresh = entry('hosts: [b], resolution: DNS');
+    expect(allocation(fresh, (value) => claims.isTaken(value, 'shop/b'))).toHaveLength(2);
   });
 
   it('are the same after a restart: what status says is kept, whoever asks first', () => {

@@ -1,20 +1,17 @@
-import { addressBytes, parseCidr } from '../ambient/addresses.ts';
+import { singleAddress } from '../ambient/cluster-names.ts';
 import type { ServiceEntryFacts } from '../sources/entries.ts';
 
-type Range = NonNullable<ReturnType<typeof parseCidr>>;
-
-/** From which addresses are allocated: 240.240.0.0/16 and 2001:2::/48. */
-const pools = ['240.240.0.0/16', '2001:2::/48'].flatMap((text) => parseCidr(text) ?? []);
-
 /**
- * Who has which address of the pools. What users wrote into an entry goes before what was allocated to another; of two
- * that were allocated one address, whoever was noted first keeps it.
+ * Who has which address of the pools from which is allocated. What users wrote into an entry goes before what was
+ * allocated to another; of two that were allocated one address, whoever was noted first keeps it. A range claims
+ * nothing: data planes look for the address itself first, and one entry must not take all of the pool.
  */
 export class ClaimedAddresses {
   /** Allocated ones, by value: the entries' own status, and what was written and hasn't come back yet. */
   private readonly allocated = new Map<string, string>();
   /** Users' own, by entry. */
-  private readonly written = new Map<string, readonly Range[]>();
+  private readonly written = new Map<string, ReadonlySet<string>>();
+  private readonly writers = new Map<string, Set<string>>();
 
   /** @returns the entries to which something was allocated that this one now claims */
   note(key: string, { spec, allocated }: ServiceEntryFacts): readonly string[] {
@@ -22,16 +19,16 @@ export class ClaimedAddresses {
       key,
       allocated.map(({ value }) => value),
     );
-    const ranges = (spec.addresses ?? [])
-      .flatMap((text) => parseCidr(text) ?? [])
-      .filter((range) => pools.some((pool) => overlap(pool, range)));
-    if (ranges.length === 0) {
-      this.written.delete(key);
-      return [];
+    this.forgetWritten(key);
+    const written = new Set((spec.addresses ?? []).flatMap((text) => singleAddress(text) ?? []));
+    if (written.size > 0) this.written.set(key, written);
+    const losers = new Set<string>();
+    for (const value of written) {
+      this.writers.set(value, (this.writers.get(value) ?? new Set<string>()).add(key));
+      const owner = this.allocated.get(value);
+      if (owner !== undefined && owner !== key) losers.add(owner);
     }
-    this.written.set(key, ranges);
-    const losers = [...this.allocated].filter(([value, owner]) => owner !== key && covers(ranges, value));
-    return [...new Set(losers.map(([, owner]) => owner))];
+    return [...losers];
   }
 
   take(key: string, values: readonly string[]): void {
@@ -40,29 +37,22 @@ export class ClaimedAddresses {
 
   release(key: string): void {
     for (const [value, owner] of this.allocated) if (owner === key) this.allocated.delete(value);
-    this.written.delete(key);
+    this.forgetWritten(key);
   }
 
   /** Whether an entry can't have an address, because it is another's. */
   isTaken(value: string, key: string): boolean {
     if ((this.allocated.get(value) ?? key) !== key) return true;
-    for (const [owner, ranges] of this.written) if (owner !== key && covers(ranges, value)) return true;
+    for (const writer of this.writers.get(value) ?? []) if (writer !== key) return true;
     return false;
   }
-}
 
-function covers(ranges: readonly Range[], value: string): boolean {
-  const address = addressBytes(value);
-  if (address === undefined) return false;
-  return ranges.some((range) => overlap(range, { address, length: address.length * 8 }));
-}
-
-/** Of one family, and equal as far as the shorter of the two says. */
-function overlap(a: Range, b: Range): boolean {
-  if (a.address.length !== b.address.length) return false;
-  const length = Math.min(a.length, b.length);
-  return a.address.every((byte, i) => {
-    const mask = 0xff << (8 - Math.min(Math.max(length - i * 8, 0), 8));
-    return ((byte ^ (b.address[i] ?? 0)) & mask & 0xff) === 0;
-  });
+  private forgetWritten(key: string): void {
+    for (const value of this.written.get(key) ?? []) {
+      const writers = this.writers.get(value);
+      writers?.delete(key);
+      if (writers?.size === 0) this.writers.delete(value);
+    }
+    this.written.delete(key);
+  }
 }
