@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { KubernetesClient } from './client.ts';
-import { isAlreadyExists, isConflict, isForbidden, isNotFound, KubernetesError } from './errors.ts';
+import { apiErrorStatus, isAlreadyExists, isConflict, isNotFound, KubernetesError } from './errors.ts';
 import { resourcePath, resources } from './resources.ts';
 import { FakeApiServer } from './testing/fake-api-server.ts';
 
@@ -138,7 +138,7 @@ describe('KubernetesClient', () => {
       return true;
     };
     const error: unknown = await client.list(resources.pods).catch((e: unknown) => e);
-    expect(isForbidden(error)).toBe(true);
+    expect(apiErrorStatus(error)).toBe(403);
     expect(error).toBeInstanceOf(KubernetesError);
     expect(error).toMatchObject({
       code: 'WEFT1012',

@@ -61,10 +61,6 @@ export function isExpired(error: unknown): boolean {
   return apiErrorStatus(error) === 410;
 }
 
-export function isForbidden(error: unknown): boolean {
-  return apiErrorStatus(error) === 403;
-}
-
 function reasonOf(error: unknown): string | undefined {
   return typeof error === 'object' && error !== null && 'reason' in error && typeof error.reason === 'string'
     ? error.reason

@@ -55,8 +55,6 @@ export const resources = {
   configMaps: namespaced<ConfigMap>('', 'v1', 'configmaps', 'ConfigMap'),
   secrets: namespaced<Secret>('', 'v1', 'secrets', 'Secret'),
   events: namespaced<Event>('', 'v1', 'events', 'Event'),
-  resourceQuotas: namespaced('', 'v1', 'resourcequotas', 'ResourceQuota'),
-  persistentVolumeClaims: namespaced('', 'v1', 'persistentvolumeclaims', 'PersistentVolumeClaim'),
   namespaces: clusterScoped<Namespace>('', 'v1', 'namespaces', 'Namespace'),
   nodes: clusterScoped<Node>('', 'v1', 'nodes', 'Node'),
   endpointSlices: namespaced<EndpointSlice>('discovery.k8s.io', 'v1', 'endpointslices', 'EndpointSlice'),
@@ -65,7 +63,6 @@ export const resources = {
   daemonSets: namespaced<PodController>('apps', 'v1', 'daemonsets', 'DaemonSet'),
   statefulSets: namespaced<PodController>('apps', 'v1', 'statefulsets', 'StatefulSet'),
   jobs: namespaced<PodController>('batch', 'v1', 'jobs', 'Job'),
-  cronJobs: namespaced('batch', 'v1', 'cronjobs', 'CronJob'),
   horizontalPodAutoscalers: namespaced(
     'autoscaling',
     'v2',
@@ -76,16 +73,8 @@ export const resources = {
   networkPolicies: namespaced('networking.k8s.io', 'v1', 'networkpolicies', 'NetworkPolicy'),
   leases: namespaced<Lease>('coordination.k8s.io', 'v1', 'leases', 'Lease'),
   priorityClasses: clusterScoped('scheduling.k8s.io', 'v1', 'priorityclasses', 'PriorityClass'),
-  roles: namespaced(RBAC, 'v1', 'roles', 'Role'),
-  roleBindings: namespaced(RBAC, 'v1', 'rolebindings', 'RoleBinding'),
   clusterRoles: clusterScoped(RBAC, 'v1', 'clusterroles', 'ClusterRole'),
   clusterRoleBindings: clusterScoped(RBAC, 'v1', 'clusterrolebindings', 'ClusterRoleBinding'),
-  mutatingWebhookConfigurations: clusterScoped(
-    ADMISSION,
-    'v1',
-    'mutatingwebhookconfigurations',
-    'MutatingWebhookConfiguration',
-  ),
   validatingWebhookConfigurations: clusterScoped(
     ADMISSION,
     'v1',
@@ -99,18 +88,6 @@ export const resources = {
     'CustomResourceDefinition',
   ),
   tokenReviews: clusterScoped('authentication.k8s.io', 'v1', 'tokenreviews', 'TokenReview'),
-  subjectAccessReviews: clusterScoped(
-    'authorization.k8s.io',
-    'v1',
-    'subjectaccessreviews',
-    'SubjectAccessReview',
-  ),
-  selfSubjectAccessReviews: clusterScoped(
-    'authorization.k8s.io',
-    'v1',
-    'selfsubjectaccessreviews',
-    'SelfSubjectAccessReview',
-  ),
 
   authorizationPolicies: namespaced(
     'security.istio.io',
@@ -127,9 +104,6 @@ export const resources = {
   ),
   serviceEntries: namespaced('networking.istio.io', 'v1', 'serviceentries', 'ServiceEntry'),
   workloadEntries: namespaced('networking.istio.io', 'v1', 'workloadentries', 'WorkloadEntry'),
-  destinationRules: namespaced('networking.istio.io', 'v1', 'destinationrules', 'DestinationRule'),
-  virtualServices: namespaced('networking.istio.io', 'v1', 'virtualservices', 'VirtualService'),
-  telemetries: namespaced('telemetry.istio.io', 'v1', 'telemetries', 'Telemetry'),
   gateways: namespaced(GATEWAY_API, 'v1', 'gateways', 'Gateway'),
   gatewayClasses: clusterScoped(GATEWAY_API, 'v1', 'gatewayclasses', 'GatewayClass'),
   httpRoutes: namespaced(GATEWAY_API, 'v1', 'httproutes', 'HTTPRoute'),

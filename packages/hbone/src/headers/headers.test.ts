@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { formatAuthority, parseAuthority } from './authority.ts';
 import { formatBaggage, parseBaggage, type Baggage } from './baggage.ts';
 import { formatForwarded, parseForwarded } from './forwarded.ts';
-import { newTraceparent, parseTraceparent } from './traceparent.ts';
+import { newTraceparent } from './traceparent.ts';
 
 describe('authority', () => {
   it.each([
@@ -121,20 +121,6 @@ describe('traceparent', () => {
   it('is fresh, of version 00, not sampled', () => {
     const text = newTraceparent();
     expect(text).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-00$/);
-    expect(parseTraceparent(text)).toEqual({
-      traceId: text.slice(3, 35),
-      parentId: text.slice(36, 52),
-      flags: '00',
-    });
     expect(newTraceparent()).not.toBe(text);
-  });
-
-  it.each([
-    '',
-    '00-x',
-    `00-${'0'.repeat(32)}-${'0'.repeat(16)}-0`,
-    `00-${'g'.repeat(32)}-${'0'.repeat(16)}-00`,
-  ])('refuses %j', (text) => {
-    expect(parseTraceparent(text)).toBeUndefined();
   });
 });

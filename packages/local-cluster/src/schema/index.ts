@@ -9,4 +9,3 @@ export { applyDefaults } from './defaults.ts';
 export { type FieldError, type FieldErrorReason, fieldError, invalidMessage } from './field-errors.ts';
 export { validate } from './validate.ts';
 export { CelCompileError, CelEvaluationError, type CelProgram, compileExpression } from './cel.ts';
-export { isValidPattern } from './pattern.ts';

@@ -18,10 +18,6 @@ export function matchesPattern(pattern: string, text: string): boolean {
   return matcher === undefined || matcher.matcher(text).find();
 }
 
-export function isValidPattern(pattern: string): boolean {
-  return compile(pattern) !== undefined;
-}
-
 function compile(pattern: string): RE2JS | undefined {
   try {
     return RE2JS.compile(pattern);
