@@ -14,6 +14,11 @@ describe('explainFailure', () => {
     });
   });
 
+  it('names the namespace of an object that has one', () => {
+    const error = missing('GET /api/v1/namespaces/shop/pods/cart: not found', { name: 'cart', kind: 'pods' });
+    expect(explainFailure(error)).toMatchObject({ message: 'there is no pod "cart" in namespace shop' });
+  });
+
   it('names the API that nobody has installed', () => {
     const error = missing('GET /apis/gateway.networking.k8s.io/v1/namespaces/shop/gateways');
     expect(explainFailure(error)).toMatchObject({

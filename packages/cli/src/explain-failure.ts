@@ -10,7 +10,9 @@ export function explainFailure(error: unknown): unknown {
   const { name = '', kind = '' } = error.details ?? {};
   // An answer that names no object is about the type: nobody has defined it.
   if (name === '') return new WeftError('WEFT1911', requestedGroup(error.message));
-  return new WeftError('WEFT1903', `there is no ${kind.replace(/s$/, '')} "${name}"`);
+  const namespace = /\/namespaces\/([^/:]+)\/[^/:]/.exec(error.message)?.[1];
+  const where = namespace === undefined ? '' : ` in namespace ${namespace}`;
+  return new WeftError('WEFT1903', `there is no ${kind.replace(/s$/, '')} "${name}"${where}`);
 }
 
 /** `gateway.networking.k8s.io` of `GET /apis/gateway.networking.k8s.io/v1/…: …`. */

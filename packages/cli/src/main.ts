@@ -26,8 +26,7 @@ const program = new Command('weft')
   .option('--context <name>', 'context of the kubeconfig')
   .option('-n, --namespace <namespace>', 'namespace of the workload')
   .option('-i, --istioNamespace <namespace>', 'namespace of the control plane', SYSTEM_NAMESPACE)
-  .enablePositionalOptions()
-  .configureHelp({ showGlobalOptions: true });
+  .enablePositionalOptions();
 
 const options = (): ClusterOptions => program.opts<ClusterOptions>();
 program
@@ -45,6 +44,7 @@ program
   .addCommand(passthroughCommand('kubectl', options))
   .addCommand(passthroughCommand('helm', options));
 
+greetNewcomers(program);
 acceptEverywhere(program);
 
 // Whoever reads us may stop reading, as `| head` does.
@@ -59,6 +59,18 @@ try {
   process.exitCode = 1;
 }
 
+/** Help as kubectl, helm and istioctl give it; commands that are added do not inherit it. */
+function greetNewcomers(command: Command): void {
+  const isGroup = command.commands.length > 0;
+  command.configureHelp({ showGlobalOptions: true });
+  command.showSuggestionAfterError();
+  command.showHelpAfterError(`→ ${pathOf(command)} --help lists the ${isGroup ? 'commands' : 'options'}.`);
+  // Commander takes a group without a command for an error: on stderr, and ends with 1.
+  const help = command.help.bind(command);
+  command.help = () => help();
+  for (const child of command.commands) greetNewcomers(child);
+}
+
 /**
  * Lets the options of the cluster stand behind a subcommand as well, as istioctl does. Commander takes them in front
  * only, since kubectl and helm have to get theirs untouched.
@@ -66,9 +78,6 @@ try {
 function acceptEverywhere(root: Command): void {
   const names = root.options.filter((o) => o.attributeName() !== 'version');
   const visit = (command: Command): void => {
-    command.showSuggestionAfterError();
-    if (command.commands.length === 0)
-      command.showHelpAfterError(`→ ${pathOf(command)} --help lists the options.`);
     if (['kubectl', 'helm', 'proxy'].includes(command.name())) return;
     for (const { flags, long } of names) {
       if (command.options.some((o) => o.long === long)) continue;
