@@ -7,6 +7,7 @@ import type {
   HttpStreamEvents,
   ResetReason,
 } from '../codec.ts';
+import { type MessageLimits, messageLimits } from '../message-limits.ts';
 import { Http1Error } from './error.ts';
 import { type BodyFraming, frameFields } from './framing.ts';
 import { parseFields, parseStatusLine } from './head.ts';
@@ -14,7 +15,6 @@ import { Http1Parser, type ParserSink } from './parser.ts';
 import { Http1ClientStream, type ClientStreamHost } from './client-stream.ts';
 import { Http1Writer } from './writer.ts';
 
-const DEFAULT_BUFFER_LIMIT_BYTES = 1024 * 1024;
 /** Interim responses before the final one. */
 const MAX_INTERIM = 16;
 const EMPTY = Buffer.alloc(0);
@@ -34,6 +34,7 @@ class Http1ClientCodec implements HttpClientCodec, ParserSink, ClientStreamHost 
   private readonly transport: ByteStream;
   private readonly events: HttpClientEvents;
   private readonly options: HttpCodecOptions;
+  private readonly limits: MessageLimits;
   private readonly parser: Http1Parser;
   private stream: Http1ClientStream | undefined;
   private head: Head | undefined;
@@ -47,14 +48,12 @@ class Http1ClientCodec implements HttpClientCodec, ParserSink, ClientStreamHost 
     this.transport = transport;
     this.events = events;
     this.options = options;
+    this.limits = messageLimits(options);
     this.properCase = options.headerKeyFormat === 'proper-case';
     this.trailersEnabled = options.enableTrailers === true;
-    this.writer = new Http1Writer(transport, options.bufferLimitBytes ?? DEFAULT_BUFFER_LIMIT_BYTES);
+    this.writer = new Http1Writer(transport, this.limits.bufferBytes);
     this.writer.onRoom = () => this.stream?.events.onDrain();
-    this.parser = new Http1Parser(
-      { maxHeadBytes: (options.maxHeadersKb ?? 60) * 1024, maxFields: options.maxHeaders ?? 100 },
-      this,
-    );
+    this.parser = new Http1Parser(this.limits, this);
     transport.onData = (chunk) => this.receive(chunk);
     transport.onDrain = () => this.writer.drained();
     transport.onEnd = () => this.onTransportEnd();
@@ -103,7 +102,7 @@ class Http1ClientCodec implements HttpClientCodec, ParserSink, ClientStreamHost 
     const lineEnd = text.indexOf('\n');
     const line = parseStatusLine(text.slice(0, lineEnd).replace(/\r$/, ''));
     const spelling = this.options.headerKeyFormat === 'preserve-case' ? new Map<string, string>() : undefined;
-    const framed = frameFields(parseFields(text, lineEnd + 1, this.options.maxHeaders ?? 100, spelling), {
+    const framed = frameFields(parseFields(text, lineEnd + 1, this.limits.maxFields, spelling), {
       minor: line.minor,
       allowChunkedLength: this.options.allowChunkedLength ?? false,
     });

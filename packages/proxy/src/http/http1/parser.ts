@@ -1,11 +1,7 @@
+import type { MessageLimits } from '../message-limits.ts';
 import { codecError, Http1Error } from './error.ts';
 import type { BodyFraming } from './framing.ts';
 import { parseFields } from './head.ts';
-
-export interface ParserLimits {
-  readonly maxHeadBytes: number;
-  readonly maxFields: number;
-}
 
 /** Gets what the parser finds. `onHead` may throw Http1Error; nothing else may throw. */
 export interface ParserSink {
@@ -37,7 +33,7 @@ const LF = 0x0a;
  *     └─► held ─(passThrough)─► raw bytes for ever, ─(next)─► head
  */
 export class Http1Parser {
-  private readonly limits: ParserLimits;
+  private readonly limits: MessageLimits;
   private readonly sink: ParserSink;
   private state:
     | 'head'
@@ -61,7 +57,7 @@ export class Http1Parser {
   private lineBytes = 0;
   private emptyLines = 0;
 
-  constructor(limits: ParserLimits, sink: ParserSink) {
+  constructor(limits: MessageLimits, sink: ParserSink) {
     this.limits = limits;
     this.sink = sink;
   }

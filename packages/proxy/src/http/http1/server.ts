@@ -6,6 +6,7 @@ import type {
   HttpServerEvents,
   ResetReason,
 } from '../codec.ts';
+import { type MessageLimits, messageLimits } from '../message-limits.ts';
 import { Http1Error } from './error.ts';
 import { type BodyFraming, frameFields, NO_BODY } from './framing.ts';
 import { checkHost, parseFields, parseRequestLine, parseTarget } from './head.ts';
@@ -13,7 +14,6 @@ import { Http1Parser, type ParserSink } from './parser.ts';
 import { Http1ServerStream, type Request, type ServerStreamHost } from './server-stream.ts';
 import { forbiddenTrailers, Http1Writer } from './writer.ts';
 
-const DEFAULT_BUFFER_LIMIT_BYTES = 1024 * 1024;
 /** Bytes of following requests (or of an upgrade's protocol) that are taken before the transport is paused. */
 const MAX_HELD_BYTES = 16 * 1024;
 const EMPTY = Buffer.alloc(0);
@@ -30,6 +30,7 @@ class Http1ServerCodec implements HttpServerCodec, ParserSink, ServerStreamHost 
   private readonly transport: ByteStream;
   private readonly events: HttpServerEvents;
   private readonly options: HttpCodecOptions;
+  private readonly limits: MessageLimits;
   private readonly parser: Http1Parser;
   private request: Request | undefined;
   private headBegun = false;
@@ -42,14 +43,12 @@ class Http1ServerCodec implements HttpServerCodec, ParserSink, ServerStreamHost 
     this.transport = transport;
     this.events = events;
     this.options = options;
+    this.limits = messageLimits(options);
     this.properCase = options.headerKeyFormat === 'proper-case';
     this.trailersEnabled = options.enableTrailers === true;
-    this.writer = new Http1Writer(transport, options.bufferLimitBytes ?? DEFAULT_BUFFER_LIMIT_BYTES);
+    this.writer = new Http1Writer(transport, this.limits.bufferBytes);
     this.writer.onRoom = () => this.stream?.receiver?.onDrain();
-    this.parser = new Http1Parser(
-      { maxHeadBytes: (options.maxHeadersKb ?? 60) * 1024, maxFields: options.maxHeaders ?? 100 },
-      this,
-    );
+    this.parser = new Http1Parser(this.limits, this);
     transport.onData = (chunk) => this.read(() => this.parser.receive(chunk));
     transport.onDrain = () => this.writer.drained();
     transport.onEnd = () => this.onTransportEnd();
@@ -91,7 +90,7 @@ class Http1ServerCodec implements HttpServerCodec, ParserSink, ServerStreamHost 
     const line = parseRequestLine(text.slice(0, lineEnd).replace(/\r$/, ''));
     if (line.minor === 0 && this.options.acceptHttp10 !== true) throw new Http1Error('low_version', 426);
     const spelling = this.options.headerKeyFormat === 'preserve-case' ? new Map<string, string>() : undefined;
-    const raw = parseFields(text, lineEnd + 1, this.options.maxHeaders ?? 100, spelling);
+    const raw = parseFields(text, lineEnd + 1, this.limits.maxFields, spelling);
     this.checkUnderscores(raw);
     const framed = frameFields(raw, {
       minor: line.minor,

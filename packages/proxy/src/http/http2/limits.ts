@@ -1,5 +1,6 @@
 import { defaultHttp2Limits, type Http2Limits, type ViolationKind } from '@weft/hbone/http2';
 import type { HttpCodecOptions } from '../codec.ts';
+import { messageLimits } from '../message-limits.ts';
 
 const KIB = 1024;
 
@@ -18,14 +19,15 @@ export const violationDetails: Readonly<Record<ViolationKind, string>> = {
 
 /** As Envoy's, where its options say nothing else. */
 export function http2Limits(options: HttpCodecOptions): Http2Limits {
+  const { maxHeadBytes, maxFields } = messageLimits(options);
   return {
     ...defaultHttp2Limits,
     streamWindowBytes: options.initialStreamWindowBytes ?? 16 * KIB * KIB,
     connectionWindowBytes: options.initialConnectionWindowBytes ?? 24 * KIB * KIB,
     // The least that RFC 9113 §6.5.2 allows, and what every peer expects who wasn't told.
     maxFrameBytes: 16 * KIB,
-    maxHeaderListBytes: (options.maxHeadersKb ?? 60) * KIB,
-    maxHeaderFields: options.maxHeaders ?? 100,
+    maxHeaderListBytes: maxHeadBytes,
+    maxHeaderFields: maxFields,
     maxConcurrentStreams: options.maxConcurrentStreams ?? 1_024,
     // Heads of as many answers as there may be streams wait here when the peer stops reading.
     maxUnreadBytes: 4 * KIB * KIB,

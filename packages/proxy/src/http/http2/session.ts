@@ -15,11 +15,11 @@ import {
 } from '@weft/hbone/http2';
 import type { ByteStream, HeaderMap } from '../../engine/types.ts';
 import type { ConnectionEnd, HttpCodecOptions } from '../codec.ts';
+import { messageLimits } from '../message-limits.ts';
 import { requestFields } from './fields.ts';
 import { http2Limits, violationDetails } from './limits.ts';
 import { type MessageHost, MessageStream } from './message-stream.ts';
 
-const DEFAULT_BUFFER_LIMIT_BYTES = 1024 * 1024;
 /** Bytes that all HTTP/2 connections of a process may hold for readers that paused. */
 const RECEIVE_BUDGET_BYTES = 256 * 1024 * 1024;
 
@@ -57,7 +57,7 @@ export class Http2Session implements ConnectionEvents, MessageHost {
     this.role = role;
     this.transport = transport;
     this.owner = owner;
-    this.bufferLimitBytes = options.bufferLimitBytes ?? DEFAULT_BUFFER_LIMIT_BYTES;
+    this.bufferLimitBytes = messageLimits(options).bufferBytes;
     this.connection = new Http2Connection({
       role,
       events: this,
