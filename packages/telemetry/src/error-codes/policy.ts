@@ -15,7 +15,7 @@ export const policyErrors = {
   WEFT1403: {
     layer: 'policy',
     title: 'A connection was denied because no ALLOW policy matches it',
-    next: 'Add a rule for the source that the log line names to one of the ALLOW policies of the destination.',
+    next: 'Add a rule for the source to one of the ALLOW policies, which the log line names; behind a waypoint the source is the waypoint.',
   },
   WEFT1404: {
     layer: 'policy',

@@ -91,6 +91,15 @@ describe('PolicyGate', () => {
     await expect(gate.admit(open(listing()))).rejects.toMatchObject({ code: 'WEFT1403' });
   });
 
+  it('names the ALLOW policies of which none matched, without those that only try', async () => {
+    for (const name of ['a', 'b', 'c', 'd', 'e', 'f'])
+      applyPolicy(policy(`default/${name}`, { action: 'Allow', rules: [] }));
+    applyPolicy(policy('default/0', { action: 'Allow', rules: [], dryRun: true }));
+    await expect(gate.admit(open(listing()))).rejects.toThrow(
+      /: allow policies exist, but none allowed: default\/a, .*default\/e and 1 more$/,
+    );
+  });
+
   it('waits for a listed policy and then obeys it', async () => {
     applyWorkload(listing('default/late'));
     const admitted = gate.admit(open(listing('default/late')));

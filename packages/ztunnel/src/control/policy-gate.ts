@@ -4,6 +4,10 @@ import { STATE_WAIT_MS } from './wait-for.ts';
 import type { ConnectionTable, OpenConnection } from './connection-table.ts';
 import { authorize } from '../decide/rbac.ts';
 import type { MeshState, StateChange } from '../state/mesh-state.ts';
+import type { Policy } from '../state/policy.ts';
+
+/** A workload may have hundreds; a line of the log names these. */
+const MAX_NAMED_POLICIES = 5;
 
 /**
  * A policy that a workload lists but nobody has sent may be the one that denies: `deny` holds new connections for it
@@ -141,7 +145,7 @@ export class PolicyGate {
       const why =
         verdict.policy !== undefined
           ? `explicitly denied by: ${verdict.policy}`
-          : 'allow policies exist, but none allowed';
+          : `allow policies exist, but none allowed: ${namesOf(policies.filter(isEnforcedAllow))}`;
       logger[level]('policy denied', { why, source: subject.sourceIdentity ?? subject.sourceIp });
       return {
         kind: 'deny',
@@ -153,6 +157,16 @@ export class PolicyGate {
       ? { kind: 'allow' }
       : { kind: 'unknown', policy };
   }
+}
+
+function isEnforcedAllow({ action, dryRun }: Policy): boolean {
+  return action === 'Allow' && !dryRun;
+}
+
+function namesOf(policies: readonly Policy[]): string {
+  const names = policies.slice(0, MAX_NAMED_POLICIES).map(({ key }) => key);
+  const more = policies.length - names.length;
+  return names.join(', ') + (more > 0 ? ` and ${more} more` : '');
 }
 
 function missing(policy: string): WeftError {
