@@ -235,6 +235,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       graph,
       ambient,
       networking,
+      namespaces: sources.namespaces,
       pods: sources.pods,
       services: sources.services,
       clusterDomain,

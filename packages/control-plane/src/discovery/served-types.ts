@@ -7,7 +7,7 @@ import type { Caller } from '../ca/token-authenticator.ts';
 import type { Networking } from '../networking/networking-graph.ts';
 import { clusterOfAssignment } from '../networking/names.ts';
 import { ProxylessTypes } from '../proxyless/proxyless-types.ts';
-import type { PodFacts, ServiceFacts } from '../sources/facts.ts';
+import type { NamespaceFacts, PodFacts, ServiceFacts } from '../sources/facts.ts';
 import { AddressDirectory } from './address-directory.ts';
 import { AddressSource } from './address-source.ts';
 import { CollectionSource } from './collection-source.ts';
@@ -17,6 +17,7 @@ export interface ServedTypesOptions {
   readonly graph: Graph;
   readonly ambient: Ambient;
   readonly networking: Networking;
+  readonly namespaces: Collection<NamespaceFacts>;
   readonly pods: Collection<PodFacts>;
   readonly services: Collection<ServiceFacts>;
   readonly clusterDomain: string;
@@ -28,12 +29,12 @@ export class ServedTypes {
   private readonly workloads: readonly ServedType[];
   private readonly endpoints: ServedType;
   private readonly proxyless: ProxylessTypes;
-  /** By waypoint; as many as there have been Gateways that a proxy asked for. */
+  /** By waypoint; as many as there have been Gateways that a proxy asked for, whatever proxies call themselves. */
   private readonly waypoints = new Map<string, readonly ServedType[]>();
 
   constructor(options: ServedTypesOptions) {
     this.options = options;
-    const { graph, ambient, networking, services, clusterDomain } = options;
+    const { graph, ambient, networking, namespaces, services, clusterDomain } = options;
     const directory = new AddressDirectory(graph, ambient.addresses);
     // In the order of a push: a policy comes before the workloads that list it, and goes after them.
     this.workloads = [
@@ -49,7 +50,7 @@ export class ServedTypes {
       },
     ];
     const { workloads } = ambient;
-    this.proxyless = new ProxylessTypes({ graph, services, workloads, directory, clusterDomain });
+    this.proxyless = new ProxylessTypes({ graph, namespaces, services, workloads, directory, clusterDomain });
     this.endpoints = {
       source: new CollectionSource(EnvoyTypeUrl.endpoint, graph, networking.endpoints),
       byNameOnly: true,
@@ -78,7 +79,7 @@ export class ServedTypes {
       { source: source(EnvoyTypeUrl.listener, networking.listeners) },
       ...this.workloads,
     ];
-    this.waypoints.set(waypoint, types);
+    if (networking.listeners.get(waypoint) !== undefined) this.waypoints.set(waypoint, types);
     return types;
   }
 }

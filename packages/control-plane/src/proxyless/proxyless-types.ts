@@ -9,13 +9,14 @@ import { serviceHostname } from '../ambient/services.ts';
 import type { AddressDirectory } from '../discovery/address-directory.ts';
 import { loadAssignment } from '../networking/endpoints.ts';
 import { outboundCluster } from '../networking/names.ts';
-import type { ServiceFacts } from '../sources/facts.ts';
+import type { NamespaceFacts, ServiceFacts } from '../sources/facts.ts';
 import { MadeSource } from './made-source.ts';
 import { type Target, parseCluster, parseTarget, targetsOf } from './names.ts';
 import { clientListener, edsCluster, routeConfiguration } from './resources.ts';
 
 export interface ProxylessOptions {
   readonly graph: Graph;
+  readonly namespaces: Collection<NamespaceFacts>;
   readonly services: Collection<ServiceFacts>;
   readonly workloads: Collection<EncodedResource>;
   readonly directory: AddressDirectory;
@@ -29,7 +30,7 @@ export interface ProxylessOptions {
 export class ProxylessTypes {
   private readonly options: ProxylessOptions;
   private readonly shared: readonly ServedType[];
-  /** Listeners, by the namespace in which short names are resolved. */
+  /** Listeners, by the namespace in which short names are resolved: of those that exist, as clients may say anything. */
   private readonly listeners = new Map<string, ServedType>();
 
   constructor(options: ProxylessOptions) {
@@ -73,7 +74,7 @@ export class ProxylessTypes {
     let listener = this.listeners.get(namespace);
     if (listener === undefined) {
       listener = { source: this.listenerSource(namespace), byNameOnly: true, inFull: true };
-      this.listeners.set(namespace, listener);
+      if (this.options.namespaces.get(namespace) !== undefined) this.listeners.set(namespace, listener);
     }
     return [...this.shared, listener];
   }
