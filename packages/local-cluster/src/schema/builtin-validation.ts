@@ -1,15 +1,9 @@
+import { type LabelSelector, matchesLabelSelector } from '@weft/kubernetes';
 import { type FieldError, fieldError } from './field-errors.ts';
 import { arrayAt, jsonEquals, type JsonObject, numberAt, objectAt, objectsAt, stringAt } from './json.ts';
 import { labelErrors } from './metadata-validation.ts';
 import { dataKey, dns1035Label, dns1123Label } from './names.ts';
-import {
-  enumErrors,
-  negative,
-  podSpecErrors,
-  portErrors,
-  portNameProblem,
-  selectorMatches,
-} from './pod-validation.ts';
+import { enumErrors, negative, podSpecErrors, portErrors, portNameProblem } from './pod-validation.ts';
 import type { GroupVersionKind } from './type-schema.ts';
 
 type Validator = (object: JsonObject) => FieldError[];
@@ -98,11 +92,29 @@ function selectorErrors(spec: JsonObject): FieldError[] {
     errors.push(fieldError.invalid('spec.selector', selector, 'empty selector is invalid for deployment'));
   }
   const labels = objectAt(objectAt(objectAt(spec, 'template'), 'metadata'), 'labels') ?? {};
-  if (errors.length === 0 && !selectorMatches(selector, labels)) {
+  if (errors.length === 0 && !matchesLabelSelector(labelSelector(selector), texts(labels))) {
     const detail = '`selector` does not match template `labels`';
     errors.push(fieldError.invalid('spec.template.metadata.labels', labels, detail));
   }
   return errors;
+}
+
+function labelSelector(selector: JsonObject): LabelSelector {
+  return {
+    matchLabels: texts(objectAt(selector, 'matchLabels') ?? {}),
+    matchExpressions: objectsAt(selector, 'matchExpressions').map((expression) => ({
+      key: stringAt(expression, 'key') ?? '',
+      operator: stringAt(expression, 'operator') ?? '',
+      values: arrayAt(expression, 'values').filter((value) => typeof value === 'string'),
+    })),
+  };
+}
+
+/** Whatever isn't text was refused by the schema. */
+function texts(labels: JsonObject): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(labels).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
+  );
 }
 
 function templateErrors(spec: JsonObject, path: string, restartPolicies: readonly string[]): FieldError[] {

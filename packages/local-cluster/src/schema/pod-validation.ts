@@ -206,23 +206,3 @@ export function enumErrors(parent: JsonObject, path: string, allowed: readonly s
     ? []
     : [fieldError.notSupported(path, value, allowed)];
 }
-
-/** Whether labels satisfy `matchLabels` and `matchExpressions`. */
-export function selectorMatches(selector: JsonObject, labels: JsonObject): boolean {
-  const wanted = Object.entries(objectAt(selector, 'matchLabels') ?? {});
-  if (!wanted.every(([key, value]) => labels[key] === value)) return false;
-  return objectsAt(selector, 'matchExpressions').every((expression) => {
-    const value = labels[stringAt(expression, 'key') ?? ''];
-    const values = arrayAt(expression, 'values');
-    switch (stringAt(expression, 'operator')) {
-      case 'In':
-        return value !== undefined && values.includes(value);
-      case 'NotIn':
-        return value === undefined || !values.includes(value);
-      case 'Exists':
-        return value !== undefined;
-      default:
-        return value === undefined;
-    }
-  });
-}
