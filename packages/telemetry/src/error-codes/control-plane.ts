@@ -43,7 +43,7 @@ export const controlPlaneErrors = {
     next: 'Find the caller by the log; proxies try again by themselves.',
   },
   WEFT1809: {
-    layer: 'ca',
+    layer: 'certificate authority',
     title: 'The record of a rotation of roots cannot be understood',
     next: 'Delete the Secret weft-ca-rotation if no rotation is under way; otherwise restore what was edited.',
   },
