@@ -8,6 +8,7 @@ export { resetSocket } from './reset-socket.ts';
 export { sourceAddressTowards } from './source-address.ts';
 export { decodeSocketAddress, encodeSocketAddress } from './socket-address.ts';
 export { SystemError } from './system-error.ts';
+export { memoryTrimmer } from './trim-memory.ts';
 export * from './tcp-socket.ts';
 export * from './udp-socket.ts';
 export * from './reactor/descriptor-table.ts';

@@ -4,6 +4,7 @@ export * from './clock.ts';
 export * from './environment.ts';
 export * from './error-codes/index.ts';
 export * from './errors.ts';
+export * from './idle-memory.ts';
 export * from './logger.ts';
 export * from './metrics.ts';
 export * from './profiling.ts';

@@ -1,4 +1,5 @@
-import { describeError, stdoutSink, untilShutdown } from '@weft/telemetry';
+import { memoryTrimmer } from '@weft/linux';
+import { collectWhenIdle, describeError, stdoutSink, untilShutdown } from '@weft/telemetry';
 import { runZtunnel } from './app.ts';
 import { loadConfig } from './config.ts';
 import { VERSION } from './version.ts';
@@ -13,6 +14,7 @@ else {
 
 async function proxy(): Promise<void> {
   const sink = stdoutSink();
+  collectWhenIdle(memoryTrimmer());
   const stop = new AbortController();
   void untilShutdown().then(() => stop.abort());
   try {

@@ -1,0 +1,60 @@
+import { performance, type EventLoopUtilization } from 'node:perf_hooks';
+import { getHeapStatistics, setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+
+/** How long a thread has to be idle. */
+const CHECK_MS = 5_000;
+/** The part of that time that it may work all the same. */
+const IDLE_UTILIZATION = 0.02;
+/** To collect a larger heap would hold the thread up for more than some milliseconds: V8 does that bit by bit. */
+const MAX_HEAP_BYTES = 32 * 2 ** 20;
+/** Less isn't worth it. */
+const MIN_GROWTH_BYTES = 2 * 2 ** 20;
+
+export interface ThreadMemory {
+  /** Part of the last interval in which the thread worked. */
+  readonly utilization: number;
+  readonly usedBytes: number;
+  /** What the heap has of the system, used or not. */
+  readonly heapBytes: number;
+  /** The same after the last collection; 0 before the first. */
+  readonly settledBytes: number;
+}
+
+export function isWorthCollecting({
+  utilization,
+  usedBytes,
+  heapBytes,
+  settledBytes,
+}: ThreadMemory): boolean {
+  const isIdle = utilization < IDLE_UTILIZATION;
+  return isIdle && usedBytes <= MAX_HEAP_BYTES && heapBytes - settledBytes >= MIN_GROWTH_BYTES;
+}
+
+/** What gives this thread's free memory back to the system. */
+export function garbageCollector(): () => void {
+  setFlagsFromString('--expose-gc');
+  // The only way to the function when the process wasn't started with the flag.
+  const collect = runInNewContext('gc') as (how: object) => void;
+  return () => collect({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+}
+
+/**
+ * Gives memory back after a burst: V8 keeps the pages that it once had for long, and a thread that has nothing to do
+ * allocates too little to make it look. As long as the thread lives.
+ * @param onCollected what else the process can give back
+ */
+export function collectWhenIdle(onCollected: () => void): void {
+  const collect = garbageCollector();
+  let settledBytes = 0;
+  let last: EventLoopUtilization = performance.eventLoopUtilization();
+  setInterval(() => {
+    const { utilization } = performance.eventLoopUtilization(last);
+    last = performance.eventLoopUtilization();
+    const { used_heap_size: usedBytes, total_heap_size: heapBytes } = getHeapStatistics();
+    if (!isWorthCollecting({ utilization, usedBytes, heapBytes, settledBytes })) return;
+    collect();
+    settledBytes = getHeapStatistics().total_heap_size;
+    onCollected();
+  }, CHECK_MS).unref();
+}
