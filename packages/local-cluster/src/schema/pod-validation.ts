@@ -1,5 +1,5 @@
 import { type FieldError, fieldError } from './field-errors.ts';
-import { arrayAt, type JsonObject, type JsonValue, numberAt, objectAt, objectsAt, stringAt } from './json.ts';
+import { type JsonObject, type JsonValue, numberAt, objectAt, objectsAt, stringAt } from './json.ts';
 import { dns1123Label, dns1123Subdomain } from './names.ts';
 
 /** Checks of a PodSpec: what would otherwise fail late, on the node, with less to say. */
