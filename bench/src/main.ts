@@ -10,7 +10,7 @@ import { benchTunnel } from './tunnel/bench.ts';
 import { PATHS, PLAN } from './tunnel/plan.ts';
 import { resultsPage } from './tunnel/results-page.ts';
 
-const usage = `usage: npm run bench -- tunnel [--rounds N] [--seconds N] [--threads N] [--only MEASUREMENT,…] [--paths PATH,…]
+const usage = `usage: npm run bench [-- tunnel] [--rounds N] [--seconds N] [--threads N] [--only MEASUREMENT,…] [--paths PATH,…]
            [--envoy FILE] [--write]
        npm run bench -- proxy [--rounds N] [--seconds N] [--envoy FILE]
        npm run bench -- control-plane [--sizes 1000,10000] [--plot FILE]
@@ -108,7 +108,7 @@ const suites: Readonly<Record<string, () => AsyncGenerator<Result>>> = {
   tunnel,
 };
 
-const [name = ''] = positionals;
+const [name = 'tunnel'] = positionals;
 const suite = Object.hasOwn(suites, name) ? suites[name] : undefined;
 if (suite === undefined) {
   process.stderr.write(usage);

@@ -32,7 +32,7 @@ const UNANSWERED_MS = 5_000;
 const SLOW_READ_BYTES = 16_384;
 const SLOW_READ_INTERVAL_MS = 20;
 /** After connections were opened, until memory is looked at. */
-const SETTLE_MS = 2_000;
+const SETTLE_MS = 5_000;
 
 export const measurements: Readonly<
   Record<Exclude<MeasurementName, 'pods'>, (c: Circumstances) => Promise<Measured>>

@@ -3,7 +3,7 @@ import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 /** How long a thread has to be idle. */
-const CHECK_MS = 5_000;
+const CHECK_MS = 2_000;
 /** The part of that time that it may work all the same. */
 const IDLE_UTILIZATION = 0.02;
 /** To collect a larger heap would hold the thread up for more than some milliseconds: V8 does that bit by bit. */
