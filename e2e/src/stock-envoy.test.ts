@@ -29,6 +29,7 @@ async function connect(apiType: 'DELTA_GRPC' | 'GRPC') {
   const mesh = createMesh();
   const served = new ServedTypes({
     ...mesh,
+    namespaces: mesh.sources.namespaces,
     pods: mesh.sources.pods,
     services: mesh.sources.services,
     clusterDomain: 'cluster.local',
