@@ -18,7 +18,8 @@ import {
   routeParents,
   unservedRouteParents,
 } from './route-status.ts';
-import { type DesiredObject, type WaypointTemplate, waypointObjects } from './waypoint-deployment.ts';
+import { type DesiredObject, waypointObjects } from './waypoint-deployment.ts';
+import type { WaypointTemplate } from './waypoint-pod.ts';
 
 export type RouteKindName = AnyRouteFacts['kind'] | UnservedRouteFacts['kind'];
 
