@@ -11,9 +11,11 @@ export async function eventually(
   throw new Error(`waited in vain for ${what}`);
 }
 
+/** Everything up to the peer's end; closes the socket then. */
 export async function readAll(socket: Socket): Promise<Buffer> {
   const chunks: Buffer[] = [];
   for await (const chunk of socket) chunks.push(chunk as Buffer); // sockets yield Buffers
+  socket.destroy(); // from Node 24 on, the loop leaves a socket open whose own direction hasn't ended
   return Buffer.concat(chunks);
 }
 
