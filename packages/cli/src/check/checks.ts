@@ -5,6 +5,7 @@ import type { ClusterAccess } from '../cluster-access.ts';
 import { gateways, isWaypoint } from '../waypoint/gateway.ts';
 import { checkCapture } from './capture-checks.ts';
 import { checkNetworkPolicies } from './network-policy-checks.ts';
+import { checkPolicies, policyTypes } from './policy-checks.ts';
 import { checkWaypointBindings, checkWaypoints } from './waypoint-checks.ts';
 
 export interface CheckResult {
@@ -22,14 +23,15 @@ type Check = (access: ClusterAccess) => Promise<CheckResult | undefined>;
 const checks: readonly Check[] = [
   apiServer,
   definitions,
-  (a) => deployment(a, Component.controlPlane, 'control plane'),
+  controlPlane,
   (a) => daemonSet(a, Component.cni, 'CNI agent'),
   (a) => daemonSet(a, Component.ztunnel, 'ztunnel'),
   rootCertificates,
   capturedPods,
   networkPolicies,
-  waypoints,
-  waypointBindings,
+  byControlPlane(waypoints),
+  byControlPlane(waypointBindings),
+  byControlPlane(policies),
 ];
 
 export async function runChecks(access: ClusterAccess): Promise<readonly CheckResult[]> {
@@ -80,24 +82,34 @@ async function definitions({ client }: ClusterAccess): Promise<CheckResult> {
   };
 }
 
-async function deployment(
-  { client, istioNamespace }: ClusterAccess,
-  object: string,
-  title: string,
-): Promise<CheckResult> {
+async function controlPlane(access: ClusterAccess): Promise<CheckResult> {
+  const name = 'control plane';
+  const { istioNamespace } = access;
+  const ready = await readyControlPlanes(access);
+  if (ready === undefined)
+    return notInstalled(name, `no deployment ${Component.controlPlane} in ${istioNamespace}`);
+  if (ready > 0) return { name: `${name}: ${ready} ready`, status: 'ok' };
+  return {
+    name,
+    status: 'failed',
+    message: 'no replica is ready: what is configured now reaches nobody',
+    next: `kubectl describe pod -n ${istioNamespace} -l app=${Component.controlPlane}`,
+  };
+}
+
+/** Of all revisions; undefined where none is installed. */
+async function readyControlPlanes({ client, istioNamespace }: ClusterAccess): Promise<number | undefined> {
   const { items } = await client.list(resources.deployments, {
     namespace: istioNamespace,
-    labelSelector: `app=${object}`,
+    labelSelector: `app=${Component.controlPlane}`,
   });
-  if (items.length === 0) return notInstalled(title, `no deployment ${object} in ${istioNamespace}`);
-  const ready = items.reduce((sum, d) => sum + number(d, 'readyReplicas'), 0);
-  if (ready > 0) return { name: `${title}: ${ready} ready`, status: 'ok' };
-  return {
-    name: title,
-    status: 'failed',
-    message: 'no replica is ready',
-    next: `kubectl describe pod -n ${istioNamespace} -l app=${object}`,
-  };
+  if (items.length === 0) return undefined;
+  return items.reduce((sum, deployment) => sum + number(deployment, 'readyReplicas'), 0);
+}
+
+/** A check of what the control plane has written down; after its end that is of the past, and may be a lie. */
+function byControlPlane(check: Check): Check {
+  return async (access) => (((await readyControlPlanes(access)) ?? 0) > 0 ? check(access) : undefined);
 }
 
 async function daemonSet(
@@ -183,6 +195,16 @@ async function waypoints({ client }: ClusterAccess): Promise<CheckResult | undef
 
 async function waypointBindings({ client }: ClusterAccess): Promise<CheckResult | undefined> {
   return checkWaypointBindings((await client.list(resources.services)).items);
+}
+
+async function policies({ client }: ClusterAccess): Promise<CheckResult | undefined> {
+  try {
+    const lists = await Promise.all(policyTypes.map((type) => client.list(type)));
+    return checkPolicies(lists.flatMap(({ items }) => items));
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+    return undefined; // said by the check of the definitions
+  }
 }
 
 function isAmbient(namespace: Namespace): boolean {
