@@ -27,7 +27,7 @@ describe('the Gateway API of a cluster', () => {
 
   it('is spoken of where it is missing, by name', () => {
     expect(describeGatewayApi(gatewayApi(all().slice(1), release))).toContain(
-      'lacks gatewayclasses.gateway.networking.k8s.io: what is missing is installed',
+      'lacks gatewayclasses.gateway.networking.k8s.io, which waypoints need',
     );
     expect(describeGatewayApi({ kind: 'theirs' })).toBeUndefined();
   });

@@ -36,6 +36,6 @@ export function gatewayApi(
 /** In one line, when it is worth one. */
 export function describeGatewayApi(api: GatewayApi): string | undefined {
   return api.kind === 'missing'
-    ? `waypoints need the Gateway API, of which the cluster lacks ${api.names.join(', ')}: what is missing is installed, unless base.gatewayAPICRDs=false says not to`
+    ? `The cluster lacks ${api.names.join(', ')}, which waypoints need; what is missing comes with the mesh, unless base.gatewayAPICRDs is false`
     : undefined;
 }

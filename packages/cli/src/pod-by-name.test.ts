@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { KubernetesError } from '@weft/kubernetes';
 import { podByName } from './pod-by-name.ts';
 
 /** Answers with what was asked for. */
@@ -29,6 +30,16 @@ describe('podByName', () => {
     const { asked, client } = recorder([{ metadata: { name: 'web-1' }, status: { phase: 'Running' } }]);
     await podByName(client, text, 'default');
     expect(asked).toEqual(expected);
+  });
+
+  it('tells whoever named a Deployment only how to say so', async () => {
+    const get = async (): Promise<never> => {
+      throw new KubernetesError('GET /api/v1/namespaces/shop/pods/web', 404, {});
+    };
+    await expect(podByName({ get } as never, 'web', 'shop')).rejects.toMatchObject({
+      code: 'WEFT1903',
+      message: 'there is no pod "web" in namespace shop; deploy/web would mean a pod of that Deployment',
+    });
   });
 
   it('says when nothing of a deployment runs', async () => {

@@ -71,7 +71,10 @@ async function fetchStatus(access: ClusterAccess): Promise<readonly Replica[]> {
     ({ status }) => status?.phase === 'Running',
   );
   if (pods.length === 0)
-    throw new WeftError('WEFT1903', `no running control plane in namespace ${istioNamespace}`);
+    throw new WeftError(
+      'WEFT1903',
+      `no running control plane in namespace ${istioNamespace}; weft check says more`,
+    );
   return Promise.all(
     pods.map((pod) =>
       withPortForward(access, pod, DEBUG_PORT, async (port) => {

@@ -20,7 +20,7 @@ export const cliErrors = {
   WEFT1904: {
     layer: 'cli',
     title: 'The administration port of a pod can not be reached',
-    next: 'Check that the pod runs and that you may use port-forward: weft kubectl auth can-i create pods/portforward.',
+    next: 'Check that the pod runs and is of the kind that the command is for (ztunnel, waypoint, control plane), and that you may use port-forward: weft kubectl auth can-i create pods/portforward.',
   },
   WEFT1905: {
     layer: 'cli',
