@@ -1,8 +1,9 @@
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, Option } from 'commander';
 import { WeftError } from '@weft/telemetry';
 import { accessCluster, type ClusterOptions } from '../cluster-access.ts';
 import { render, type OutputFormat } from '../output.ts';
 import { POD_ARGUMENT } from '../pod-by-name.ts';
+import { portNumber } from '../port-number.ts';
 import type { ProxyDump } from '../proxy/admin-dump.ts';
 import { PROXY_ADMIN_PORT, fetchFromProxy, readSaved } from '../proxy/fetch.ts';
 
@@ -131,6 +132,16 @@ export function proxyConfigCommand(options: () => ClusterOptions): Command {
       };
     },
   );
+  reads<CommonFlags>(
+    root.command('bootstrap').alias('b').description('what it was started with, as JSON'),
+    options,
+    CONFIG_DUMP,
+    async (json) => {
+      const { readBootstrap } = await import('../proxy/admin-dump.ts');
+      const bootstrap = readBootstrap(json);
+      return { table: render(bootstrap, 'json'), value: bootstrap };
+    },
+  );
   dumpView<CommonFlags>(root.command('all').alias('a').description('everything'), async (dump) => {
     const { clusterTable, clustersOf } = await import('../proxy/cluster-table.ts');
     const { listenerTable, listenersOf } = await import('../proxy/listener-table.ts');
@@ -203,10 +214,4 @@ function loggingQuery(level: string): string {
   return value === undefined
     ? `level=${encodeURIComponent(level)}`
     : `${encodeURIComponent(scope ?? '')}=${encodeURIComponent(value)}`;
-}
-
-function portNumber(text: string): number {
-  const port = Number(text);
-  if (!Number.isInteger(port) || port < 1 || port > 65535) throw new InvalidArgumentError('expected a port');
-  return port;
 }

@@ -1,8 +1,10 @@
 import { readFile } from 'node:fs/promises';
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, Option } from 'commander';
 import { accessCluster, type ClusterOptions } from '../cluster-access.ts';
+import { ztunnelLogCommand } from './ztunnel-log.ts';
 import { paint, render, type OutputFormat } from '../output.ts';
 import { POD_ARGUMENT } from '../pod-by-name.ts';
+import { portNumber } from '../port-number.ts';
 import {
   defaultAdminPort,
   fetchConfigDump,
@@ -107,6 +109,7 @@ export function ztunnelConfigCommand(options: () => ClusterOptions): Command {
         }),
     },
   );
+  root.addCommand(ztunnelLogCommand(options));
   view<CommonFlags>(root.command('all').description('everything'), options, {
     select: (dump) => dump,
     table: (dump) =>
@@ -185,10 +188,4 @@ function view<F extends CommonFlags>(
         flags.output === 'short' ? table(dump, flags) : render(select(dump, flags), flags.output),
       );
     });
-}
-
-function portNumber(text: string): number {
-  const port = Number(text);
-  if (!Number.isInteger(port) || port < 1 || port > 65535) throw new InvalidArgumentError('expected a port');
-  return port;
 }

@@ -42,6 +42,16 @@ export function readConfigDump(json: unknown): ProxyDump {
   };
 }
 
+/** What the proxy was started with, as it is in its `/config_dump`. Throws WEFT1910. */
+export function readBootstrap(json: unknown): unknown {
+  const configs = typeof json === 'object' && json !== null && 'configs' in json ? json.configs : undefined;
+  for (const config of Array.isArray(configs) ? (configs as readonly unknown[]) : []) {
+    if (typeof config !== 'object' || config === null || !('@type' in config)) continue;
+    if (String(config['@type']).endsWith('.BootstrapConfigDump')) return config;
+  }
+  throw new WeftError('WEFT1910', 'there is no bootstrap in this /config_dump');
+}
+
 /** `/clusters?format=json`. */
 export function readClusters(json: unknown): envoy.admin.v3.Clusters {
   return admin.v3.Clusters.decode(

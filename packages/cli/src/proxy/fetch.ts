@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { Port } from '@weft/api';
+import type { Pod } from '@weft/kubernetes';
 import { WeftError } from '@weft/telemetry';
 import type { ClusterAccess } from '../cluster-access.ts';
 import { podByName } from '../pod-by-name.ts';
@@ -9,13 +10,23 @@ export const PROXY_ADMIN_PORT = Port.ztunnelAdmin;
 /** A dump of a waypoint with thousands of routes takes seconds; one that hangs must not hang us. */
 const FETCH_TIMEOUT_MS = 30_000;
 
-/** A JSON document of a proxy's administration port. Throws WEFT1903, WEFT1904. */
+interface AdminRequest {
+  readonly path: string;
+  readonly port: number;
+  readonly method?: 'GET' | 'POST';
+}
+
+/** The answer of a proxy's administration port. Throws WEFT1903, WEFT1904. */
 export async function fetchFromProxy(
   access: ClusterAccess,
   target: string,
-  o: { readonly path: string; readonly port: number; readonly method?: 'GET' | 'POST' },
+  request: AdminRequest,
 ): Promise<string> {
-  const pod = await podByName(access.client, target, access.namespace);
+  return fetchFromPod(access, await podByName(access.client, target, access.namespace), request);
+}
+
+/** The same of a pod that is known. Throws WEFT1904. */
+export async function fetchFromPod(access: ClusterAccess, pod: Pod, o: AdminRequest): Promise<string> {
   return withPortForward(access, pod, o.port, async (port) => {
     const what = `${o.path} of ${pod.metadata.name}, port ${o.port}`;
     try {

@@ -109,6 +109,15 @@ export function parseConfigDump(text: string, source: string): ConfigDump {
 }
 
 async function findZtunnel(access: ClusterAccess, target: ZtunnelTarget): Promise<Pod> {
+  const [pod] = await findZtunnels(access, target);
+  return pod;
+}
+
+/** The ztunnel that the target names; without one all, those that are ready first. Throws WEFT1903. */
+export async function findZtunnels(
+  access: ClusterAccess,
+  target: Omit<ZtunnelTarget, 'adminPort'>,
+): Promise<readonly [Pod, ...Pod[]]> {
   const { client, istioNamespace, namespace } = access;
   const selection = { namespace: istioNamespace, labelSelector: `app=${Component.ztunnel}` };
   const { items } = await client.list(resources.pods, selection);
@@ -117,19 +126,19 @@ async function findZtunnel(access: ClusterAccess, target: ZtunnelTarget): Promis
     // A ztunnel may be named without its namespace.
     const own = items.find((pod) => pod.metadata.name === target.workload);
     const pod = own ?? (await podByName(client, target.workload, namespace));
-    if (items.some(({ metadata }) => metadata.uid === pod.metadata.uid)) return pod;
+    if (items.some(({ metadata }) => metadata.uid === pod.metadata.uid)) return [pod];
     node = pod.spec?.nodeName;
   }
-  const found = items
+  const [first, ...others] = items
     .filter((pod) => node === undefined || pod.spec?.nodeName === node)
-    .sort((a, b) => Number(isReady(b)) - Number(isReady(a)))[0];
-  if (found === undefined) {
+    .sort((a, b) => Number(isReady(b)) - Number(isReady(a)));
+  if (first === undefined) {
     throw new WeftError(
       'WEFT1903',
       `no ztunnel pod${node === undefined ? '' : ` on node ${node}`} in namespace ${istioNamespace}`,
     );
   }
-  return found;
+  return [first, ...others];
 }
 
 function isReady(pod: Pod): boolean {
