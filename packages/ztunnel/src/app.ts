@@ -21,8 +21,8 @@ import { caClient } from './control/ca-client.ts';
 import { NodeCertificates } from './control/certificates.ts';
 import { ConnectionController } from './control/connection-controller.ts';
 import { ConnectionTable } from './control/connection-table.ts';
+import { DataMessages } from './control/data-messages.ts';
 import { DataThreads } from './control/data-threads.ts';
-import { addressOfName } from './control/pod-names.ts';
 import { startMeshClient } from './control/mesh-client.ts';
 import { DEDICATED, PodRegistry } from './control/pod-registry.ts';
 import { PolicyGate } from './control/policy-gate.ts';
@@ -31,13 +31,12 @@ import { OnDemandDnsMetric } from './dns/dns-metrics.ts';
 import { dnsProxies } from './dns/dns-proxies.ts';
 import { HostnameResolver, nameserverLookup } from './dns/hostname-resolver.ts';
 import { chooseEngine } from './engine-choice.ts';
-import type { CertificatePems, Failure, ToControl, ToData } from './data/messages.ts';
+import type { Failure } from './data/messages.ts';
 import { PodManager } from './inpod/pod-manager.ts';
 import { runZdsClient } from './inpod/zds-client.ts';
 import { checkPrivileges } from './startup-check.ts';
 import { applyLocalState } from './state/local-state.ts';
 import { MeshState } from './state/mesh-state.ts';
-import { workloadIdentity } from './state/workload.ts';
 import { AccessLog } from './telemetry/access-log.ts';
 import { ZtunnelMetrics } from './telemetry/metrics.ts';
 
@@ -94,7 +93,7 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
       count(error);
       logger.error(describeError(error), { code: error.code });
     },
-    onMessage: (message, reply) => onData(message, reply),
+    onMessage: (message, reply) => messages.onMessage(message, reply),
     onThreadLost: (error, isOfThread) => {
       logger.error(describeError(error), { code: error.code });
       connections.lost(isOfThread, { code: 'WEFT1340', message: error.message, flag: 'CONNECT' });
@@ -150,53 +149,14 @@ export async function runZtunnel({ config, version, sink, signal, quit }: AppOpt
     order: (connection, order) => threads.order(connection, order),
   });
 
-  const onData = (
-    message: Exclude<ToControl, { kind: 'answer' }>,
-    reply: (message: ToData) => void,
-  ): void => {
-    switch (message.kind) {
-      case 'outbound':
-      case 'inbound-plaintext':
-      case 'inbound-tunnel':
-        return void controller.onQuestion(message);
-      case 'report':
-        for (let i = 0; i + 2 < message.bytes.length; i += 3) {
-          const [id = 0, received = 0, sent = 0] = message.bytes.subarray(i, i + 3);
-          connections.moved(id, received, sent);
-        }
-        for (const ms of message.roundTripsMs) metrics.planRoundTrip.observe(ms / 1_000);
-        return;
-      case 'closed':
-        return controller.onClosed(message);
-      case 'resolve':
-        return void addressFor(message).then(
-          (ip) => reply({ kind: 'resolved', call: message.call, ip }),
-          () => reply({ kind: 'resolved', call: message.call, ip: undefined }),
-        );
-      case 'inner-peer':
-        return controller.onInnerPeer(message);
-      case 'trouble':
-        access.refused('inbound', message.peer, undefined, message.failure);
-        if (message.failure.flag === 'CERT_REVOKED') metrics.crlRejections.inc({ reporter: 'destination' });
-        return metrics.errors.inc({ code: message.failure.code });
-      case 'certificate':
-        return void certificateOf(message.of).then(
-          (pems) => reply({ kind: 'certificate', call: message.call, pems }),
-          (error: unknown) => reply({ kind: 'certificate', call: message.call, error: describeError(error) }),
-        );
-    }
-  };
-  const addressFor = async ({ podUid, hostname, family }: Extract<ToControl, { kind: 'resolve' }>) => {
-    const client = await controller.localWorkload(podUid);
-    return addressOfName(
-      { name: hostname, family, client },
-      { ...config, store: state.workloads, hostnames },
-    );
-  };
-  const certificateOf = async (of: { podUid: string } | { identity: string }): Promise<CertificatePems> => {
-    if ('identity' in of) return certificates.pems(of.identity);
-    return certificates.pems(workloadIdentity(await controller.localWorkload(of.podUid)));
-  };
+  const messages = new DataMessages({
+    controller,
+    connections,
+    certificates,
+    names: { ...config, store: state.workloads, hostnames },
+    access,
+    metrics,
+  });
 
   const zdsLogger = logger.scope('inpod');
   const pods = new PodManager({
