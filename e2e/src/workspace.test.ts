@@ -75,6 +75,18 @@ describe('the workspace', () => {
     },
   );
 
+  it('tells of every metric of its own', () => {
+    const sources = order.flatMap((name) =>
+      readdirSync(path.join(workspace, folderOf(name), 'src'), { recursive: true, encoding: 'utf8' })
+        .filter((file) => file.endsWith('metrics.ts'))
+        .map((file) => readFileSync(path.join(workspace, folderOf(name), 'src', file), 'utf8')),
+    );
+    const metrics = sources.flatMap((text) => text.match(/(?<=name: ')weft_\w+/g) ?? []);
+    const page = readFileSync(path.join(workspace, 'docs/compatibility.md'), 'utf8');
+    expect(metrics.length).toBeGreaterThan(5);
+    expect(metrics.filter((metric) => !page.includes(`\`${metric}\``))).toEqual([]);
+  });
+
   it.each(order)('%s has a README', (name) => {
     expect(existsSync(path.join(workspace, folderOf(name), 'README.md'))).toBe(true);
   });
