@@ -132,6 +132,7 @@ export class Proxy {
       filters: new FilterRegistry().addHttp(router).addNetwork(httpConnectionManager).addNetwork(tcpProxy),
       ...(options.random === undefined ? {} : { random: options.random }),
       ...(embedding.workloads === undefined ? {} : { workloads: embedding.workloads }),
+      ...(embedding.isForbidden === undefined ? {} : { isForbidden: embedding.isForbidden }),
     });
     this.clusterUpdates = new ClusterUpdates({ engine: this.engine, table: this.clusters, onUnknownField });
     this.listeners = new ListenerManager({

@@ -6,6 +6,7 @@ import type { Config } from './config.ts';
 import { controlPlaneAccess } from './control-plane.ts';
 import { openEndpoints } from './endpoints.ts';
 import { IdentityServer } from './identity.ts';
+import { ownAdmin } from './own-admin.ts';
 import { VERSION } from './version.ts';
 import { WorkloadAddresses } from './workload-directory.ts';
 
@@ -38,7 +39,12 @@ export async function runWaypoint({ config, sink, signal, quit }: WaypointOption
   const workloads = new WorkloadAddresses(config.network);
   const proxy = new Proxy({
     bootstrap: parseBootstrap(bootstrap(config)),
-    embedding: { ads: access, secretServers: new Map([[SDS_CLUSTER, identity]]), workloads },
+    embedding: {
+      ads: access,
+      secretServers: new Map([[SDS_CLUSTER, identity]]),
+      workloads,
+      isForbidden: ownAdmin(config.ports.admin),
+    },
     logger: logger.scope('proxy'),
     logLevels: levels,
     ...(config.listenerDrainMs === undefined ? {} : { drainTimeMs: config.listenerDrainMs }),

@@ -1,6 +1,6 @@
 import type grpc from '@grpc/grpc-js';
 import type { Node } from '@weft/xds';
-import type { Secret, WorkloadDirectory } from './types.ts';
+import type { ForbiddenAddress, Secret, WorkloadDirectory } from './types.ts';
 
 /**
  * What the process around the engine supplies instead of servers that the bootstrap would name. The waypoint passes
@@ -13,6 +13,8 @@ export interface Embedding {
   readonly secretServers?: ReadonlyMap<string, SecretServer>;
   /** Peers' names by address, for metrics. */
   readonly workloads?: WorkloadDirectory;
+  /** Where no connection may go, whatever clusters and names say. */
+  readonly isForbidden?: ForbiddenAddress;
 }
 
 export interface AdsAccess {

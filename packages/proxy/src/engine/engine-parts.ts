@@ -10,7 +10,11 @@ import type {
   SecretProvider,
 } from './resource-providers.ts';
 import type { StatsScope } from './stats-scope.ts';
+import type { NameLookups } from '../upstream/discovery/name-lookups.ts';
 import type { ClusterManager } from './upstream.ts';
+
+/** Where this process lets nobody be connected to. */
+export type ForbiddenAddress = (address: { readonly ip: string; readonly port: number }) => boolean;
 
 /** What everything compiled may use. One per proxy. */
 export interface Engine {
@@ -22,6 +26,7 @@ export interface Engine {
   readonly routes: RouteProvider;
   readonly endpoints: EndpointProvider;
   readonly internalListeners: InternalListeners;
+  readonly lookups: NameLookups;
   readonly node: NodeInfo;
   /** Uniform in [0, 1). */
   random(): number;
@@ -31,6 +36,8 @@ export interface Engine {
   networkFilter(typeUrl: string): NetworkFilterFactory | undefined;
   /** Feature flags of the bootstrap's layered runtime. */
   runtime(key: string): MetadataValue | undefined;
+  /** Where no connection may go, whatever clusters and names say (`Embedding.isForbidden`). */
+  readonly isForbidden?: ForbiddenAddress;
   /** Who is behind an address, when the process knows (`Embedding.workloads`). */
   readonly workloads?: WorkloadDirectory;
 }

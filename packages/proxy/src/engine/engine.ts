@@ -1,10 +1,13 @@
 import type { Clock, Logger } from '@weft/telemetry';
 import type { FilterRegistry } from '../filters/index.ts';
 import { DrainState } from '../network/drain-state.ts';
+import { systemResolver } from '../upstream/discovery/dns.ts';
+import { NameLookups } from '../upstream/discovery/name-lookups.ts';
 import type {
   ClusterManager,
   EndpointProvider,
   Engine,
+  ForbiddenAddress,
   HttpFilterFactory,
   InternalListeners,
   MetadataValue,
@@ -31,6 +34,7 @@ export interface EngineParts {
   readonly filters: FilterRegistry;
   readonly random?: () => number;
   readonly workloads?: WorkloadDirectory;
+  readonly isForbidden?: ForbiddenAddress;
 }
 
 /** What everything compiled may use, put together. */
@@ -45,6 +49,8 @@ export class ProxyEngine implements Engine {
   readonly internalListeners: InternalListeners;
   readonly node: NodeInfo;
   readonly workloads?: WorkloadDirectory;
+  readonly isForbidden?: ForbiddenAddress;
+  readonly lookups = new NameLookups(systemResolver);
   readonly drain = new DrainState();
   private readonly filters: FilterRegistry;
   private readonly runtimeValues: ReadonlyMap<string, unknown>;
@@ -62,6 +68,7 @@ export class ProxyEngine implements Engine {
     this.internalListeners = parts.internalListeners;
     this.node = parts.node;
     if (parts.workloads !== undefined) this.workloads = parts.workloads;
+    if (parts.isForbidden !== undefined) this.isForbidden = parts.isForbidden;
     this.runtimeValues = parts.runtime;
     this.randomSource = parts.random ?? Math.random;
   }

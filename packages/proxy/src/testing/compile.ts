@@ -5,6 +5,8 @@ import type { CompileContext, Engine } from '../engine/types.ts';
 import { FilterRegistry } from '../filters/index.ts';
 import { DrainState } from '../network/drain-state.ts';
 import { StatsStore } from '../stats/index.ts';
+import { systemResolver } from '../upstream/discovery/dns.ts';
+import { NameLookups } from '../upstream/discovery/name-lookups.ts';
 
 /** An engine without clusters, routes, secrets and listeners, for what is compiled alone. */
 export function testEngine(parts: Partial<Engine> = {}): Engine {
@@ -18,6 +20,7 @@ export function testEngine(parts: Partial<Engine> = {}): Engine {
     routes: { watch: () => () => undefined },
     endpoints: { watch: () => () => undefined },
     internalListeners: { connect: () => undefined },
+    lookups: new NameLookups(systemResolver),
     node: { id: 'test', cluster: 'test', metadata: {} },
     random: () => 0.5,
     drain: new DrainState(),

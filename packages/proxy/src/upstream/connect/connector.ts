@@ -126,6 +126,8 @@ export class Connector {
       {
         clock: engine.clock,
         internalListeners: engine.internalListeners,
+        lookups: engine.lookups,
+        isForbidden: engine.isForbidden,
         onTlsFailure: (stat) => stats.tlsFailure(stat),
         onTlsHandshake: () => stats.sslHandshake.add(),
       },

@@ -4,6 +4,7 @@ import type { Clock } from '@weft/telemetry';
 import {
   type ByteStream,
   FilterState,
+  type ForbiddenAddress,
   type InternalListeners,
   type Metadata,
   type SocketAddress,
@@ -13,7 +14,8 @@ import { localAddressOf } from '../../network/socket-address.ts';
 import { SocketStream } from '../../network/socket-stream.ts';
 import { StreamDuplex } from '../../network/stream-duplex.ts';
 import type { DnsFamily } from '../config/cluster-config.ts';
-import { addressesOf, systemResolver } from '../discovery/dns.ts';
+import { addressesOf } from '../discovery/dns.ts';
+import type { NameLookups } from '../discovery/name-lookups.ts';
 import type { Host } from '../host.ts';
 import type { UpstreamTls } from '../tls/upstream-tls.ts';
 import { ConnectError } from './connect-error.ts';
@@ -36,6 +38,8 @@ export interface ConnectPlan {
 export interface ConnectEnvironment {
   readonly clock: Clock;
   readonly internalListeners: InternalListeners;
+  readonly lookups: NameLookups;
+  readonly isForbidden: ForbiddenAddress | undefined;
   onTlsFailure(stat: TlsFailureStat): void;
   onTlsHandshake(): void;
 }
@@ -83,7 +87,10 @@ async function openTcp(
 ): Promise<ByteStream> {
   const { host } = plan;
   const known = [host.address, ...host.spec.additionalAddresses].filter((a) => a.kind === 'ip');
-  const addresses = plan.lookup === undefined ? known : await lookedUp(known, plan.lookup, signal);
+  const { isForbidden = () => false, lookups } = environment;
+  const found = plan.lookup === undefined ? known : await lookedUp(known, plan.lookup, lookups, signal);
+  const addresses = found.filter((address) => !isForbidden(address));
+  if (addresses.length === 0) throw new ConnectError('connect-failure', 'forbidden_address');
   const socket = await connectTcp(addresses, plan, signal);
   const info = createConnectionInfo({
     remoteAddress: host.address,
@@ -94,15 +101,16 @@ async function openTcp(
   return secured(socket, info, plan.tls, environment, signal);
 }
 
-/** @throws ConnectError `dns-failure`; the reason of `signal`, which nothing but waiting can obey: lookups go on. */
+/** @throws ConnectError `dns-failure`; the reason of `signal` */
 async function lookedUp(
   named: readonly IpAddress[],
   family: DnsFamily,
+  lookups: NameLookups,
   signal: AbortSignal,
 ): Promise<readonly IpAddress[]> {
   const [{ ip: name, port } = { ip: '', port: 0 }] = named;
   if (isIP(name) !== 0) return named;
-  const answers = await Promise.race([systemResolver(name), aborted(signal)]).catch((cause: unknown) => {
+  const answers = await lookups.resolve(name, signal).catch((cause: unknown) => {
     throw signal.aborted
       ? signal.reason
       : new ConnectError('dns-failure', 'dns_resolution_failure', { cause });
@@ -110,13 +118,6 @@ async function lookedUp(
   const found = addressesOf(family, answers).map((ip): IpAddress => ({ kind: 'ip', ip, port }));
   if (found.length === 0) throw new ConnectError('dns-failure', 'dns_resolution_failure');
   return found;
-}
-
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_resolve, reject) => {
-    if (signal.aborted) reject(signal.reason);
-    else signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-  });
 }
 
 async function openInternal(

@@ -95,6 +95,28 @@ describe('a dynamic_forward_proxy cluster', () => {
     expect(() => compile({}, { cluster_type })).toThrow('cluster_type');
   });
 
+  it.each(['localhost:15000', '127.0.0.1:15000', '[::1]:15000', '[::ffff:127.0.0.1]:15000'])(
+    'does not go to %s if that is forbidden, whatever the name is said to be',
+    async (authority) => {
+      const forbidden: string[] = [];
+      const test = createTestEngine({
+        isForbidden: ({ ip, port }) => port === 15_000 && forbidden.push(ip) > 0,
+      });
+      const message = envoy.config.cluster.v3.Cluster.decode(envoyFromJson(CLUSTER, json({})));
+      const { cluster, warm } = test.cluster(message);
+      await warm;
+      const context = requestContext({ headers: request(authority) });
+      const host = cluster.pick(context);
+      if (host === undefined) throw new Error('named, and so picked');
+      const failure = await new Promise((resolve) => {
+        cluster.connect(host, context, { onConnected: resolve, onFailure: resolve });
+      });
+      expect(failure).toMatchObject({ kind: 'connect-failure' });
+      expect(forbidden).not.toEqual([]);
+      cluster.close();
+    },
+  );
+
   it('remembers as many hosts as it may, and looks up a name with each connection', async () => {
     const test = createTestEngine();
     const message = envoy.config.cluster.v3.Cluster.decode(envoyFromJson(CLUSTER, json({ max_hosts: 2 })));
@@ -104,8 +126,10 @@ describe('a dynamic_forward_proxy cluster', () => {
     const first = cluster.pick(at('localhost:1'));
     expect(cluster.pick(at('LOCALHOST:1'))).toBe(first);
     cluster.pick(at('b.invalid'));
+    cluster.pick(at('localhost:1'));
     cluster.pick(at('c.invalid'));
-    expect([...cluster.hosts].map(({ key }) => key)).toEqual(['b.invalid:80', 'c.invalid:80']);
+    // Whoever names a thousand hosts doesn't drive out the one in use.
+    expect([...cluster.hosts].map(({ key }) => key)).toEqual(['localhost:1', 'c.invalid:80']);
     const server = createServer((socket) => socket.end());
     await once(server.listen(0, '127.0.0.1'), 'listening');
     const { port } = server.address() as AddressInfo; // it listens on TCP

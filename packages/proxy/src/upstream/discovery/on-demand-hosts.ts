@@ -21,6 +21,7 @@ export interface OnDemandHostsOptions {
  * are used, for their pools, and dropped when nobody asked for them between two sweeps.
  */
 export class OnDemandHosts {
+  /** Unused for longest first. */
   readonly hosts = new Map<string, Host>();
   private readonly o: OnDemandHostsOptions;
   private readonly used = new Set<Host>();
@@ -38,9 +39,10 @@ export class OnDemandHosts {
     if (host === undefined) {
       this.makeRoom();
       host = hostAt(address);
-      this.hosts.set(key, host);
       this.cancelSweep ??= this.o.clock.schedule(this.o.cleanupIntervalMs, this.sweep);
     }
+    this.hosts.delete(key);
+    this.hosts.set(key, host);
     this.used.add(host);
     return host;
   }

@@ -4,6 +4,7 @@ import { type Clock, silentLogger, systemClock } from '@weft/telemetry';
 import { createCompileContext, WarmUp } from '../../config/compile-context.ts';
 import {
   type Engine,
+  type ForbiddenAddress,
   FilterState,
   type HeaderMap,
   type InternalListeners,
@@ -15,6 +16,8 @@ import {
 } from '../../engine/types.ts';
 import { createConnectionInfo, createTcpStreamInfo } from '../../network/connection-info.ts';
 import { createCluster, type UpstreamCluster } from '../cluster.ts';
+import { systemResolver } from '../discovery/dns.ts';
+import { NameLookups } from '../discovery/name-lookups.ts';
 
 /** Statistics that a test can read: `values.get('cluster.x.upstream_cx_total')`. */
 export class TestStats implements StatsScope {
@@ -72,7 +75,7 @@ export interface TestEngine {
 
 /** As much of an engine as clusters use. */
 export function createTestEngine(
-  o: { clock?: Clock; internalListeners?: InternalListeners } = {},
+  o: { clock?: Clock; internalListeners?: InternalListeners; isForbidden?: ForbiddenAddress } = {},
 ): TestEngine {
   const stats = new TestStats();
   const secrets = new Map<string, Secret>();
@@ -106,6 +109,8 @@ export function createTestEngine(
     },
     routes: { watch: unused('routes') },
     internalListeners: o.internalListeners ?? { connect: () => undefined },
+    lookups: new NameLookups(systemResolver),
+    ...(o.isForbidden === undefined ? {} : { isForbidden: o.isForbidden }),
     node: { id: 'test', cluster: 'test', metadata: {} },
     random: Math.random,
     drain: { draining: false, onDrain: () => () => undefined },
