@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import { Annotation, Label, ROOT_CERT_CONFIGMAP } from '@weft/api';
 import { isNotFound, resources, type KubernetesClient } from '@weft/kubernetes';
+import { parseDurationMs } from '@weft/telemetry';
 import { withUmbrellaChart } from '../charts.ts';
 import { accessCluster, type ClusterOptions } from '../cluster-access.ts';
 import { describeGatewayApi, gatewayApi } from '../gateway-api.ts';
@@ -13,6 +14,7 @@ import { gateways, isWaypoint } from '../waypoint/gateway.ts';
 const RELEASE = 'weft';
 /** Made by the control plane; see its ca/load-authority.ts. */
 const CA_SECRET = 'istio-ca-secret';
+const POLL_MS = 250;
 const PROTECTED_NAMESPACES: readonly string[] = ['default', 'kube-system', 'kube-public', 'kube-node-lease'];
 
 interface InstallFlags {
@@ -108,9 +110,8 @@ export function uninstallCommand(options: () => ClusterOptions): Command {
       let what = 'its definitions and its root certificate stay; --purge removes them';
       if (purge === true) {
         await removeDefinitions(client);
-        what = (await removeNamespace(client, istioNamespace))
-          ? 'with its definitions and its namespace'
-          : `with its definitions; something else is in namespace ${istioNamespace}, which stays`;
+        // Helm has read it, too, and would have refused what is no duration.
+        what = `with its definitions${await removeNamespace(client, istioNamespace, parseDurationMs(timeout) ?? 0)}`;
       }
       process.stdout.write(`${paint('green', '✓')} the mesh is removed, ${what}\n`);
       const waypoints = await remainingWaypoints(client);
@@ -168,8 +169,12 @@ async function removeDefinitions(client: KubernetesClient): Promise<void> {
   }
 }
 
-/** The namespace of the mesh goes if nothing but what the mesh left is in it. */
-async function removeNamespace(client: KubernetesClient, namespace: string): Promise<boolean> {
+/** The namespace of the mesh goes if nothing but what the mesh left is in it. Says what became of it. */
+async function removeNamespace(
+  client: KubernetesClient,
+  namespace: string,
+  timeoutMs: number,
+): Promise<string> {
   await ignoreMissing(client.delete(resources.secrets, CA_SECRET, namespace));
   const [pods, secrets] = await Promise.all([
     client.list(resources.pods, { namespace }),
@@ -179,8 +184,25 @@ async function removeNamespace(client: KubernetesClient, namespace: string): Pro
     PROTECTED_NAMESPACES.includes(namespace) ||
     pods.items.some((pod) => pod.metadata.deletionTimestamp === undefined) ||
     secrets.items.some((secret) => secret.metadata.name?.startsWith('sh.helm.release.') === true);
-  if (!isInUse) await ignoreMissing(client.delete(resources.namespaces, namespace));
-  return !isInUse;
+  if (isInUse) return `; something else is in namespace ${namespace}, which stays`;
+  await ignoreMissing(client.delete(resources.namespaces, namespace));
+  const isGone = await untilGone(client, namespace, timeoutMs);
+  return isGone ? ' and its namespace' : `; namespace ${namespace} goes when its last pod has ended`;
+}
+
+/** Pods end later than the objects that made them; until then nothing can be installed in their namespace. */
+async function untilGone(client: KubernetesClient, namespace: string, timeoutMs: number): Promise<boolean> {
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    try {
+      await client.get(resources.namespaces, namespace);
+    } catch (error) {
+      if (isNotFound(error)) return true;
+      throw error;
+    }
+    if (performance.now() >= deadline) return false;
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
 }
 
 async function ignoreMissing(deletion: Promise<unknown>): Promise<void> {
