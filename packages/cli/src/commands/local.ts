@@ -5,6 +5,7 @@ import { clusterStatus, defaultStateDirectory, startCluster, stopCluster } from 
 import { WeftError } from '@weft/telemetry';
 import { meshImages } from '../mesh-images.ts';
 import { paint, render, type OutputFormat } from '../output.ts';
+import { portNumber } from '../port-number.ts';
 
 interface UpFlags {
   readonly name: string;
@@ -23,7 +24,7 @@ export function localCommand(): Command {
     .description('start the cluster in the background and wait until its nodes are ready')
     .option('--name <name>', 'name of the cluster', 'default')
     .option('--nodes <count>', 'number of nodes', wholeNumber, 2)
-    .option('--port <port>', 'port of the API on 127.0.0.1 (default: a free one)', wholeNumber)
+    .option('--port <port>', 'port of the API on 127.0.0.1 (default: a free one)', portNumber)
     .option(
       '--images <file>',
       'JSON table of images and the local commands that they stand for (default: the mesh’s)',

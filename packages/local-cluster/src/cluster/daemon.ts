@@ -27,13 +27,15 @@ export interface HostListener {
   readonly server: Server;
 }
 
-/** @throws WEFT2007 when the port is taken */
+/** @throws WEFT2007 when the port is taken, or not for this user */
 export async function listenOnHost(port: number): Promise<HostListener> {
   const server = createServer();
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => {
-      const taken = systemErrorCode(error) === 'EADDRINUSE';
-      reject(taken ? new WeftError('WEFT2007', `127.0.0.1:${port} is taken`, { cause: error }) : error);
+      const why = { EADDRINUSE: 'is taken', EACCES: 'is not for this user' }[systemErrorCode(error) ?? ''];
+      reject(
+        why === undefined ? error : new WeftError('WEFT2007', `127.0.0.1:${port} ${why}`, { cause: error }),
+      );
     });
     server.listen({ host: '127.0.0.1', port }, resolve);
   });

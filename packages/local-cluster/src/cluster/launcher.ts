@@ -81,7 +81,7 @@ const workspaceRoot = fileURLToPath(new URL('../../../../', import.meta.url));
 
 /**
  * Starts a cluster in the background and resolves once every node is Ready.
- * @throws WEFT2001, WEFT2002 (preflight), WEFT2003 (runs already), WEFT2005 (did not come up), WEFT2007 (port)
+ * @throws WEFT2001, WEFT2002 (preflight), WEFT2003 (runs already), WEFT2005 (did not come up), WEFT2007 (port), WEFT2009 (name, nodes)
  */
 export async function startCluster(options: StartOptions = {}): Promise<RunningCluster> {
   const { onProgress = () => undefined, port = 0, readyTimeoutMs = READY_TIMEOUT_MS } = options;
@@ -208,7 +208,7 @@ export async function clusterStatus(options: ClusterName = {}): Promise<ClusterS
 function locate(options: ClusterName): { name: string; state: StateDirectory } {
   const { name = 'default' } = options;
   if (!/^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$/.test(name)) {
-    throw new WeftError('WEFT1001', `cluster name "${name}": lower-case letters, digits and "-", at most 40`);
+    throw new WeftError('WEFT2009', `cluster name "${name}": lower-case letters, digits and "-", at most 40`);
   }
   return { name, state: new StateDirectory(options.stateDir ?? defaultStateDirectory(name)) };
 }

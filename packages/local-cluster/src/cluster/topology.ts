@@ -1,3 +1,5 @@
+import { WeftError } from '@weft/telemetry';
+
 /**
  * Addresses of a local cluster. Each cluster has a network namespace of its own (the "LAN"), so the numbers
  * never meet those of the machine or of another cluster.
@@ -27,9 +29,10 @@ export interface Topology {
 
 export const MAX_NODES = 16;
 
+/** @throws WEFT2009 for a number of nodes that no cluster has */
 export function planTopology(nodeCount: number): Topology {
   if (!Number.isInteger(nodeCount) || nodeCount < 1 || nodeCount > MAX_NODES) {
-    throw new RangeError(`a local cluster has 1 to ${MAX_NODES} nodes, not ${nodeCount}`);
+    throw new WeftError('WEFT2009', `a local cluster has 1 to ${MAX_NODES} nodes, not ${nodeCount}`);
   }
   return {
     bridge: { name: 'weft0', address: '172.18.0.1', prefixLength: 24 },

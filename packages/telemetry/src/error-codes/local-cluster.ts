@@ -34,13 +34,18 @@ export const localClusterErrors = {
   },
   WEFT2007: {
     layer: 'local-cluster',
-    title: 'The port asked for is taken',
+    title: 'The port asked for can not be had',
     next: 'Choose another port, or none: then a free one is taken.',
   },
   WEFT2008: {
     layer: 'local-cluster',
     title: 'The local cluster did not stop',
     next: 'End the process that the message names.',
+  },
+  WEFT2009: {
+    layer: 'local-cluster',
+    title: 'There is no such local cluster to be made',
+    next: 'Correct the name or the number of nodes, as the message says.',
   },
   WEFT2020: {
     layer: 'kube-apiserver',
