@@ -110,7 +110,8 @@ describe('pages', () => {
       'quit',
     ]);
     await ask('/logging?level=warning', 'POST');
-    await ask('/logging?paths=rbac:debug', 'POST');
+    const { body } = await ask('/logging?paths=rbac:debug', 'POST');
+    expect(body).toBe('active loggers:\n  rbac: debug\n  default: warn\n');
     expect(logLevels.toString()).toBe('rbac=debug,warn');
     expect((await ask('/logging?level=loud', 'POST')).status).toBe(400);
   });

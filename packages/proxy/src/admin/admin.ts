@@ -179,7 +179,9 @@ function logging(sources: AdminSources, query: URLSearchParams): AdminResponse {
       sources.logLevels.set(level, scope);
     }
   }
-  return { body: `active loggers:\n  ${sources.logLevels.toString().replaceAll(',', '\n  ')}\n` };
+  const loggers = sources.logLevels.toString().split(',');
+  const lines = loggers.map((l) => `  ${l.includes('=') ? l.replace('=', ': ') : `default: ${l}`}\n`);
+  return { body: `active loggers:\n${lines.join('')}` };
 }
 
 /** A regular expression of the query, found anywhere in the text. */
