@@ -25,7 +25,7 @@ const { positionals, values } = parseArgs({
     json: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
     rounds: { type: 'string', default: '3' },
-    seconds: { type: 'string', default: '4' },
+    seconds: { type: 'string', default: '3' },
     threads: { type: 'string', default: '2' },
     sizes: { type: 'string', default: '1000,10000,30000,100000' },
     plot: { type: 'string', default: '' },
