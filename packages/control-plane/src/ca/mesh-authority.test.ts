@@ -85,6 +85,31 @@ describe('the authority of the mesh', () => {
     expect(clock.pending).toBe(0);
   });
 
+  it('signs with nobody who has expired: who is replaced late is replaced as soon as proxies have renewed', async () => {
+    const clock = new ManualClock(Date.now());
+    const subject = { commonName: 'late' };
+    const late = await CertificateAuthority.createSelfSigned({ subject, ttlMs: 4 * HOUR_MS, clock });
+    const { mesh, issuer, roots } = start(late, { clock });
+    const leftMs = mesh.notAfter.getTime() - clock.now();
+    mesh.replace(withRoots(b, b));
+    expect([issuer(), roots()]).toEqual(['CN=late', ['CN=b', 'CN=late']]);
+    await clock.advance(leftMs / 2 - 1);
+    expect(issuer()).toBe('CN=late');
+    await clock.advance(1);
+    expect([issuer(), roots()]).toEqual(['CN=b', ['CN=b', 'CN=late']]);
+    mesh.close();
+  });
+
+  it('waits no longer for a root than it takes to go round, whatever is recorded', async () => {
+    const clock = new ManualClock(Date.now());
+    const announced = { signer: a, nextPem: b.certPem, signsFrom: clock.now() + 1_000 * TTL_MS };
+    const { mesh, issuer } = start(b, { clock, resumed: { announced, retired: [] } });
+    expect(issuer()).toBe('CN=a');
+    await clock.advance(TTL_MS / 2);
+    expect(issuer()).toBe('CN=b');
+    mesh.close();
+  });
+
   it('gives up a rotation whose end was taken back while no process ran', () => {
     const before = start();
     before.mesh.replace(withRoots(b, b));

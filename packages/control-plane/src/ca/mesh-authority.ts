@@ -86,14 +86,13 @@ export class MeshAuthority {
     const { signer, bundle, announced } = this;
     if (announced?.authority.certPem === authority.certPem) return undefined;
     if (planRotation(signer, bundle, authority).kind !== 'after its roots') return undefined;
-    const { clock, certificateTtlMs } = this.options;
-    const signsFrom = clock.now() + certificateTtlMs / 2;
+    const signsFrom = this.knownEverywhereAt();
     return { ...this.rotation, announced: { signer, nextPem: authority.certPem, signsFrom } };
   }
 
   /**
    * Takes what is configured now; `subscribe` says when something came of it.
-   * @param announcedFrom when it signs if nobody knows its root yet, unless after half of a lifetime
+   * @param announcedFrom when it signs if nobody knows its root yet, unless that is known everywhere before
    */
   replace(next: ConfiguredAuthority, announcedFrom?: number): void {
     const before = this.configured;
@@ -103,7 +102,7 @@ export class MeshAuthority {
       return this.settle(before.crlPem !== next.crlPem);
     this.announced?.cancel();
     this.announced = undefined;
-    const { clock, certificateTtlMs, logger } = this.options;
+    const { clock, logger } = this.options;
     const rotation = planRotation(this.signer, this.bundle, authority);
     switch (rotation.kind) {
       case 'same signer':
@@ -112,7 +111,8 @@ export class MeshAuthority {
       case 'at once':
         return this.switchTo(authority);
       case 'after its roots': {
-        const signsFrom = announcedFrom ?? clock.now() + certificateTtlMs / 2;
+        const known = this.knownEverywhereAt();
+        const signsFrom = Math.min(announcedFrom ?? known, known);
         const cancel = scheduleAt(clock, signsFrom, () => this.switchTo(authority));
         this.announced = { authority, signsFrom, cancel };
         logger.info('announcing a new root; the present one signs until proxies know it', {
@@ -134,6 +134,17 @@ export class MeshAuthority {
     for (const { cancel } of this.retired.values()) cancel();
     this.retired.clear();
     this.listeners.clear();
+  }
+
+  /**
+   * When every proxy has learned the roots of now: at half of their certificates' lifetime, which is no longer than
+   * what is left of the signer's. Later than that, a signer that is replaced because it expires would have expired.
+   */
+  private knownEverywhereAt(): number {
+    const { clock, certificateTtlMs } = this.options;
+    const now = clock.now();
+    const leftMs = Math.max(0, this.signer.notAfter.getTime() - now);
+    return now + Math.min(certificateTtlMs, leftMs) / 2;
   }
 
   private switchTo(next: CertificateAuthority): void {

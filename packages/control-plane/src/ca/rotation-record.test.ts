@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, it } from '@jest/globals';
+import { afterEach, beforeAll, beforeEach, expect, it } from '@jest/globals';
 import { KubernetesClient } from '@weft/kubernetes';
 import { FakeApiServer } from '@weft/kubernetes/testing';
 import { CertificateAuthority } from '@weft/spiffe';
@@ -9,10 +9,15 @@ const NOW = Date.parse('2026-01-01T00:00:00Z');
 const HOUR_MS = 3_600_000;
 const SECRETS = '/api/v1/secrets';
 
+let old: string;
 let api: FakeApiServer;
 let record: RotationRecord;
 let other: RotationRecord;
 let clock: ManualClock;
+
+beforeAll(async () => {
+  ({ certPem: old } = await CertificateAuthority.createSelfSigned({ subject: { commonName: 'old' } }));
+});
 
 beforeEach(async () => {
   api = await FakeApiServer.start();
@@ -38,7 +43,7 @@ async function announcement(nextPem: string, signsFrom: number) {
 it('gives back who signs, what is announced and what is retired', async () => {
   expect(await record.read()).toBeUndefined();
   const state = await announcement('next', NOW + HOUR_MS);
-  const retired = [{ root: 'old', until: NOW + 5 }];
+  const retired = [{ root: old, until: NOW + 5 }];
   await record.save({ ...state, retired });
   const read = await other.read();
   expect(read).toMatchObject({ announced: { nextPem: 'next', signsFrom: NOW + HOUR_MS }, retired });
@@ -58,7 +63,7 @@ it('has replicas agree on when an announced authority signs, however close toget
 it('keeps no key once the next authority signs, roots as long as any replica needs them, and then nothing', async () => {
   const state = await announcement('next', NOW);
   await record.save(state);
-  const retired = (until: number) => ({ retired: [{ root: 'old', until }] });
+  const retired = (until: number) => ({ retired: [{ root: old, until }] });
   await record.save(retired(NOW + 2 * HOUR_MS));
   await other.save(retired(NOW + HOUR_MS));
   expect(await record.read()).toEqual(retired(NOW + 2 * HOUR_MS));
@@ -69,7 +74,13 @@ it('keeps no key once the next authority signs, roots as long as any replica nee
 
 it.each([
   ['not JSON', { 'rotation.json': 'x' }],
-  ['a time that is none', { 'rotation.json': '{"retired":[{"root":"r","until":"soon"}]}' }],
+  ['half of it', { 'rotation.json': '{"retired":[{"root":"-----BEG' }],
+  [
+    'a root that is none',
+    { 'rotation.json': '{"retired":[{"root":"r","until":"2026-01-01T00:00:00Z"}],"until":"2026-01-01"}' },
+  ],
+  ['a list that is none', { 'rotation.json': '{"retired":{"root":"r"}}' }],
+  ['nothing', { 'rotation.json': 'null' }],
   [
     'no key for who signs',
     { 'rotation.json': '{"next":"n","signsFrom":"2026-01-01T00:00:00Z","retired":[]}' },
@@ -81,4 +92,21 @@ it.each([
     ...{ data: Object.fromEntries(data) as unknown },
   });
   await expect(record.read()).rejects.toMatchObject({ code: 'WEFT1809' });
+});
+
+it('says that a time which is none cannot be understood', async () => {
+  const text = JSON.stringify({ retired: [{ root: old, until: 'soon' }] });
+  api.put(SECRETS, {
+    metadata: { name: 'weft-ca-rotation', namespace: 'istio-system' },
+    ...{ data: { 'rotation.json': Buffer.from(text).toString('base64') } as unknown },
+  });
+  await expect(record.read()).rejects.toMatchObject({ code: 'WEFT1809' });
+});
+
+it('waits for nobody who has expired', async () => {
+  const state = await announcement('next', NOW + HOUR_MS);
+  const retired = [{ root: old, until: NOW + 400 * 24 * HOUR_MS * 30 }];
+  await record.save({ ...state, retired });
+  await clock.advance(state.announced.signer.notAfter.getTime() - NOW + 1);
+  expect(await other.read()).toEqual({ retired });
 });

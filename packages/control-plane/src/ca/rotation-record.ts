@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { CA_ROTATION_SECRET, CA_ROTATION_SECRET_TYPE } from '@weft/api';
 import { type KubernetesClient, type Secret, isConflict, isNotFound, resources } from '@weft/kubernetes';
 import { type AuthorityPems, CertificateAuthority } from '@weft/spiffe';
@@ -97,9 +98,15 @@ export class RotationRecord {
     const text = (key: string): string => Buffer.from(data[key] ?? '', 'base64').toString('utf8');
     try {
       const recorded = JSON.parse(text(STATE_KEY)) as Partial<RecordedState>; // checked field by field
-      const retired = (recorded.retired ?? []).map(({ root, until }) => ({ root, until: timeOf(until) }));
+      const retired = (recorded.retired ?? []).map(({ root, until }) => ({
+        root: checkedRoot(root),
+        until: timeOf(until),
+      }));
       const { next, signsFrom } = recorded;
       if (next === undefined || signsFrom === undefined) return { retired };
+      // Nothing that it signed is of any use by now, and nobody has to wait for it.
+      if (Date.parse(new X509Certificate(text(pemKeys.certPem)).validTo) <= this.options.clock.now())
+        return { retired };
       const pems = Object.entries(pemKeys).map(([name, key]) => [name, text(key)]);
       const signer = CertificateAuthority.load(Object.fromEntries(pems) as AuthorityPems); // of its own keys
       return { retired, announced: { signer, nextPem: next, signsFrom: timeOf(signsFrom) } };
@@ -160,6 +167,12 @@ function mergeRetired(
   for (const { root, until } of lists.flatMap((list) => list ?? []))
     if (until > now) latest.set(root, Math.max(until, latest.get(root) ?? 0));
   return [...latest].map(([root, until]) => ({ root, until }));
+}
+
+/** All of the mesh are told to trust it. */
+function checkedRoot(pem: string): string {
+  if (!new X509Certificate(pem).ca) throw new Error('a retired root is no certificate authority');
+  return pem;
 }
 
 function timeOf(text: string): number {
