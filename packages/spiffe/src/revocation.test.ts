@@ -181,6 +181,19 @@ describe('the chain that a TLS peer sends', () => {
     expect(RevocationLists.none.check(certificate, rootsOf(root))).toBeUndefined();
   });
 
+  it('is completed by authorities that are known, whose own certificates may be revoked', async () => {
+    const { certificate } = await leafOf(intermediate);
+    const known = [intermediate.certificate];
+    const check = (...pems: readonly string[]) => lists(...pems).check(certificate, rootsOf(root), known);
+    expect(check(issueRevocationList(root, []))).toBeUndefined();
+    expect(check(issueRevocationList(root, [intermediate.certPem]))?.code).toBe('WEFT1608');
+    expect(check(issueRevocationList(intermediate, [certificate]))?.code).toBe('WEFT1608');
+    const stranger = await leafOf(await createIntermediate(root, 'stranger'));
+    expect(
+      lists(issueRevocationList(root, [])).check(stranger.certificate, rootsOf(root), known)?.message,
+    ).toContain('not known who stands between CN=stranger and a root');
+  });
+
   it('is refused when it is longer than any sensible one', async () => {
     const leaf = await leafOf(root);
     const others = await Promise.all(Array.from({ length: 17 }, (_, i) => createIntermediate(root, `n${i}`)));

@@ -56,18 +56,24 @@ export class RevocationLists {
    * WEFT1608 when a certificate on the way from the peer's to a root was revoked by its issuer, or that way can't be
    * followed. The chain was verified. Without a list of its issuer a certificate counts as good, and a list stays in
    * force after its next update was due.
+   * @param known authorities that may stand between, for a peer that shows nothing but its own certificate
    */
-  check(peer: X509Certificate, roots: readonly X509Certificate[]): WeftError | undefined {
+  check(
+    peer: X509Certificate,
+    roots: readonly X509Certificate[],
+    known: readonly X509Certificate[] = [],
+  ): WeftError | undefined {
     if (this.byIssuer.size === 0) return undefined;
     const sent = sentCertificates(peer);
     if (sent === undefined) {
       return new WeftError('WEFT1608', `the peer sent more than ${MAX_PEER_CHAIN} certificates`);
     }
+    const between = sent.length === 0 ? known : sent;
     const path = [peer];
     for (const certificate of path) {
       const { issuer, serial } = namesOf(certificate);
       const lists = this.byIssuer.get(issuer) ?? [];
-      for (const candidate of [...sent, ...roots]) {
+      for (const candidate of [...between, ...roots]) {
         if (path.includes(candidate) || !isIssuedBy(certificate, candidate)) continue;
         if (lists.some((list) => list.serials.has(serial) && list.isSignedBy(candidate))) {
           const subject = certificate.subjectAltName ?? certificate.subject;
@@ -76,7 +82,8 @@ export class RevocationLists {
         path.push(candidate);
       }
     }
-    // The handshake found a root. Some releases of node (24.21: nodejs/node#65579) keep from a server by which way.
+    // The handshake found a root. Some releases of node (24.21: nodejs/node#65579) keep from a server of node:tls by
+    // which way.
     if (!path.some((certificate) => roots.includes(certificate))) {
       return new WeftError('WEFT1608', `not known who stands between ${peer.issuer} and a root`);
     }

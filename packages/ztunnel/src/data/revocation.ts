@@ -6,7 +6,7 @@ import type { WeftError } from '@weft/telemetry';
 /** Revoked certificates as one data thread knows them: asked at each handshake, and again after each change. */
 export class Revocation {
   private lists = RevocationLists.none;
-  private readonly roots = new WeakMap<WorkloadCertificate, readonly X509Certificate[]>();
+  private readonly authorities = new WeakMap<WorkloadCertificate, Authorities>();
   /** With which certificate of ours a peer was met, for its roots. */
   private readonly metWith = new WeakMap<X509Certificate, WorkloadCertificate>();
   private readonly cuts = new WeakSet<WeftError>();
@@ -18,7 +18,8 @@ export class Revocation {
   /** WEFT1608 for a peer that isn't to be talked with. */
   check(peer: X509Certificate, own: WorkloadCertificate): WeftError | undefined {
     this.metWith.set(peer, own);
-    return this.lists.check(peer, this.rootsOf(own));
+    const { roots, intermediates } = this.authoritiesOf(own);
+    return this.lists.check(peer, roots, intermediates);
   }
 
   cutRevoked(sessions: Iterable<TunnelSession>): void {
@@ -36,12 +37,25 @@ export class Revocation {
     return this.cuts.has(error);
   }
 
-  private rootsOf(own: WorkloadCertificate): readonly X509Certificate[] {
-    let roots = this.roots.get(own);
-    if (roots === undefined) {
-      roots = certificateBlocks(own.rootsPem).map((pem) => new X509Certificate(pem));
-      this.roots.set(own, roots);
+  private authoritiesOf(own: WorkloadCertificate): Authorities {
+    let authorities = this.authorities.get(own);
+    if (authorities === undefined) {
+      authorities = {
+        roots: certificatesOf(own.rootsPem),
+        intermediates: certificatesOf(own.chainPem).slice(1),
+      };
+      this.authorities.set(own, authorities);
     }
-    return roots;
+    return authorities;
   }
+}
+
+/** Those above a certificate of ours: as a rule above its peers', too. */
+interface Authorities {
+  readonly roots: readonly X509Certificate[];
+  readonly intermediates: readonly X509Certificate[];
+}
+
+function certificatesOf(pem: string): readonly X509Certificate[] {
+  return certificateBlocks(pem).map((block) => new X509Certificate(block));
 }
