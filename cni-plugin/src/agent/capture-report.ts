@@ -1,5 +1,12 @@
 import { PodCondition } from '@weft/api';
-import { isConflict, isNotFound, resources, type KubernetesClient, type Pod } from '@weft/kubernetes';
+import {
+  isConflict,
+  isNotFound,
+  resources,
+  type KubernetesClient,
+  type Pod,
+  timestamp,
+} from '@weft/kubernetes';
 import type { CaptureVerdict } from './capture-verdict.ts';
 
 const COMPONENT = 'istio-cni-node';
@@ -18,7 +25,7 @@ export async function reportCapture(
   const message = isCaptured ? '' : verdict.message;
   const status = isCaptured ? 'True' : 'False';
   if (before?.status === status && before.reason === reason && (before.message ?? '') === message) return;
-  const now = new Date().toISOString().replace(/\.\d+Z$/, 'Z');
+  const now = timestamp(new Date());
   const condition = {
     type: PodCondition.captured,
     status,

@@ -8,5 +8,6 @@ export { matchesNodeSelectorTerm, type NodeSelectorTerm } from './node-selector.
 export * from './objects.ts';
 export * from './reflector.ts';
 export * from './resources.ts';
+export { timestamp } from './timestamp.ts';
 export type { ApiRequest, HttpMethod, Query } from './transport.ts';
 export type { WatchEvent } from './watch-stream.ts';

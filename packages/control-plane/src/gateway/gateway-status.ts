@@ -1,5 +1,5 @@
 import { Annotation, HBONE_PROTOCOL, Label, Port } from '@weft/api';
-import type { Condition } from '@weft/kubernetes';
+import { type Condition, timestamp } from '@weft/kubernetes';
 import { isManaged, waypointResourceName } from '../ambient/waypoints.ts';
 import { serviceHostname } from '../ambient/services.ts';
 import type { GatewayAddressValue, GatewayFacts, GatewayListener } from '../sources/gateway-objects.ts';
@@ -219,7 +219,7 @@ export function stampConditions(
   return wanted.map((condition) => {
     const before = written.find(({ type }) => type === condition.type);
     const unchanged = before?.status === condition.status ? before.lastTransitionTime : undefined;
-    const lastTransitionTime = unchanged ?? new Date(o.now).toISOString().replace(/\.\d+Z$/, 'Z');
+    const lastTransitionTime = unchanged ?? timestamp(o.now);
     return { ...condition, observedGeneration: o.generation, lastTransitionTime };
   });
 }

@@ -80,8 +80,3 @@ export function textOf(value: JsonValue): string {
 export function objectKey(namespace: string | undefined, name: string): string {
   return namespace === undefined || namespace === '' ? name : `${namespace}/${name}`;
 }
-
-/** RFC 3339 with seconds, as `metav1.Time` prints. */
-export function timestamp(time: Date = new Date()): string {
-  return `${time.toISOString().slice(0, 19)}Z`;
-}

@@ -1,5 +1,5 @@
-import type { Condition, PodController } from '@weft/kubernetes';
-import { numberField, scaledValue, timestamp, withCondition } from './objects.ts';
+import { type Condition, type PodController, timestamp } from '@weft/kubernetes';
+import { numberField, scaledValue, withCondition } from './objects.ts';
 
 interface Progress extends Condition {
   readonly lastUpdateTime?: string;

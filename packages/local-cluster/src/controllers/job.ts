@@ -1,5 +1,12 @@
-import { objectKey, resources, type Condition, type Pod, type PodController } from '@weft/kubernetes';
-import { controllerOf, numberField, statusWrites, timestamp, withCondition } from './objects.ts';
+import {
+  objectKey,
+  resources,
+  type Condition,
+  type Pod,
+  type PodController,
+  timestamp,
+} from '@weft/kubernetes';
+import { controllerOf, numberField, statusWrites, withCondition } from './objects.ts';
 import { isActive, isReady, isTerminating, podFromTemplate } from './pods.ts';
 import { isOf, nothing, splitKey, type Controller, type Reconciliation, type Write } from './reconcile.ts';
 import { MAX_PODS_PER_PASS } from './replica-set.ts';

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
-import { resources, type Condition, type Node, type Pod } from '@weft/kubernetes';
+import { resources, type Condition, type Node, type Pod, timestamp } from '@weft/kubernetes';
 import { tolerationOf, type Taint } from './node-fitness.ts';
-import { timestamp, withCondition } from './objects.ts';
+import { withCondition } from './objects.ts';
 import { isTerminating } from './pods.ts';
 import { isOf, nothing, type Controller, type Write } from './reconcile.ts';
 

@@ -7,6 +7,7 @@ import {
   type OwnerReference,
   type PodController,
   type ResourceType,
+  timestamp,
 } from '@weft/kubernetes';
 import type { Write } from './reconcile.ts';
 
@@ -107,11 +108,6 @@ export function withCondition(
   return before === undefined
     ? [...others, condition]
     : (conditions ?? []).map((item) => (item.type === next.type ? condition : item));
-}
-
-/** RFC 3339 in whole seconds, as Kubernetes writes times. */
-export function timestamp(date: Date): string {
-  return `${date.toISOString().slice(0, 19)}Z`;
 }
 
 /** `25%` or `3` of a total. */

@@ -5,9 +5,10 @@ import {
   type KubernetesClient,
   type KubernetesObject,
   type ResourceType,
+  timestamp,
 } from '@weft/kubernetes';
 import type { ClusterCache } from './cluster-cache.ts';
-import { contentHash, timestamp } from './objects.ts';
+import { contentHash } from './objects.ts';
 import type { Write } from './reconcile.ts';
 
 /** Carries out what controllers decided, and feeds the answers back into the cache. */

@@ -6,6 +6,7 @@ import {
   type Event,
   type KubernetesClient,
   type Secret,
+  timestamp,
 } from '@weft/kubernetes';
 import { describeError, type Clock, type Logger } from '@weft/telemetry';
 import type { KubeletApi, PodEvent, ServiceAccountToken } from './api.ts';
@@ -113,7 +114,7 @@ export class ClusterApi implements KubeletApi {
 
   private async writeEvent(pod: Pod, { type, reason, message, container }: PodEvent): Promise<void> {
     const { namespace, name, uid } = pod.metadata;
-    const now = `${new Date(this.clock.now()).toISOString().slice(0, 19)}Z`;
+    const now = timestamp(this.clock.now());
     const key = JSON.stringify([uid, type, reason, message, container]);
     const known = this.known.get(key);
     if (known !== undefined) {

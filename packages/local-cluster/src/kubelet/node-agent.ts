@@ -8,6 +8,7 @@ import {
   type KubernetesClient,
   type Lease,
   type Node,
+  timestamp,
 } from '@weft/kubernetes';
 import { describeError, type Clock, type Logger } from '@weft/telemetry';
 import type { KubeletConfig } from './config.ts';
@@ -87,7 +88,7 @@ export class NodeAgent {
     const { client, config, clock } = this.options;
     const fault = await this.options.networkFault();
     const key = fault ?? '';
-    const now = isoSeconds(clock.now());
+    const now = timestamp(clock.now());
     const minute = Math.floor(clock.now() / STATUS_HEARTBEAT_MS);
     if (this.reported === `${minute} ${key}`) return;
     if (this.reported?.split(' ').slice(1).join(' ') !== key || this.readySince === '') this.readySince = now;
@@ -221,8 +222,4 @@ function readOr(path: string): string {
 function missing(error: unknown): undefined {
   if (isNotFound(error)) return undefined;
   throw error;
-}
-
-function isoSeconds(ms: number): string {
-  return `${new Date(ms).toISOString().slice(0, 19)}Z`;
 }

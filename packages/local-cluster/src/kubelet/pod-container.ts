@@ -1,3 +1,4 @@
+import { timestamp } from '@weft/kubernetes';
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { describeError, WeftError, type Clock } from '@weft/telemetry';
@@ -194,7 +195,7 @@ export class PodContainer {
       this.stage = { kind: 'exited', exitCode: terminated.exitCode };
     } else if (running !== undefined) {
       // Containers end with the kubelet that started them.
-      const finishedAt = isoSeconds(this.options.clock.now());
+      const finishedAt = timestamp(this.options.clock.now());
       const end = {
         exitCode: 137,
         reason: 'Error',
@@ -210,7 +211,7 @@ export class PodContainer {
   private state(): ContainerState {
     switch (this.stage.kind) {
       case 'running':
-        return { running: { startedAt: isoSeconds(this.stage.startedAtMs) } };
+        return { running: { startedAt: timestamp(this.stage.startedAtMs) } };
       case 'exited':
         return this.terminated ?? {};
       case 'waiting': {
@@ -246,8 +247,8 @@ export class PodContainer {
         exitCode,
         reason: exitCode === 0 ? 'Completed' : 'Error',
         ...(message === '' ? {} : { message: message.slice(-MAX_TERMINATION_MESSAGE_BYTES) }),
-        startedAt: isoSeconds(stage.startedAtMs),
-        finishedAt: isoSeconds(now),
+        startedAt: timestamp(stage.startedAtMs),
+        finishedAt: timestamp(now),
         ...(this.containerId === undefined ? {} : { containerID: this.containerId }),
       },
     };
@@ -350,7 +351,3 @@ export class PodContainer {
 }
 
 const HOOK_TIMEOUT_MS = 60_000;
-
-export function isoSeconds(ms: number): string {
-  return `${new Date(ms).toISOString().slice(0, 19)}Z`;
-}

@@ -1,10 +1,11 @@
+import { timestamp } from '@weft/kubernetes';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Backoff, describeError, type Clock, type Logger } from '@weft/telemetry';
 import type { KubeletApi, PodEvent } from './api.ts';
 import { prepareContainer, type ContainerRun, type ContainerSetupOptions } from './container-setup.ts';
 import type { DownwardContext } from './downward.ts';
-import { isoSeconds, PodContainer } from './pod-container.ts';
+import { PodContainer } from './pod-container.ts';
 import { orderedContainers, planPod } from './pod-plan.ts';
 import { PodSandbox, type SandboxOptions } from './pod-sandbox.ts';
 import { podStatus, type PodObservation } from './pod-status.ts';
@@ -79,7 +80,7 @@ export class PodWorker {
     this.logDir = join(logsDir, `${namespace}_${name}_${uid}`);
     this.sandbox = new PodSandbox(this.directory, options.sandbox);
     this.volumes = new PodVolumes(this.directory, api, clock);
-    this.startTime = pod.status?.startTime ?? isoSeconds(clock.now());
+    this.startTime = pod.status?.startTime ?? timestamp(clock.now());
     const known = [...(pod.status?.initContainerStatuses ?? []), ...(pod.status?.containerStatuses ?? [])];
     this.containers = orderedContainers(pod).map(
       ({ spec, kind }) =>
@@ -366,7 +367,7 @@ export class PodWorker {
     if (this.forgotten || this.closed || this.stage === 'removed') return undefined;
     if (this.stage === 'finished' && last !== undefined && isFinal(last)) return last;
     const known = last?.conditions ?? this.pod.status?.conditions ?? [];
-    return podStatus(this.pod, this.observe(last), known, isoSeconds(this.options.clock.now()));
+    return podStatus(this.pod, this.observe(last), known, timestamp(this.options.clock.now()));
   }
 
   private observe(last: PodStatus | undefined): PodObservation {

@@ -1,3 +1,4 @@
+import { timestamp } from '@weft/kubernetes';
 import { arrayAt, isObject, type JsonObject, objectAt, stringAt, type TypeSchema } from '../schema/index.ts';
 import {
   decodeFieldsV1,
@@ -75,7 +76,7 @@ function updaterOf(options: FieldManager): Omit<ManagedEntry, 'fields'> {
     operation: 'Update',
     apiVersion: options.apiVersion,
     ...(options.subresource === undefined ? {} : { subresource: options.subresource }),
-    time: formatTime(options.now),
+    time: timestamp(options.now),
   };
 }
 
@@ -207,9 +208,4 @@ const serverFields: FieldSet = [
 /** Without the fields that identify the object or belong to the server: nobody manages those. */
 export function withoutServerFields(fields: FieldSet): FieldSet {
   return difference(fields, serverFields);
-}
-
-/** managedFields carry whole seconds. */
-export function formatTime(time: Date): string {
-  return `${time.toISOString().slice(0, 19)}Z`;
 }

@@ -1,3 +1,4 @@
+import { timestamp } from '@weft/kubernetes';
 import {
   jsonEquals,
   type JsonObject,
@@ -19,7 +20,6 @@ import {
 import {
   encodeEntries,
   type FieldManager,
-  formatTime,
   type ManagedEntry,
   managedEntries,
   withoutManagedFields,
@@ -120,7 +120,7 @@ function applyTime(
   previous: ManagedEntry | undefined,
   unchanged: boolean,
 ): { time?: string } {
-  if (!unchanged) return { time: formatTime(options.now) };
+  if (!unchanged) return { time: timestamp(options.now) };
   return previous?.time === undefined ? {} : { time: previous.time };
 }
 
@@ -144,7 +144,7 @@ function liveEntries(options: ApplyOptions): readonly ManagedEntry[] {
       manager: 'before-first-apply',
       operation: 'Update',
       apiVersion: options.apiVersion,
-      time: formatTime(options.now),
+      time: timestamp(options.now),
       fields,
     },
   ];

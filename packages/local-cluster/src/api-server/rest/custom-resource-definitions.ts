@@ -1,3 +1,4 @@
+import { timestamp } from '@weft/kubernetes';
 import {
   fieldError,
   jsonEquals,
@@ -5,15 +6,7 @@ import {
   type FieldError,
   type TypeRegistry,
 } from '../../schema/index.ts';
-import {
-  objectAt,
-  objectsAt,
-  stringAt,
-  stringsAt,
-  timestamp,
-  type ApiObject,
-  type JsonObject,
-} from '../object.ts';
+import { objectAt, objectsAt, stringAt, stringsAt, type ApiObject, type JsonObject } from '../object.ts';
 import { CRD_COLLECTION } from '../resource.ts';
 import type { Store } from '../store/store.ts';
 

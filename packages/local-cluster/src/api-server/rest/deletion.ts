@@ -1,3 +1,4 @@
+import { timestamp } from '@weft/kubernetes';
 import type { AdmissionChain } from '../admission/admission.ts';
 import { badRequest, conflict, notFound, successStatus } from '../api-error.ts';
 import type { User } from '../auth/user.ts';
@@ -7,7 +8,6 @@ import {
   objectKey,
   stringAt,
   stringsAt,
-  timestamp,
   type ApiObject,
   type JsonObject,
 } from '../object.ts';

@@ -1,3 +1,4 @@
+import { timestamp } from '@weft/kubernetes';
 import { randomUUID } from 'node:crypto';
 import { applyDefaults, fieldError, validate, type FieldError } from '../../schema/index.ts';
 import { trackUpdate } from '../../patch/index.ts';
@@ -11,7 +12,7 @@ import {
   notFound,
   STALE_RESOURCE_VERSION,
 } from '../api-error.ts';
-import { isObject, objectKey, textOf, timestamp, type ApiObject, type JsonObject } from '../object.ts';
+import { isObject, objectKey, textOf, type ApiObject, type JsonObject } from '../object.ts';
 import { CRD_COLLECTION, type Resource, type ResourceCatalog } from '../resource.ts';
 import type { Store } from '../store/store.ts';
 import { defaultNames, establish, validateDefinition } from './custom-resource-definitions.ts';

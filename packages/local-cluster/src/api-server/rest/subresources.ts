@@ -1,3 +1,4 @@
+import { timestamp } from '@weft/kubernetes';
 import { fieldError } from '../../schema/index.ts';
 import { ApiError, badRequest, conflict, invalid, notFound, successStatus } from '../api-error.ts';
 import type { BoundObject, ServiceAccountTokens } from '../auth/service-account-tokens.ts';
@@ -11,7 +12,6 @@ import {
   stringAt,
   stringsAt,
   textOf,
-  timestamp,
   valueAt,
   type ApiObject,
   type JsonObject,
@@ -117,7 +117,7 @@ export function createToken(
     ...request,
     kind: 'TokenRequest',
     apiVersion: 'authentication.k8s.io/v1',
-    metadata: { name, namespace, creationTimestamp: timestamp() },
+    metadata: { name, namespace, creationTimestamp: timestamp(new Date()) },
     spec: { ...spec, expirationSeconds: seconds },
     status: { token, expirationTimestamp: timestamp(expiresAt) },
   };
@@ -188,7 +188,7 @@ export function bindPod(
   const status = ensureObject(pod, 'status');
   status['conditions'] = [
     ...objectsAt(status, 'conditions').filter(({ type }) => type !== 'PodScheduled'),
-    { type: 'PodScheduled', status: 'True', lastProbeTime: null, lastTransitionTime: timestamp() },
+    { type: 'PodScheduled', status: 'True', lastProbeTime: null, lastTransitionTime: timestamp(new Date()) },
   ];
   store.put('pods', pod);
   return { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 };
