@@ -1,10 +1,17 @@
 import { WeftError, type Clock, type Logger } from '@weft/telemetry';
+import { envoy } from '@weft/api/discovery';
 import type { Node } from './delta-message.ts';
 import type { ResourceSource, ServedType } from './resource-source.ts';
 import { TypeSubscription, type TypeStatus } from './type-subscription.ts';
 
 /** Names that one on-demand client may follow. */
 export const MAX_NAMES = 100_000;
+/** What a client says of itself is kept as long as its stream: room for all annotations that a pod can have. */
+export const MAX_NODE_BYTES = 320 * 1024;
+const MAX_NODE_ID_LENGTH = 1_024;
+/** Of one stream, that are logged. */
+const MAX_UNSERVED_TYPES = 16;
+const MAX_LOGGED_LENGTH = 256;
 
 /** Names that changed, by source, each with the sequence number of its last change. */
 export type ChangedNames = ReadonlyMap<ResourceSource, ReadonlyMap<string, number>>;
@@ -39,6 +46,7 @@ export class StreamSubscriptions {
   private readonly options: StreamSubscriptionsOptions;
   private types: readonly ServedType[] = [];
   private readonly byType = new Map<string, TypeSubscription>();
+  private readonly unserved = new Set<string>();
 
   constructor(options: StreamSubscriptionsOptions) {
     this.options = options;
@@ -47,7 +55,7 @@ export class StreamSubscriptions {
   /**
    * The subscription that a request is about, made by the first request of its type; undefined for a type that isn't
    * served.
-   * @throws WEFT1505 for a first request without a node
+   * @throws WEFT1505 for a first request without a node, or with one that is too long
    */
   of({
     node,
@@ -56,6 +64,7 @@ export class StreamSubscriptions {
     if (this.node === undefined) {
       if (node === null || node === undefined)
         throw new WeftError('WEFT1505', 'the first request carries no node');
+      checkNode(node);
       this.types = this.options.typesFor(node);
       this.node = node;
     }
@@ -63,7 +72,7 @@ export class StreamSubscriptions {
     if (known !== undefined) return { subscription: known, isNew: false };
     const type = this.types.find(({ source }) => source.typeUrl === typeUrl);
     if (type === undefined) {
-      this.options.logger.warn('request for a type that is not served', { node: this.node.id, typeUrl });
+      this.warnOfUnserved(typeUrl.slice(0, MAX_LOGGED_LENGTH));
       return undefined;
     }
     const subscription = new TypeSubscription(type, this.options.id, this.node);
@@ -93,6 +102,13 @@ export class StreamSubscriptions {
     }
   }
 
+  /** Once, and not of everything that a client can think of. */
+  private warnOfUnserved(typeUrl: string): void {
+    if (this.unserved.has(typeUrl) || this.unserved.size >= MAX_UNSERVED_TYPES) return;
+    this.unserved.add(typeUrl);
+    this.options.logger.warn('request for a type that is not served', { node: this.node?.id, typeUrl });
+  }
+
   private completions(
     source: ResourceSource,
     changed: ReadonlySet<string>,
@@ -106,6 +122,13 @@ export class StreamSubscriptions {
       ];
     });
   }
+}
+
+/** @throws WEFT1505 */
+function checkNode(node: Node): void {
+  const bytes = envoy.config.core.v3.Node.encode(node).finish().length;
+  if (bytes > MAX_NODE_BYTES || (node.id?.length ?? 0) > MAX_NODE_ID_LENGTH)
+    throw new WeftError('WEFT1505', `a node of ${bytes} bytes, with an ID of ${node.id?.length ?? 0}`);
 }
 
 /** @throws WEFT1505 */
