@@ -1,7 +1,7 @@
 import { timestamp } from '@weft/kubernetes';
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { describeError, WeftError, type Clock } from '@weft/telemetry';
+import type { Clock } from '@weft/telemetry';
 import type { PodEvent } from './api.ts';
 import type { ContainerRun } from './container-setup.ts';
 import { runInContainer } from './container-exec.ts';
@@ -12,6 +12,7 @@ import { ContainerProbes } from './probes/container-probes.ts';
 import { runHandler, type HandlerTarget } from './probes/handlers.ts';
 import { RestartBackoff, type RestartBackoffOptions } from './restart-backoff.ts';
 import { ContainerProcess } from './sandbox/container-process.ts';
+import { startFailure } from './start-failure.ts';
 
 export interface PodContainerOptions {
   readonly spec: Container;
@@ -29,6 +30,7 @@ export interface PodContainerOptions {
   readonly onEvent: (event: PodEvent) => void;
 }
 
+const HOOK_TIMEOUT_MS = 60_000;
 const MAX_TERMINATION_MESSAGE_BYTES = 4096;
 /** What is left for SIGTERM when preStop has used up the grace period. */
 const MIN_TERMINATION_MS = 2_000;
@@ -259,27 +261,11 @@ export class PodContainer {
 
   private startFailed(error: unknown): void {
     const { clock, backoff, onEvent } = this.options;
-    const message = describeError(error);
-    const isPull = WeftError.is(error) && (error.code === 'WEFT2062' || error.code === 'WEFT2061');
-    const isConfig = WeftError.is(error) && (error.code === 'WEFT2064' || error.code === 'WEFT2065');
-    const first = this.failedStarts++ === 0;
-    // As Kubernetes names it: the error first, then that it waits before it tries again.
-    const reason = isPull
-      ? first
-        ? 'ErrImagePull'
-        : 'ImagePullBackOff'
-      : isConfig
-        ? 'CreateContainerConfigError'
-        : 'RunContainerError';
+    const { reason, message, event, delayMs } = startFailure(error, this.failedStarts++, backoff);
     this.lastState = this.terminated ?? this.lastState;
     this.stage = { kind: 'waiting', reason, message };
-    this.notBeforeMs =
-      clock.now() +
-      Math.min(backoff.maxMs, isConfig ? 2_000 : backoff.initialMs * 2 ** (this.failedStarts - 1));
-    onEvent({
-      ...this.about('Warning', isPull && !first ? 'BackOff' : 'Failed'),
-      message: `Error: ${reason}: ${message}`,
-    });
+    this.notBeforeMs = clock.now() + delayMs;
+    onEvent({ ...this.about('Warning', event), message: `Error: ${reason}: ${message}` });
   }
 
   private async postStart(process: ContainerProcess): Promise<void> {
@@ -349,5 +335,3 @@ export class PodContainer {
     return { type, reason, container: this.name };
   }
 }
-
-const HOOK_TIMEOUT_MS = 60_000;
