@@ -5,7 +5,6 @@ import {
   integer,
   list,
   map,
-  number,
   object,
   oneOf,
   required,
@@ -49,16 +48,6 @@ export const environment = object({
   name: required(string({ minLength: 1 })),
 });
 
-export const failover = object({
-  from: string(),
-  to: string(),
-});
-
-export const http2KeepAlive = object({
-  interval: string(),
-  timeout: string(),
-});
-
 export const workloadSelector = object({
   labels: map(string(), { maxProperties: 256 }),
 });
@@ -66,15 +55,6 @@ export const workloadSelector = object({
 export const selector = object({
   matchLabels: map(string(), { maxProperties: 4096 }),
 });
-
-export const attribute = object({
-  name: required(string()),
-  value: string(),
-});
-
-export const failovers = list(failover);
-
-export const attributes = list(attribute);
 
 export const stringMatch = object(
   {
@@ -84,18 +64,6 @@ export const stringMatch = object(
   },
   { atMostOneOf: ['exact', 'prefix', 'regex'] },
 );
-
-export const warmup = object({
-  aggression: number({ minimum: 0, format: 'double', nullable: true }),
-  duration: required(string()),
-  minimumPercent: number({ minimum: 0, maximum: 100, format: 'double', nullable: true }),
-});
-
-export const retryBudget = object({
-  budgetInterval: string(),
-  minRetryConcurrency: integer({ minimum: 0, maximum: 4294967295 }),
-  percent: number({ minimum: 0, maximum: 100, format: 'double', nullable: true }),
-});
 
 export const tlsCertificate = object({
   caCertificates: string(),
@@ -107,17 +75,6 @@ export const corsOrigin = object({
   exact: string(),
   prefix: string(),
   regex: string(),
-});
-
-export const distribute = object({
-  from: string(),
-  to: map(integer()),
-});
-
-export const tcpKeepalive = object({
-  interval: string(),
-  probes: integer({ minimum: 0, maximum: 4294967295 }),
-  time: string(),
 });
 
 export const networkFilterMatch = object({
@@ -133,17 +90,9 @@ export const wasmEnv = object({
   valueFrom: oneOf(['INLINE', 'HOST']),
 });
 
-export const tunnel = object({
-  protocol: string(),
-  targetHost: required(string()),
-  targetPort: required(integer({ minimum: 0, maximum: 4294967295 })),
-});
-
 export const wasmEnvs = list(wasmEnv, { maxItems: 256, listType: 'map', listMapKeys: ['name'] });
 
 export const tlsCertificates = list(tlsCertificate, { minItems: 1, maxItems: 2 });
-
-export const distributes = list(distribute);
 
 export const targetRef = object({
   group: apiGroup,
@@ -201,22 +150,7 @@ export const routeDestination = object({
   weight: integer({ format: 'int32' }),
 });
 
-export const backendUtilization = object({
-  errorUtilizationPenaltyPercent: integer({ minimum: 0, maximum: 4294967295 }),
-  metricNamesForComputingUtilization: list(string()),
-  weightExpirationPeriod: string(),
-  weightStabilizationPeriod: string(),
-  weightUpdatePeriod: string(),
-});
-
 export const routeDestinations = list(routeDestination);
-
-export const httpCookie = object({
-  attributes: attributes,
-  name: required(string()),
-  path: string(),
-  ttl: string(),
-});
 
 export const condition = object({
   lastProbeTime: string({ format: 'date-time' }),
@@ -229,21 +163,6 @@ export const condition = object({
 });
 
 export const conditions = list(condition);
-
-export const tcpPool = object({
-  connectTimeout: string(),
-  idleTimeout: string(),
-  maxConnectionDuration: string(),
-  maxConnections: integer({ format: 'int32' }),
-  tcpKeepalive: tcpKeepalive,
-});
-
-export const zoneAwareLbSetting = object({
-  enabled: boolean({ nullable: true }),
-  failover: failovers,
-  failoverPriority: list(string()),
-  minClusterSize: integer({ minimum: 1, maximum: 4294967295, nullable: true }),
-});
 
 const endpointFields = {
   address: string({ maxLength: 256 }),
@@ -280,67 +199,9 @@ export const oneSelection: Rule = {
   message: 'only one of selector, targetRef and targetRefs can be set',
 };
 
-export const clientTls = object({
-  caCertificates: string(),
-  caCrl: string(),
-  clientCertificate: string(),
-  credentialName: string(),
-  insecureSkipVerify: boolean({ nullable: true }),
-  mode: oneOf(['DISABLE', 'SIMPLE', 'MUTUAL', 'ISTIO_MUTUAL']),
-  privateKey: string(),
-  sni: string(),
-  subjectAltNames: list(string()),
-});
-
-export const outlierDetection = object({
-  baseEjectionTime: string(),
-  consecutive5xxErrors: integer({ minimum: 0, maximum: 4294967295, nullable: true }),
-  consecutiveErrors: integer({ format: 'int32' }),
-  consecutiveGatewayErrors: integer({ minimum: 0, maximum: 4294967295, nullable: true }),
-  consecutiveLocalOriginFailures: integer({ minimum: 0, maximum: 4294967295, nullable: true }),
-  interval: string(),
-  maxEjectionPercent: integer({ format: 'int32' }),
-  minHealthPercent: integer({ format: 'int32' }),
-  outlierDetectionHttpErrorCodes: list(integer({ minimum: 100, maximum: 599 })),
-  splitExternalLocalOriginErrors: boolean(),
-});
-
-export const httpPool = object({
-  h2UpgradePolicy: oneOf(['DEFAULT', 'DO_NOT_UPGRADE', 'UPGRADE']),
-  http1MaxPendingRequests: integer({ format: 'int32' }),
-  http2KeepAlive: http2KeepAlive,
-  http2MaxRequests: integer({ format: 'int32' }),
-  idleTimeout: string(),
-  maxConcurrentStreams: integer({ format: 'int32' }),
-  maxRequestsPerConnection: integer({ format: 'int32' }),
-  maxRetries: integer({ format: 'int32' }),
-  useClientProtocol: boolean(),
-});
-
-export const localityLbSetting = object({
-  distribute: distributes,
-  enabled: boolean({ nullable: true }),
-  failover: failovers,
-  failoverPriority: list(string()),
-});
-
 export const headers = object({
   request: headerOperations,
   response: headerOperations,
-});
-
-export const consistentHash = object({
-  httpCookie: httpCookie,
-  httpHeaderName: string(),
-  httpQueryParameterName: string(),
-  maglev: object({
-    tableSize: integer({ minimum: 0 }),
-  }),
-  minimumRingSize: integer({ minimum: 0 }),
-  ringHash: object({
-    minimumRingSize: integer({ minimum: 0 }),
-  }),
-  useSourceIp: boolean(),
 });
 
 export const istioStatus = object(
@@ -351,11 +212,6 @@ export const istioStatus = object(
   },
   { preserveUnknownFields: true },
 );
-
-export const connectionPool = object({
-  http: httpPool,
-  tcp: tcpPool,
-});
 
 export const serverTls = object({
   caCertCredentialName: string(),
@@ -376,42 +232,4 @@ export const serverTls = object({
   tlsCertificates: tlsCertificates,
   verifyCertificateHash: list(string()),
   verifyCertificateSpki: list(string()),
-});
-
-export const loadBalancer = object(
-  {
-    backendUtilization: backendUtilization,
-    consistentHash: consistentHash,
-    localityLbSetting: localityLbSetting,
-    simple: oneOf(['UNSPECIFIED', 'LEAST_CONN', 'RANDOM', 'PASSTHROUGH', 'ROUND_ROBIN', 'LEAST_REQUEST']),
-    warmup: warmup,
-    warmupDurationSecs: string(),
-    zoneAwareLbSetting: zoneAwareLbSetting,
-  },
-  { atMostOneOf: ['simple', 'consistentHash', 'backendUtilization'] },
-);
-
-export const portLevelSetting = object({
-  connectionPool: connectionPool,
-  loadBalancer: loadBalancer,
-  outlierDetection: outlierDetection,
-  port: object({
-    number: integer({ minimum: 0, maximum: 4294967295 }),
-  }),
-  tls: clientTls,
-});
-
-export const portLevelSettings = list(portLevelSetting, { maxItems: 4096 });
-
-export const trafficPolicy = object({
-  connectionPool: connectionPool,
-  loadBalancer: loadBalancer,
-  outlierDetection: outlierDetection,
-  portLevelSettings: portLevelSettings,
-  proxyProtocol: object({
-    version: oneOf(['V1', 'V2']),
-  }),
-  retryBudget: retryBudget,
-  tls: clientTls,
-  tunnel: tunnel,
 });

@@ -1,5 +1,6 @@
 import { defineResource, list, map, object, required, string, type CustomResource } from '../model.ts';
-import { istioStatus, selector, trafficPolicy } from '../istio-parts.ts';
+import { istioStatus, selector } from '../istio-parts.ts';
+import { trafficPolicy } from '../traffic-policy-parts.ts';
 
 export const destinationRule = defineResource({
   group: 'networking.istio.io',

@@ -1,12 +1,6 @@
 import { defineResource, list, object, oneOf, required, string, type CustomResource } from '../model.ts';
-import {
-  connectionPool,
-  destination,
-  istioStatus,
-  serverTls,
-  servicePort,
-  workloadSelector,
-} from '../istio-parts.ts';
+import { destination, istioStatus, serverTls, servicePort, workloadSelector } from '../istio-parts.ts';
+import { connectionPool } from '../traffic-policy-parts.ts';
 
 export const sidecar = defineResource({
   group: 'networking.istio.io',
