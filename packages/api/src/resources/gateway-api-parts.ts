@@ -63,13 +63,6 @@ export const controllerName = string({
     "^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\\/[A-Za-z0-9\\/\\-._~%!$&'()*+,;=:]+$",
 });
 
-export const listenerProtocol = string({
-  minLength: 1,
-  maxLength: 255,
-  pattern:
-    '^[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?$|[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\\/[A-Za-z0-9]+$',
-});
-
 export const headerName = string({
   minLength: 1,
   maxLength: 256,
@@ -87,13 +80,6 @@ export const gatewayKind = string({
   maxLength: 63,
   pattern: '^[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?$',
   default: 'Gateway',
-});
-
-export const secretKind = string({
-  minLength: 1,
-  maxLength: 63,
-  pattern: '^[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?$',
-  default: 'Secret',
 });
 
 export const serviceKind = string({
@@ -116,19 +102,12 @@ export const fraction = object({
   numerator: required(integer({ minimum: 0, format: 'int32' })),
 });
 
-export const routeKind = object({
-  group: gatewayGroup,
-  kind: required(apiKind),
-});
-
 export const headerValue = object({
   name: required(headerName),
   value: required(string({ minLength: 1, maxLength: 4096 })),
 });
 
 export const headerValues = list(headerValue, { maxItems: 16, listType: 'map', listMapKeys: ['name'] });
-
-export const routeKinds = list(routeKind, { maxItems: 8, listType: 'atomic' });
 
 export const extensionRef = object({
   group: required(apiGroup),
@@ -150,13 +129,6 @@ export const pathModifier = object({
 
 export const headerMatches = list(headerMatch, { maxItems: 16, listType: 'map', listMapKeys: ['name'] });
 
-export const certificateRef = object({
-  group: coreGroup,
-  kind: secretKind,
-  name: required(string({ minLength: 1, maxLength: 253 })),
-  namespace: namespaceName,
-});
-
 export const caCertificateRef = object({
   group: required(apiGroup),
   kind: required(apiKind),
@@ -171,10 +143,6 @@ export const matchExpression = object({
 });
 
 export const matchExpressions = list(matchExpression, { listType: 'atomic' });
-
-export const certificateRefs = list(certificateRef, { maxItems: 64, listType: 'atomic' });
-
-export const caCertificateRefs = list(caCertificateRef, { minItems: 1, maxItems: 16, listType: 'atomic' });
 
 export const backendObjectReference = object({
   group: coreGroup,
@@ -218,30 +186,6 @@ export const condition = object({
 
 export const parentRefs = list(parentRef, { maxItems: 32, listType: 'atomic' });
 
-export const gatewayConditions = list(condition, {
-  maxItems: 8,
-  listType: 'map',
-  listMapKeys: ['type'],
-  default: [
-    {
-      lastTransitionTime: '1970-01-01T00:00:00Z',
-      message: 'Waiting for controller',
-      reason: 'Pending',
-      status: 'Unknown',
-      type: 'Accepted',
-    },
-    {
-      lastTransitionTime: '1970-01-01T00:00:00Z',
-      message: 'Waiting for controller',
-      reason: 'Pending',
-      status: 'Unknown',
-      type: 'Programmed',
-    },
-  ],
-});
-
-export const conditions = list(condition, { maxItems: 8, listType: 'map', listMapKeys: ['type'] });
-
 export const weightedBackendReferences = list(weightedBackendReference, {
   minItems: 1,
   maxItems: 16,
@@ -253,11 +197,6 @@ export const ancestorConditions = list(condition, {
   maxItems: 8,
   listType: 'map',
   listMapKeys: ['type'],
-});
-
-export const frontendTlsValidation = object({
-  caCertificateRefs: required(caCertificateRefs),
-  mode: oneOf(['AllowValidOnly', 'AllowInsecureFallback'], { default: 'AllowValidOnly' }),
 });
 
 export const labelSelector = object(
@@ -276,30 +215,12 @@ export const requestRedirect = object({
   statusCode: integer({ enum: [301, 302, 303, 307, 308] }),
 });
 
-export const frontendTls = object({
-  validation: frontendTlsValidation,
-});
-
 export const l4Rule = object({
   backendRefs: required(weightedBackendReferences),
   name: sectionName,
 });
 
-export const listenerTls = object({
-  certificateRefs: certificateRefs,
-  mode: oneOf(['Terminate', 'Passthrough'], { default: 'Terminate' }),
-  options: map(string(), { maxProperties: 16 }),
-});
-
 export const l4Rules = list(l4Rule, { minItems: 1, maxItems: 1, listType: 'atomic' });
-
-export const routeNamespaces = object(
-  {
-    from: oneOf(['All', 'Selector', 'Same'], { default: 'Same' }),
-    selector: labelSelector,
-  },
-  { default: { from: 'Same' } },
-);
 
 export const headerModifier = object({
   add: headerValues,
@@ -325,27 +246,6 @@ export const requestMirror = object({
   percent: integer({ minimum: 0, maximum: 100, format: 'int32' }),
 });
 
-export const listenerStatus = object({
-  attachedRoutes: required(integer({ format: 'int32' })),
-  conditions: required(conditions),
-  name: required(sectionName),
-  supportedKinds: routeKinds,
-});
-
-export const listenerStatuses = list(listenerStatus, {
-  maxItems: 64,
-  listType: 'map',
-  listMapKeys: ['name'],
-});
-
-export const allowedRoutes = object(
-  {
-    kinds: routeKinds,
-    namespaces: routeNamespaces,
-  },
-  { default: { namespaces: { from: 'Same' } } },
-);
-
 export const routeParent = object({
   conditions: required(ancestorConditions),
   controllerName: required(controllerName),
@@ -361,22 +261,6 @@ export const routeStatus = object({
 export const l4RouteSpec = object({
   parentRefs: parentRefs,
   rules: required(l4Rules),
-});
-
-export const gatewayListener = object({
-  allowedRoutes: allowedRoutes,
-  hostname: hostname,
-  name: required(sectionName),
-  port: required(integer({ minimum: 1, maximum: 65535, format: 'int32' })),
-  protocol: required(listenerProtocol),
-  tls: listenerTls,
-});
-
-export const gatewayListeners = list(gatewayListener, {
-  minItems: 1,
-  maxItems: 64,
-  listType: 'map',
-  listMapKeys: ['name'],
 });
 
 export const grpcRouteFilter = object({

@@ -9,16 +9,14 @@ import {
   string,
   type CustomResource,
 } from '../model.ts';
+import { addressType, extensionRef, labelSelector } from '../gateway-api-parts.ts';
 import {
-  addressType,
   certificateRef,
-  extensionRef,
   frontendTls,
   gatewayConditions,
   gatewayListeners,
-  labelSelector,
   listenerStatuses,
-} from '../gateway-api-parts.ts';
+} from '../listener-parts.ts';
 
 export const gateway = defineResource({
   group: 'gateway.networking.k8s.io',

@@ -1,12 +1,6 @@
 import { defineResource, object, required, string, type CustomResource } from '../model.ts';
-import {
-  gatewayConditions,
-  gatewayGroup,
-  gatewayKind,
-  gatewayListeners,
-  listenerStatuses,
-  namespaceName,
-} from '../gateway-api-parts.ts';
+import { gatewayGroup, gatewayKind, namespaceName } from '../gateway-api-parts.ts';
+import { gatewayConditions, gatewayListeners, listenerStatuses } from '../listener-parts.ts';
 
 export const listenerSet = defineResource({
   group: 'gateway.networking.k8s.io',
