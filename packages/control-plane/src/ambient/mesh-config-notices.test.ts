@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { defaultMesh, meshConfigReport } from './mesh.ts';
+import { defaultMesh, meshConfigReport, parseMeshConfig } from './mesh.ts';
 
 const defaults = defaultMesh({ trustDomain: 'cluster.local', rootNamespace: 'istio-system' });
 const notices = (text: string) => meshConfigReport(text, defaults).notices;
@@ -46,5 +46,24 @@ describe('notices about a mesh configuration', () => {
       notices: [],
     });
     expect(meshConfigReport('{', defaults).problem).toMatch(/^[^\n]+ at line 1[^\n]*$/);
+  });
+});
+
+it.each([
+  ['trustDomain: a/b', 'trustDomain is not a trust domain'],
+  ['trustDomain: "a b"', 'trustDomain is not a trust domain'],
+  ['trustDomain: "*"', 'trustDomain is not a trust domain'],
+  [`trustDomain: ${'a'.repeat(256)}`, 'trustDomain is not a trust domain'],
+  ['trustDomainAliases: [a/b]', 'trustDomainAliases is not a list of trust domains'],
+  ['['.repeat(100_000), 'nested more than 100 levels deep'],
+  [
+    'a: &a [x, x, x, x, x, x, x, x, x, x]\nb: &b [*a, *a, *a, *a, *a, *a]\nc: [*b, *b, *b, *b, *b, *b, *b, *b, *b, *b]\nd: [*b, *b, *b, *b, *b, *b, *b, *b]',
+    'Excessive alias count',
+  ],
+])('is not in force: %.40s', (text, problem) => {
+  expect(() => parseMeshConfig(text, defaults)).toThrow(problem);
+  expect(meshConfigReport(text, defaults)).toEqual({
+    problem: expect.stringContaining(problem),
+    notices: [],
   });
 });

@@ -1,4 +1,4 @@
-import { parse } from 'yaml';
+import { parseYaml } from '../yaml-text.ts';
 import type { LabelSelector } from '@weft/kubernetes';
 import { Fields, labelSelector, list, wrong } from './config-fields.ts';
 import { meshConfigNotices } from './mesh-config-notices.ts';
@@ -58,6 +58,7 @@ export function defaultMesh(settings: Pick<Mesh, 'trustDomain' | 'rootNamespace'
 export function parseMeshConfig(text: string, defaults: Mesh): MeshSettings {
   const fields = meshConfigFields(text);
   const trustDomain = fields.maybeEmpty('trustDomain') || defaults.trustDomain;
+  if (!isTrustDomain(trustDomain)) throw wrong('trustDomain', 'is not a trust domain');
   const trustDomainAliases = readAliases(fields.value('trustDomainAliases'));
   const ownDomains = trustDomains({ trustDomain, trustDomainAliases });
   return {
@@ -92,7 +93,7 @@ export function meshConfigReport(text: string, defaults: Mesh): MeshConfigReport
 
 /** @throws where the text isn't a mapping in YAML */
 function meshConfigFields(text: string): Fields {
-  const document: unknown = parse(text) ?? {};
+  const document: unknown = parseYaml(text) ?? {};
   if (typeof document !== 'object' || Array.isArray(document)) {
     throw new Error('mesh configuration is not a mapping');
   }
@@ -101,8 +102,11 @@ function meshConfigFields(text: string): Fields {
 
 function readAliases(value: unknown): readonly string[] {
   if (value === undefined || value === null) return [];
-  // A slash would move the border between trust domain and path.
-  const isAlias = (one: unknown): one is string => typeof one === 'string' && /^[^/*]+$/.test(one);
-  if (Array.isArray(value) && value.every(isAlias)) return value;
+  if (Array.isArray(value) && value.every(isTrustDomain)) return value;
   throw wrong('trustDomainAliases', 'is not a list of trust domains');
+}
+
+/** A slash would move the border between trust domain and path. */
+function isTrustDomain(value: unknown): value is string {
+  return typeof value === 'string' && /^[^/*\s]{1,255}$/.test(value);
 }

@@ -1,4 +1,4 @@
-import { parse } from 'yaml';
+import { parseYaml } from '../yaml-text.ts';
 import { nearest } from '../webhooks/nearest.ts';
 import type { JsonObject } from './strategic-merge.ts';
 
@@ -32,7 +32,7 @@ export function parseOverlay(name: string, data: Readonly<Record<string, string>
     }
     let value: unknown;
     try {
-      value = parse(text);
+      value = parseYaml(text);
     } catch (error) {
       const [why = ''] = (error instanceof Error ? error.message : String(error)).split('\n');
       return invalid(`${key} is not YAML: ${why}`);
