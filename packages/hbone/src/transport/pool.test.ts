@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
+import type { WorkloadCertificate } from '@weft/spiffe';
 import { dialTcp, tunnelPair, type TunnelPair } from '../testing/tunnel-pair.ts';
 import type { ConnectRequest } from './connect-request.ts';
 import type { HbonePoolOptions, Tunnel } from './pool.ts';
@@ -312,13 +313,17 @@ describe('a session', () => {
   it('is served on a connection whose handshake was under way when the server began to drain', async () => {
     let release: () => void = () => undefined;
     const held = new Promise<void>((resolve) => (release = resolve));
+    let isAccepted = false;
+    const certificateFor = (): Promise<WorkloadCertificate> => {
+      isAccepted = true;
+      return held.then(() => pair.serverCertificate);
+    };
     const pair: TunnelPair = await tunnelPair((request) => request.accept().attach(idle), {
-      server: { certificateFor: () => held.then(() => pair.serverCertificate) },
+      server: { certificateFor },
     });
     pairs.push(pair);
     const attempt = pair.pool.connect(pair.request());
-    await until(() => pair.dials() === 1);
-    await new Promise((resolve) => setTimeout(resolve, 20)); // the server accepts
+    await until(() => isAccepted);
     const drained = pair.server.drain();
     release();
     const { stream, session } = await attempt;
