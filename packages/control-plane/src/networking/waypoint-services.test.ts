@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { envoy } from '@weft/api/envoy';
+import { envoy, xds } from '@weft/api/envoy';
 import { createMesh } from '../ambient/test-mesh.ts';
 
 const entry = (namespace: string, created: string, address: string): string =>
@@ -9,6 +9,31 @@ const uses = (namespace: string): string =>
   `{ kind: Namespace, metadata: { name: ${namespace}, labels: { istio.io/use-waypoint: wp, istio.io/use-waypoint-namespace: infra } } }`;
 
 describe('a waypoint of several namespaces', () => {
+  it('has no ServiceEntry take the address of a Service of another namespace', () => {
+    const mesh = createMesh();
+    mesh.apply(
+      '{ kind: GatewayClass, metadata: { name: istio-waypoint }, spec: { controllerName: istio.io/mesh-controller } }',
+      `{ kind: Gateway, metadata: { name: wp, namespace: infra }, status: { addresses: [{ value: 10.0.0.1 }] }, spec: { gatewayClassName: istio-waypoint,
+         listeners: [{ name: mesh, port: 15008, protocol: HBONE, allowedRoutes: { namespaces: { from: All } } }] } }`,
+      uses('a'),
+      uses('shop'),
+      entry('a', '2020-01-01', '10.96.0.1'),
+      '{ kind: Service, metadata: { name: web, namespace: shop }, spec: { clusterIPs: [10.96.0.1], ports: [{ name: http, port: 80 }] } }',
+    );
+    const bytes = mesh.networking.listeners.get('infra/wp')?.get('main_internal')?.bytes;
+    const { filterChainMatcher } = envoy.config.listener.v3.Listener.decode(bytes ?? new Uint8Array());
+    const byAddress = xds.type.matcher.v3.IPMatcher.decode(
+      filterChainMatcher?.matcherTree?.customMatch?.typedConfig?.value ?? new Uint8Array(),
+    );
+    const chains = byAddress.rangeMatchers.map(({ ranges, onMatch }) => ({
+      addresses: ranges?.map(({ addressPrefix }) => addressPrefix),
+      chain: onMatch?.matcher?.matcherTree?.exactMatchMap?.map?.['80']?.action?.name,
+    }));
+    expect(chains).toEqual([
+      { addresses: ['10.96.0.1'], chain: 'inbound-vip|80|http|web.shop.svc.cluster.local' },
+    ]);
+  });
+
   it('serves the canonical of the services of one name', () => {
     const mesh = createMesh();
     mesh.apply(

@@ -1,5 +1,6 @@
 import type { Collection, Fetch, Graph, Index } from '@weft/collections';
 import type { Ambient } from '../ambient/ambient-graph.ts';
+import { singleAddress } from '../ambient/cluster-names.ts';
 import { seenFrom } from '../ambient/entry-services.ts';
 import { attachmentKeys, attachmentKeysOf, distinctPolicies } from '../ambient/policy-targets.ts';
 import { type ServiceWaypoint, servingWaypoints } from '../ambient/service-waypoint.ts';
@@ -163,14 +164,29 @@ export function createWaypointServices(
   return graph.join('waypointConfigs', [services, entries], { equal: sameService });
 }
 
-/** Clusters and chains are named by host: of several services of one name a waypoint serves the canonical one. */
+/**
+ * Clusters and chains are named by host: of several services of one name a waypoint serves the canonical one. Nor does
+ * another take the address of a canonical one, and so what is meant for it.
+ */
 export function distinctHosts(services: readonly WaypointService[]): ServiceConfig[] {
   const byHost = new Map<string, WaypointService>();
   for (const service of services) {
     const { hostname } = service.config;
     if (service.canonical || !byHost.has(hostname)) byHost.set(hostname, service);
   }
-  return [...byHost.values()].map(({ config }) => config);
+  const served = [...byHost.values()];
+  const taken = new Set(
+    served.flatMap(({ config, canonical }) => (canonical ? config.addresses.map(comparable) : [])),
+  );
+  return served.map(({ config, canonical }) =>
+    canonical || !config.addresses.some((address) => taken.has(comparable(address)))
+      ? config
+      : { ...config, addresses: config.addresses.filter((address) => !taken.has(comparable(address))) },
+  );
+}
+
+function comparable(address: string): string {
+  return singleAddress(address) ?? address;
 }
 
 export function gatewayKey({ namespace, name }: Waypoint): string {
