@@ -184,6 +184,17 @@ export const condition = object({
   type: required(conditionType),
 });
 
+/** What a status says until a controller has looked at the object. */
+export function pending(type: string) {
+  return {
+    lastTransitionTime: '1970-01-01T00:00:00Z',
+    message: 'Waiting for controller',
+    reason: 'Pending',
+    status: 'Unknown',
+    type,
+  };
+}
+
 export const parentRefs = list(parentRef, { maxItems: 32, listType: 'atomic' });
 
 export const weightedBackendReferences = list(weightedBackendReference, {

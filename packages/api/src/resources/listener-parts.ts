@@ -9,6 +9,7 @@ import {
   labelSelector,
   namespaceName,
   sectionName,
+  pending,
 } from './gateway-api-parts.ts';
 import { integer, list, map, object, oneOf, required, string } from './model.ts';
 
@@ -48,22 +49,7 @@ export const gatewayConditions = list(condition, {
   maxItems: 8,
   listType: 'map',
   listMapKeys: ['type'],
-  default: [
-    {
-      lastTransitionTime: '1970-01-01T00:00:00Z',
-      message: 'Waiting for controller',
-      reason: 'Pending',
-      status: 'Unknown',
-      type: 'Accepted',
-    },
-    {
-      lastTransitionTime: '1970-01-01T00:00:00Z',
-      message: 'Waiting for controller',
-      reason: 'Pending',
-      status: 'Unknown',
-      type: 'Programmed',
-    },
-  ],
+  default: [pending('Accepted'), pending('Programmed')],
 });
 
 const conditions = list(condition, { maxItems: 8, listType: 'map', listMapKeys: ['type'] });

@@ -1,5 +1,5 @@
 import { defineResource, list, object, required, string, type CustomResource } from '../model.ts';
-import { caCertificateRef, condition, controllerName } from '../gateway-api-parts.ts';
+import { caCertificateRef, condition, controllerName, pending } from '../gateway-api-parts.ts';
 
 export const gatewayClass = defineResource({
   group: 'gateway.networking.k8s.io',
@@ -28,15 +28,7 @@ export const gatewayClass = defineResource({
           maxItems: 8,
           listType: 'map',
           listMapKeys: ['type'],
-          default: [
-            {
-              lastTransitionTime: '1970-01-01T00:00:00Z',
-              message: 'Waiting for controller',
-              reason: 'Pending',
-              status: 'Unknown',
-              type: 'Accepted',
-            },
-          ],
+          default: [pending('Accepted')],
         }),
         supportedFeatures: list(
           object({
@@ -47,15 +39,7 @@ export const gatewayClass = defineResource({
       },
       {
         default: {
-          conditions: [
-            {
-              lastTransitionTime: '1970-01-01T00:00:00Z',
-              message: 'Waiting for controller',
-              reason: 'Pending',
-              status: 'Unknown',
-              type: 'Accepted',
-            },
-          ],
+          conditions: [pending('Accepted')],
         },
       },
     ),

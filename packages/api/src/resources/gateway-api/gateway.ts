@@ -9,7 +9,7 @@ import {
   string,
   type CustomResource,
 } from '../model.ts';
-import { addressType, extensionRef, labelSelector } from '../gateway-api-parts.ts';
+import { addressType, extensionRef, labelSelector, pending } from '../gateway-api-parts.ts';
 import {
   certificateRef,
   frontendTls,
@@ -89,22 +89,7 @@ export const gateway = defineResource({
       },
       {
         default: {
-          conditions: [
-            {
-              lastTransitionTime: '1970-01-01T00:00:00Z',
-              message: 'Waiting for controller',
-              reason: 'Pending',
-              status: 'Unknown',
-              type: 'Accepted',
-            },
-            {
-              lastTransitionTime: '1970-01-01T00:00:00Z',
-              message: 'Waiting for controller',
-              reason: 'Pending',
-              status: 'Unknown',
-              type: 'Programmed',
-            },
-          ],
+          conditions: [pending('Accepted'), pending('Programmed')],
         },
       },
     ),

@@ -1,5 +1,5 @@
 import { defineResource, object, required, string, type CustomResource } from '../model.ts';
-import { gatewayGroup, gatewayKind, namespaceName } from '../gateway-api-parts.ts';
+import { gatewayGroup, gatewayKind, namespaceName, pending } from '../gateway-api-parts.ts';
 import { gatewayConditions, gatewayListeners, listenerStatuses } from '../listener-parts.ts';
 
 export const listenerSet = defineResource({
@@ -35,22 +35,7 @@ export const listenerSet = defineResource({
       },
       {
         default: {
-          conditions: [
-            {
-              lastTransitionTime: '1970-01-01T00:00:00Z',
-              message: 'Waiting for controller',
-              reason: 'Pending',
-              status: 'Unknown',
-              type: 'Accepted',
-            },
-            {
-              lastTransitionTime: '1970-01-01T00:00:00Z',
-              message: 'Waiting for controller',
-              reason: 'Pending',
-              status: 'Unknown',
-              type: 'Programmed',
-            },
-          ],
+          conditions: [pending('Accepted'), pending('Programmed')],
         },
       },
     ),
