@@ -265,7 +265,11 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         const { rootNamespace, ...mesh } = meshNow();
         const has = (ns: string, account: string): boolean =>
           sources.serviceAccounts.get(`${ns}/${account}`) === true;
-        return admit(request, { rootNamespace, accounts: { trustDomains: trustDomains(mesh), has } });
+        return admit(request, {
+          rootNamespace,
+          clusterDomain,
+          accounts: { trustDomains: trustDomains(mesh), has },
+        });
       },
       registry,
       logger: logger.scope('webhook'),

@@ -4,6 +4,7 @@ import { type AdmissionContext, type AdmissionRequest, admit, parseAdmissionRevi
 
 const context: AdmissionContext = {
   rootNamespace: 'istio-system',
+  clusterDomain: 'cluster.local',
   accounts: { trustDomains: ['cluster.local'], has: (namespace) => namespace !== 'shpo' },
 };
 

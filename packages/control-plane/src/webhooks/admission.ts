@@ -40,6 +40,7 @@ export interface AdmissionResponse {
 
 export interface AdmissionContext {
   readonly rootNamespace: string;
+  readonly clusterDomain: string;
   readonly accounts: KnownAccounts;
 }
 
@@ -80,7 +81,7 @@ export function admit(request: AdmissionRequest, context: AdmissionContext): Adm
 function verdict(
   kind: string,
   object: UntypedObject,
-  { rootNamespace, accounts }: AdmissionContext,
+  { rootNamespace, clusterDomain, accounts }: AdmissionContext,
 ): Verdict {
   switch (kind) {
     case 'AuthorizationPolicy': {
@@ -96,7 +97,7 @@ function verdict(
     case 'RequestAuthentication':
       return validateRequestAuthentication(policyObject<RequestAuthenticationSpec>(object), rootNamespace);
     case 'ServiceEntry':
-      return validateServiceEntry(serviceEntryFacts(object));
+      return validateServiceEntry(serviceEntryFacts(object), { rootNamespace, clusterDomain });
     case 'WorkloadEntry':
       return validateWorkloadEntry(workloadEntryFacts(object));
     case 'Gateway':

@@ -14,7 +14,11 @@ function review(kind: string, spec: string, metadata = '{ name: o }', namespace 
     warnings = [],
   } = admit(
     { uid: 'u', kind: { group: 'g', kind }, operation: 'CREATE', namespace, object },
-    { rootNamespace: 'istio-system', accounts: { trustDomains: ['cluster.local'], has: () => true } },
+    {
+      rootNamespace: 'istio-system',
+      clusterDomain: 'cluster.local',
+      accounts: { trustDomains: ['cluster.local'], has: () => true },
+    },
   );
   const causes = status?.details.causes.map(({ field, message }) => `${field}: ${message}`) ?? [];
   return { allowed, causes, warnings };

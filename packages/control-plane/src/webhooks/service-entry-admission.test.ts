@@ -12,6 +12,7 @@ function review(kind: string, spec: string, labels: Readonly<Record<string, stri
   };
   return admit(request, {
     rootNamespace: 'istio-system',
+    clusterDomain: 'cluster.local',
     accounts: { trustDomains: ['cluster.local'], has: () => true },
   });
 }
@@ -30,6 +31,17 @@ describe('admission of ServiceEntry', () => {
     [`{ hosts: [a], resolution: STATIC, endpoints: [{ network: n }], ${web} }`],
   ])('allows %s', (spec) => {
     expect(review('ServiceEntry', spec)).toEqual({ uid: 'u', allowed: true });
+  });
+
+  it('warns of hosts that would take the names of other namespaces', () => {
+    const spec = `{ hosts: [a.example.org, "*.svc.cluster.local", "*.shop.svc.cluster.local"], ${web} }`;
+    const { allowed, warnings } = review('ServiceEntry', spec);
+    expect({ allowed, warnings }).toEqual({
+      allowed: true,
+      warnings: [
+        'spec.hosts[1]: pods of other namespaces look up such names for any other: only shop sees it',
+      ],
+    });
   });
 
   it.each([

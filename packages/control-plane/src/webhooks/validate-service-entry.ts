@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { Label, NO_WAYPOINT } from '@weft/api';
 import { parseCidr } from '../ambient/addresses.ts';
+import { coversSearchDomains } from '../ambient/cluster-names.ts';
 import type { EntryEndpoint, ServiceEntryFacts, WorkloadEntryFacts } from '../sources/entries.ts';
 import { FieldChecks, type FieldError, type Verdict } from './field-errors.ts';
 import { nearest } from './nearest.ts';
@@ -14,7 +15,10 @@ const label = '[A-Za-z0-9_]([-A-Za-z0-9_]{0,61}[A-Za-z0-9_])?';
 const hostname = new RegExp(`^(\\*\\.)?${label}(\\.${label})*\\.?$`);
 
 /** What the CRD's schema can't say about a ServiceEntry; its rules are repeated for CRDs that somebody else installed. */
-export function validateServiceEntry({ spec: entry, labels }: ServiceEntryFacts): Verdict {
+export function validateServiceEntry(
+  { namespace, spec: entry, labels }: ServiceEntryFacts,
+  mesh: { readonly rootNamespace: string; readonly clusterDomain: string },
+): Verdict {
   const errors: FieldError[] = [];
   const warnings: string[] = [];
   const spec = new FieldChecks('spec', errors);
@@ -76,6 +80,12 @@ export function validateServiceEntry({ spec: entry, labels }: ServiceEntryFacts)
     case 'STATIC':
   }
   warnOfPorts(entry, warnings);
+  hosts.forEach((host, i) => {
+    if (namespace !== mesh.rootNamespace && coversSearchDomains(host, namespace, mesh.clusterDomain))
+      warnings.push(
+        `spec.hosts[${i}]: pods of other namespaces look up such names for any other: only ${namespace} sees it`,
+      );
+  });
   return { errors, warnings };
 }
 

@@ -30,6 +30,7 @@ async function start(dnsNames: readonly string[]): Promise<void> {
   const review = (r: Parameters<typeof admit>[0]) =>
     admit(r, {
       rootNamespace: 'istio-system',
+      clusterDomain: 'cluster.local',
       accounts: { trustDomains: ['cluster.local'], has: () => true },
     });
   server = new WebhookServer({ certificates, admit: review, registry, logger: silentLogger });
