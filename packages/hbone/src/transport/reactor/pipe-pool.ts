@@ -1,5 +1,6 @@
-import { type DescriptorTable, type Pipe, Splice, type StreamIo } from '@weft/linux';
+import { type DescriptorTable, type Pipe, Splice, type StreamIo, SystemError } from '@weft/linux';
 
+const EXHAUSTED: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOMEM']);
 /** Empty pipes that wait for the next relay. */
 const MAX_FREE_PIPES = 32;
 
@@ -15,11 +16,17 @@ export class PipePool {
     this.descriptors = descriptors;
   }
 
-  /** @throws SystemError without descriptors */
-  acquire(): Pipe {
+  /** Undefined if the process or the system has no descriptor left, or no memory for pipes. */
+  acquire(): Pipe | undefined {
     const known = this.free.pop();
     if (known !== undefined) return known;
-    const pipe = this.splice.openPipe();
+    let pipe: Pipe;
+    try {
+      pipe = this.splice.openPipe();
+    } catch (error) {
+      if (error instanceof SystemError && EXHAUSTED.has(error.code)) return undefined;
+      throw error;
+    }
     this.descriptors.add(pipe.readEnd);
     this.descriptors.add(pipe.writeEnd);
     return pipe;

@@ -2,11 +2,13 @@ import { afterEach, describe, expect, it } from '@jest/globals';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
+import { constants } from 'node:os';
 import { setTimeout } from 'node:timers/promises';
-import { resetSocket } from '@weft/linux';
+import { resetSocket, SystemError } from '@weft/linux';
 import { ENGINE_VARIABLE, socketEngine, type SocketEngine } from '../../testing/socket-engine.ts';
 import { dialTcp, listen } from '../../testing/tunnel-pair.ts';
 import { relay, type RelayRecord } from '../relay.ts';
+import type { Reactor } from './reactor.ts';
 import { ReactorSocket } from './reactor-socket.ts';
 import { spliceRelay } from './splice-relay.ts';
 
@@ -29,6 +31,7 @@ interface Joined {
 async function joined(
   how: typeof relay | typeof spliceRelay,
   before: (client: Socket) => void = () => undefined,
+  beforeRelay: (reactor: Reactor) => void = () => undefined,
 ): Promise<Joined> {
   const engine: SocketEngine = socketEngine();
   const counts: RelayRecord = { received: 0, sent: 0 };
@@ -46,6 +49,7 @@ async function joined(
       .then((up) => {
         if (!(down instanceof ReactorSocket && up instanceof ReactorSocket))
           throw new Error('not of the reactor');
+        beforeRelay(down.reactor);
         how(down, up, counts, cut.signal).then(
           () => onOutcome('ended'),
           (error: unknown) => onOutcome(error instanceof Error ? error.message : String(error)),
@@ -157,4 +161,20 @@ describe.each([
     expect(await outcome).toBe('a policy says so');
     expect(counts.failedEnd).toBeUndefined();
   });
+});
+
+it('copies all of it when there is no descriptor left for a pipe', async () => {
+  let refused = 0;
+  const { client, server, counts } = await joined(spliceRelay, undefined, ({ pipes }) => {
+    pipes.splice.openPipe = () => {
+      refused++;
+      throw new SystemError('pipe2', constants.errno.EMFILE);
+    };
+  });
+  const bytes = randomBytes(3_000_000);
+  const seen = digest(server);
+  client.end(bytes);
+  expect(await seen).toBe(createHash('sha256').update(bytes).digest('hex'));
+  expect(counts.received).toBe(bytes.length);
+  expect(refused).toBeGreaterThan(0);
 });

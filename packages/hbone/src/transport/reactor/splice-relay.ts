@@ -149,7 +149,8 @@ class SpliceRelay {
       }
       if (direction.state === 'done' || !direction.readable) return false;
       this.touched = direction.source;
-      if (direction.isBulk) this.readIntoPipe(direction);
+      if (direction.isBulk) direction.pipe ??= this.reactor.pipes.acquire();
+      if (direction.isBulk && direction.pipe !== undefined) this.readInto(direction.pipe, direction);
       else this.copy(direction);
     }
     return true;
@@ -168,10 +169,9 @@ class SpliceRelay {
   }
 
   /** Into an empty pipe: a full one would be told like a socket without bytes. */
-  private readIntoPipe(direction: Direction): void {
-    direction.pipe ??= this.reactor.pipes.acquire();
+  private readInto(pipe: Pipe, direction: Direction): void {
     const { splice } = this.reactor.pipes;
-    const moved = splice.move(direction.from, direction.pipe.writeEnd, PIPE_BYTES, 'read');
+    const moved = splice.move(direction.from, pipe.writeEnd, PIPE_BYTES, 'read');
     if (moved > 0) {
       direction.isBulk = moved >= COPY_BYTES;
       direction.inPipe = moved;
