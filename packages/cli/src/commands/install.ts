@@ -2,8 +2,9 @@ import { writeFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import { Annotation, Label, ROOT_CERT_CONFIGMAP } from '@weft/api';
 import { isNotFound, resources, type KubernetesClient } from '@weft/kubernetes';
-import { parseDurationMs } from '@weft/telemetry';
+import { WeftError, parseDurationMs } from '@weft/telemetry';
 import { withUmbrellaChart } from '../charts.ts';
+import { othersParts, partsOf } from '../mesh-parts.ts';
 import { accessCluster, type ClusterOptions } from '../cluster-access.ts';
 import { describeGatewayApi, gatewayApi } from '../gateway-api.ts';
 import { ensureKubernetesClients } from '../kubernetes-clients.ts';
@@ -86,6 +87,7 @@ export function uninstallCommand(options: () => ClusterOptions): Command {
     .action(async ({ purge, timeout }: { purge?: boolean; timeout: string }) => {
       const { client, environment, istioNamespace, context } = await accessCluster(options());
       const { helm } = await ensureKubernetesClients();
+      await refuseOthersMesh(client, istioNamespace);
       const status = await passThrough(
         helm,
         [
@@ -122,6 +124,24 @@ export function uninstallCommand(options: () => ClusterOptions): Command {
         );
       }
     });
+}
+
+/**
+ * Without a release of ours there may be a mesh all the same, of other releases or of Istio's: then what is taken
+ * back from every namespace is not ours to take.
+ */
+async function refuseOthersMesh(client: KubernetesClient, namespace: string): Promise<void> {
+  const releases = await client.list(resources.secrets, {
+    namespace,
+    labelSelector: `owner=helm,name=${RELEASE}`,
+  });
+  if (releases.items.length > 0) return;
+  const others = othersParts(await partsOf(client), { name: RELEASE, namespace });
+  if (others.length === 0) return;
+  throw new WeftError(
+    'WEFT1912',
+    `there is no release "${RELEASE}" in namespace ${namespace}, but ${others.join(', ')}`,
+  );
 }
 
 async function remainingWaypoints(client: KubernetesClient): Promise<readonly string[]> {

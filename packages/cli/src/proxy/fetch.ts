@@ -25,7 +25,7 @@ export async function fetchFromProxy(
   return fetchFromPod(access, await podByName(access.client, target, access.namespace), request);
 }
 
-/** The same of a pod that is known. Throws WEFT1904. */
+/** The same of a pod that is known. Throws WEFT1904, or WEFT1909 when the proxy doesn't take the value of a flag. */
 export async function fetchFromPod(access: ClusterAccess, pod: Pod, o: AdminRequest): Promise<string> {
   return withPortForward(access, pod, o.port, async (port) => {
     const what = `${o.path} of ${pod.metadata.name}, port ${o.port}`;
@@ -35,7 +35,10 @@ export async function fetchFromPod(access: ClusterAccess, pod: Pod, o: AdminRequ
         signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
       });
       const body = await response.text();
-      if (!response.ok) throw new WeftError('WEFT1904', `${what} answered ${response.status}: ${body}`);
+      // The path is ours, the value in it the user's.
+      if (response.status === 400) throw new WeftError('WEFT1909', `${pod.metadata.name}: ${body.trim()}`);
+      if (!response.ok)
+        throw new WeftError('WEFT1904', `${what} answered ${response.status}: ${body.trim()}`);
       return body;
     } catch (error) {
       throw WeftError.is(error) ? error : new WeftError('WEFT1904', what, { cause: error });

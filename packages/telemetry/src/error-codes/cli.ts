@@ -44,7 +44,7 @@ export const cliErrors = {
   },
   WEFT1909: {
     layer: 'cli',
-    title: 'The flags of the command do not fit together',
+    title: 'The flags of the command do not fit together, or one has no such value',
     next: 'Read `weft <command> --help`.',
   },
   WEFT1910: {
@@ -56,5 +56,10 @@ export const cliErrors = {
     layer: 'cli',
     title: 'The cluster does not have the resources that the command works with',
     next: '`weft install` adds what is missing of the Gateway API; with --reuse-values it keeps all other settings.',
+  },
+  WEFT1912: {
+    layer: 'cli',
+    title: 'The mesh was not installed by `weft install`',
+    next: 'Remove it the way it came: `weft helm list -A` lists releases, `weft helm uninstall <release> -n <namespace>` removes one.',
   },
 } as const satisfies ErrorCodeTable;
