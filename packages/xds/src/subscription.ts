@@ -61,7 +61,7 @@ export class Subscription<T> {
   readonly demand: Demand | undefined;
   private hasAcknowledged = false;
 
-  /** @param demand what of the type is asked for, if not everything */
+  /** @param demand what of the type is asked for, if not everything; it is told when a push is applied as a whole */
   constructor(codec: ResourceCodec<T>, apply: (update: ResourceUpdate<T>) => void, demand?: Demand) {
     this.codec = codec;
     this.apply = apply;
@@ -90,6 +90,7 @@ export class Subscription<T> {
     signal: AbortSignal,
   ): Promise<readonly Rejection[]> {
     const rejections: Rejection[] = [];
+    const answers = new Map<string, 'present' | 'absent'>();
     const slice = new TimeSlice();
     let upserted: Decoded<T>[] = [];
     let removed = frame.removed;
@@ -98,8 +99,14 @@ export class Subscription<T> {
       if (upserted.length === 0 && removed.length === 0) return;
       try {
         this.apply({ upserted, removed });
-        for (const name of removed) this.known.delete(name);
-        for (const { name, version } of upserted) this.known.set(name, version);
+        for (const name of removed) {
+          this.known.delete(name);
+          answers.set(name, 'absent');
+        }
+        for (const { name, version, aliases } of upserted) {
+          this.known.set(name, version);
+          if (this.demand !== undefined) for (const each of [name, ...aliases]) answers.set(each, 'present');
+        }
       } catch (error) {
         // Ours to fix, but better told to the control plane than repeated for ever by reconnecting.
         const reason = `cannot be applied: ${describeError(error)}`;
@@ -121,6 +128,8 @@ export class Subscription<T> {
       }
     }
     hand();
+    // Not before: a service comes ahead of its endpoints, without which it is of no use to who asked for it.
+    for (const [name, state] of answers) this.demand?.told(name, state);
     if (rejections.length === 0) this.hasAcknowledged = true;
     return rejections;
   }

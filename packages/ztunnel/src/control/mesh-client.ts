@@ -81,10 +81,6 @@ export function meshSubscriptions(
     ({ upserted, removed }) => {
       const changes = upserted.map(({ resource }) => resource);
       state.applyAddresses([...removed.map((name) => ({ kind: 'removed', name }) as const), ...changes]);
-      if (demand === undefined) return;
-      for (const { name, aliases } of upserted)
-        for (const each of [name, ...aliases]) demand.told(each, 'present');
-      for (const name of removed) demand.told(name, 'absent');
     },
     demand,
   );
