@@ -160,7 +160,7 @@ skipIf(Sandbox.unavailable, describe)('ztunnel between pods', () => {
       stubborn: 'ECONNRESET',
       stubbornExit: '0',
     });
-    expect((result as { tookMs: number }).tookMs).toBeLessThan(2_000);
+    expect((result as { tookMs: number }).tookMs).toBeLessThan(20_000); // the deadline is 30 s
   }, 40_000);
 
   it('hands a node over to a second proxy while connections come in', async () => {

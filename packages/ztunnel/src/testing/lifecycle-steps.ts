@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eventually, readAll, sleep } from './mesh-sandbox.ts';
-import { codeOf, ips, mesh, whileOpen, type Ending } from './two-nodes.ts';
+import { codeOf, ips, mesh, patient, whileOpen, type Ending } from './two-nodes.ts';
 
 /** Steps of ztunnel.kernel.test.ts about proxies and pods that come and go. */
 
@@ -16,7 +16,7 @@ export async function killAndRestart(): Promise<{
 }> {
   await mesh.stopZtunnel('node-2', 'SIGKILL');
   const during = await mesh.talk('client', ips.server, 8080).catch(codeOf);
-  mesh.startZtunnel('node-2', { CONNECTION_TERMINATION_DEADLINE: '2s' });
+  mesh.startZtunnel('node-2', patient);
   const { body } = await mesh.readiness('node-2');
   await mesh.untilReady('node-2');
   const after = await mesh.talk('client', ips.server, 8080).catch(codeOf);
@@ -55,7 +55,7 @@ export async function crashDataThreads(): Promise<{ lost: number; failed: string
   const ready = (await mesh.readiness('node-2')).status;
   await mesh.stopZtunnel('node-2', 'SIGKILL');
   rmSync(folder, { recursive: true });
-  mesh.startZtunnel('node-2', { CONNECTION_TERMINATION_DEADLINE: '2s' });
+  mesh.startZtunnel('node-2', patient);
   await mesh.untilReady('node-2');
   return { lost: lost(), failed, ready };
 }
@@ -114,7 +114,7 @@ export async function drain(): Promise<{
   const { after: stubborn } = await whileOpen('client', 'server', async () => {
     stubbornExit = await mesh.stopZtunnel('node-2', 'SIGTERM');
   });
-  mesh.startZtunnel('node-2', { CONNECTION_TERMINATION_DEADLINE: '2s' });
+  mesh.startZtunnel('node-2', patient);
   await mesh.untilReady('node-2');
   return { listed, finishes, exit, tookMs, stubborn, stubbornExit };
 }
@@ -127,7 +127,7 @@ export async function upgrade(): Promise<{ failed: string[]; old: string; exit: 
   const first = mesh.ztunnel('node-2');
   const socket = mesh.dial('client', ips.server, 8080);
   await once(socket, 'data');
-  mesh.startZtunnel('node-2', { CONNECTION_TERMINATION_DEADLINE: '3s' }, '10.0.2.253');
+  mesh.startZtunnel('node-2', patient, '10.0.2.253');
   await mesh.untilReady('node-2');
   const exited = mesh.stopZtunnel('node-2', 'SIGTERM', first);
   const failed: string[] = [];

@@ -26,6 +26,8 @@ export { eventually, readAll, sleep } from './waiting.ts';
 
 const CONTROL_PLANE_IP = '10.0.0.254';
 const CONTROL_PLANE_PORT = 15_012;
+/** A start takes a second, and fifteen on a machine that has ten times too much to do. */
+const READY_TIMEOUT_MS = 40_000;
 
 export interface SandboxPod {
   readonly name: string;
@@ -245,11 +247,10 @@ export class MeshSandbox {
   }
 
   async untilReady(node: string): Promise<void> {
-    await eventually(`${node} to be ready`, async () => (await this.readiness(node)).status === 200).catch(
-      (error: unknown) => {
-        throw new Error(`${String(error)}\n${this.log(node)}`);
-      },
-    );
+    const isReady = async (): Promise<boolean> => (await this.readiness(node)).status === 200;
+    await eventually(`${node} to be ready`, isReady, READY_TIMEOUT_MS).catch((error: unknown) => {
+      throw new Error(`${String(error)}\n${this.log(node)}`);
+    });
   }
 
   readiness(node: string): Promise<{ status: number; body: string }> {

@@ -17,6 +17,9 @@ export const VIP = '10.96.0.1';
 
 const WEB = 'default/web.default.svc.cluster.local';
 
+/** Longer than anything waits that ends by itself, on a slow machine too. */
+export const patient = { CONNECTION_TERMINATION_DEADLINE: '30s' };
+
 export const inWeb = { [WEB]: { ports: [{ servicePort: 80, targetPort: 8080 }] } };
 
 export async function start(): Promise<void> {
@@ -33,7 +36,7 @@ export async function start(): Promise<void> {
     CONNECTION_TERMINATION_DEADLINE: '2s',
     UNSTABLE_ENABLE_SOCKS5: 'true',
   });
-  mesh.startZtunnel('node-2', { CONNECTION_TERMINATION_DEADLINE: '2s' });
+  mesh.startZtunnel('node-2', patient);
   await mesh.untilReady('node-1');
   await mesh.untilReady('node-2');
   for (const pod of ['client', 'neighbour']) await mesh.capture(pod);
