@@ -1,7 +1,7 @@
 import koffi from 'koffi';
 import { bindSelf, ForeignBuffer } from '../reactor/foreign.ts';
 
-/** Functions of the OpenSSL 3 that node's binary contains and exports. Pointers are numbers. */
+/** Functions of node's own OpenSSL 3, in its binary or beside it. Pointers are numbers. */
 const definitions = {
   TLS_method: 'size_t TLS_method()',
   SSL_CTX_new: 'size_t SSL_CTX_new(size_t)',
@@ -62,7 +62,7 @@ export type OpenSsl = ReturnType<typeof bindSelf<typeof definitions>>;
 
 let bound: OpenSsl | undefined;
 
-/** @throws if this build of node doesn't export them: one that is linked to a shared OpenSSL */
+/** @throws if this build of node hides them; one that is linked to a shared OpenSSL has that one's. */
 export function openSsl(): OpenSsl {
   bound ??= bindSelf(definitions);
   return bound;

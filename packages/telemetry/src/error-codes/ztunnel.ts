@@ -125,7 +125,7 @@ export const ztunnelErrors = {
   WEFT1343: {
     layer: 'process',
     title: 'The fast engine can’t be used here',
-    next: 'Nothing, with ZTUNNEL_ENGINE=auto: the portable engine does its work. The cause says what is missing, for example a node that is linked to a shared OpenSSL.',
+    next: 'Nothing, with ZTUNNEL_ENGINE=auto: the portable engine does its work. The cause says what is missing, for example a build of node that hides its OpenSSL.',
   },
   WEFT1344: {
     layer: 'process',
