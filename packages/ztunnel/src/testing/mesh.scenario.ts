@@ -115,8 +115,8 @@ export async function parallel(count: number): Promise<number> {
   return answers.filter((answer, i) => answer === `server sees ${ips.client}\nn${i}`).length;
 }
 
-/** Bytes that no client of ours would send, on each port of the proxy, and what was counted. */
-export async function garbage(): Promise<{ errors: number; works: string }> {
+/** Bytes that no client of ours would send, on each port of the proxy, until as many errors as expected were counted. */
+export async function garbage(expected: number): Promise<string> {
   const before = await mesh.metric('node-2', 'weft_errors_total');
   for (const port of [15_008, 15_001, 15_006]) {
     for (const bytes of [Buffer.from('GET / HTTP/1.1\r\n\r\n'), randomBytes(2_000), Buffer.alloc(0)]) {
@@ -128,9 +128,11 @@ export async function garbage(): Promise<{ errors: number; works: string }> {
       socket.destroy();
     }
   }
-  await sleep(100);
-  const errors = (await mesh.metric('node-2', 'weft_errors_total')) - before;
-  return { errors, works: await mesh.talk('client', ips.server, 8080) };
+  await eventually(
+    `${expected} errors`,
+    async () => (await mesh.metric('node-2', 'weft_errors_total')) - before >= expected,
+  );
+  return mesh.talk('client', ips.server, 8080);
 }
 
 /** Metrics of the other node's proxy, through its own HBONE listener. */
