@@ -29,6 +29,8 @@ Failed requests and connections: ${errors(run)}.
 
 ## Goals
 
+Where one is missed, the profiles under [What dominates](performance.md#what-dominates) explain it.
+
 | Suite | Metric | Ours | Peer | | Ratio | Goal | |
 |---|---|---|---|---|---|---|---|
 ${results.flatMap((result) => goalRow(result)).join('\n')}
