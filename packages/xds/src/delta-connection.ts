@@ -7,6 +7,7 @@ import {
   type DeltaResponseHead,
   type Node,
 } from './delta-message.ts';
+import { PushTimes } from './push-times.ts';
 import type { ResourceSource, ServedType } from './resource-source.ts';
 import type { VersionedResource } from './resource.ts';
 import type { ConnectionOptions, ConnectionStatus, ServerConnection } from './server-connection.ts';
@@ -33,14 +34,14 @@ export class DeltaConnection implements ServerConnection {
   private readonly subscriptions: StreamSubscriptions;
   private readonly demands = new Map<TypeSubscription, Demand>();
   private pending = new Map<TypeSubscription, Set<string>>();
-  private pendingSince: number | undefined;
-  private queuedAt: number | undefined;
+  private readonly times: PushTimes;
   private readonly writer: StreamWriter;
 
   constructor(options: ConnectionOptions) {
     this.options = options;
     this.connectedAt = new Date(options.clock.now());
     this.subscriptions = new StreamSubscriptions(options);
+    this.times = new PushTimes(options);
     this.writer = new StreamWriter(options, {
       isWaiting: () => this.demands.size > 0 || this.pending.size > 0,
       writeNext: () => this.writeNext(),
@@ -64,10 +65,8 @@ export class DeltaConnection implements ServerConnection {
 
   /** Merged with what is still waiting. */
   changed(changes: ChangedNames, changedAt: number): void {
-    for (const { subscription, names, completions } of this.subscriptions.concerned(changes)) {
+    for (const { subscription, names } of this.subscriptions.concerned(changes))
       this.wait(subscription, names, changedAt);
-      for (const completion of completions) this.wait(completion.subscription, completion.names, changedAt);
-    }
     this.writer.start();
   }
 
@@ -76,8 +75,7 @@ export class DeltaConnection implements ServerConnection {
     const waiting = this.pending.get(subscription) ?? new Set();
     for (const name of names) waiting.add(name);
     this.pending.set(subscription, waiting);
-    this.pendingSince ??= changedAt;
-    this.queuedAt ??= this.options.clock.now();
+    this.times.waits(changedAt);
   }
 
   /** Nothing is written any more. The stream itself is the server's to end. */
@@ -108,13 +106,9 @@ export class DeltaConnection implements ServerConnection {
     }
     const changes = this.pending;
     this.pending = new Map();
-    const since = this.pendingSince;
-    this.pendingSince = undefined;
-    if (this.queuedAt !== undefined) this.options.onQueued(this.options.clock.now() - this.queuedAt);
-    this.queuedAt = undefined;
+    const changedAt = this.times.begin();
     await this.push(changes);
-    if (since !== undefined && !this.writer.closed)
-      this.options.onConverged(this.options.clock.now() - since);
+    if (!this.writer.closed) this.times.written(changedAt);
   }
 
   /**

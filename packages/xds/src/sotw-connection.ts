@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { envoy } from '@weft/api/discovery';
 import { WeftError } from '@weft/telemetry';
 import { DeltaDiscoveryRequest, type DeltaRequest, type Node } from './delta-message.ts';
+import { PushTimes } from './push-times.ts';
 import type { VersionedResource } from './resource.ts';
 import type { ConnectionOptions, ConnectionStatus, ServerConnection } from './server-connection.ts';
 import { StreamWriter } from './stream-writer.ts';
@@ -29,14 +30,14 @@ export class SotwConnection implements ServerConnection {
   /** Of types whose removals go last: what the last response held. */
   private readonly told = new Map<TypeSubscription, readonly VersionedResource[]>();
   private due = new Map<TypeSubscription, Due>();
-  private dueSince: number | undefined;
-  private queuedAt: number | undefined;
+  private readonly times: PushTimes;
   private readonly writer: StreamWriter;
 
   constructor(options: ConnectionOptions) {
     this.options = options;
     this.connectedAt = new Date(options.clock.now());
     this.subscriptions = new StreamSubscriptions(options);
+    this.times = new PushTimes(options);
     this.writer = new StreamWriter(options, {
       isWaiting: () => this.due.size > 0,
       writeNext: () => this.writeDue(),
@@ -60,10 +61,8 @@ export class SotwConnection implements ServerConnection {
   }
 
   changed(changes: ChangedNames, changedAt: number): void {
-    for (const { subscription, names, completions } of this.subscriptions.concerned(changes)) {
+    for (const { subscription, names } of this.subscriptions.concerned(changes))
       this.wait(subscription, names, changedAt);
-      for (const completion of completions) this.wait(completion.subscription, completion.names, changedAt);
-    }
     if (this.due.size > 0) this.writer.start();
   }
 
@@ -80,8 +79,7 @@ export class SotwConnection implements ServerConnection {
       if (waiting.size === 0) return;
       this.due.set(subscription, waiting);
     }
-    this.dueSince ??= changedAt;
-    this.queuedAt ??= this.options.clock.now();
+    this.times.waits(changedAt);
   }
 
   close(): void {
@@ -118,11 +116,8 @@ export class SotwConnection implements ServerConnection {
 
   private async writeDue(): Promise<void> {
     const due = this.due;
-    const since = this.dueSince;
+    const changedAt = this.times.begin();
     this.due = new Map();
-    this.dueSince = undefined;
-    if (this.queuedAt !== undefined) this.options.onQueued(this.options.clock.now() - this.queuedAt);
-    this.queuedAt = undefined;
     const last: TypeSubscription[] = [];
     for (const subscription of this.subscriptions.list()) {
       const what = due.get(subscription);
@@ -132,11 +127,11 @@ export class SotwConnection implements ServerConnection {
         type.removals === 'last' && wildcard && due.size > 1 && this.goneOf(subscription).length > 0;
       const startedAt = this.options.clock.now();
       await this.respond(subscription, what, { keepGone: lingers });
-      if (since !== undefined) this.options.onTypePushed(typeUrl, this.options.clock.now() - startedAt);
+      if (changedAt !== undefined) this.options.onTypePushed(typeUrl, this.options.clock.now() - startedAt);
       if (lingers) last.push(subscription);
     }
     for (const subscription of last) await this.respond(subscription, 'all', { keepGone: false });
-    if (since !== undefined) this.options.onConverged(this.options.clock.now() - since);
+    this.times.written(changedAt);
   }
 
   /** What the client was told of last, and isn't there any more. */

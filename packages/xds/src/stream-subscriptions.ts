@@ -21,8 +21,6 @@ export interface ConcernedSubscription {
   readonly subscription: TypeSubscription;
   /** Without what the first answer has shown already. */
   readonly names: readonly string[];
-  /** What the client follows of other types and has to get again after these. */
-  readonly completions: readonly Pick<ConcernedSubscription, 'subscription' | 'names'>[];
 }
 
 export interface StreamSubscriptionsOptions {
@@ -89,6 +87,7 @@ export class StreamSubscriptions {
     return this.list().map(({ status }) => status);
   }
 
+  /** After each type that changed, what the client follows of other types and has to get again then. */
   *concerned(changes: ChangedNames): Iterable<ConcernedSubscription> {
     for (const [source, changed] of changes) {
       const subscription = this.byType.get(source.typeUrl);
@@ -97,8 +96,8 @@ export class StreamSubscriptions {
       const { answeredUpTo } = subscription;
       const names = [...changed].flatMap(([name, sequence]) => (sequence > answeredUpTo ? [name] : []));
       if (names.length === 0) continue;
-      const completions = this.completions(source, new Set(names));
-      yield { subscription, names, completions };
+      yield { subscription, names };
+      yield* this.completions(source, new Set(names));
     }
   }
 
@@ -112,7 +111,7 @@ export class StreamSubscriptions {
   private completions(
     source: ResourceSource,
     changed: ReadonlySet<string>,
-  ): ConcernedSubscription['completions'] {
+  ): readonly ConcernedSubscription[] {
     const present = (name: string): boolean => changed.has(name) && source.get(name) !== undefined;
     return this.list().flatMap((subscription) => {
       const { completes } = subscription.type;
