@@ -4,6 +4,7 @@ import type { Testbed } from '../testbed.ts';
 import { type BenchPath, HTTP_PORT, IPERF_PORT } from './bench-path.ts';
 import { certificateFiles, createAuthority } from './certificates.ts';
 import { type EnvoySide, hboneClientBootstrap, hboneServerBootstrap } from './envoy-config.ts';
+import { proxyPair } from './proxy-pair.ts';
 
 /**
  * Envoy in each pod, doing the same work: `tcp_proxy` with a tunnel on one side, CONNECT termination with a policy on the
@@ -30,26 +31,15 @@ export async function envoyPath(testbed: Testbed, subnet: number): Promise<Bench
     server: config('envoy-server.json', hboneServerBootstrap(await side('envoy-server', 'envoy-client'))),
     client: config('envoy-client.json', hboneClientBootstrap(await side('envoy-client', 'envoy-server'))),
   };
-  let running: readonly ChildProcess[] = [];
-  const start = (): void => {
-    running = [
-      startEnvoy(testbed, server, configs.server, testbed.threads),
-      startEnvoy(testbed, client, configs.client, testbed.threads),
-    ];
-  };
-  start();
-  return {
+  return proxyPair(testbed, {
     name: 'envoy',
     client,
     server,
-    ip: '127.0.0.1',
-    carriesBytes: true,
-    processes: () => running,
-    restart: async () => {
-      await Promise.all(running.map((child) => testbed.end(child)));
-      start();
-    },
-  };
+    start: () => [
+      startEnvoy(testbed, server, configs.server, testbed.threads),
+      startEnvoy(testbed, client, configs.client, testbed.threads),
+    ],
+  });
 }
 
 export function startEnvoy(

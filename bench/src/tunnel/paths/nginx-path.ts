@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
-import type { ChildProcess } from 'node:child_process';
 import type { Testbed } from '../testbed.ts';
 import { type BenchPath, HTTP_PORT, IPERF_PORT } from './bench-path.ts';
 import { certificateFiles, createAuthority, SERVER_DNS_NAME, type TlsFiles } from './certificates.ts';
+import { proxyPair } from './proxy-pair.ts';
 
 /** Where Debian has what other builds of nginx have inside. */
 const STREAM_MODULE = '/usr/lib/nginx/modules/ngx_stream_module.so';
@@ -36,26 +36,15 @@ export async function nginxPath(testbed: Testbed, subnet: number): Promise<Bench
       config(testbed, 'server', terminators(await certificateFiles(testbed, authority, 'nginx-server'))),
     ),
   };
-  let running: readonly ChildProcess[] = [];
-  const start = (): void => {
-    running = [
-      testbed.start(server, 'nginx', ['-c', configs.server, '-e', '/dev/null']),
-      testbed.start(client, 'nginx', ['-c', configs.client, '-e', '/dev/null']),
-    ];
-  };
-  start();
-  return {
+  return proxyPair(testbed, {
     name: 'nginx',
     client,
     server,
-    ip: '127.0.0.1',
-    carriesBytes: true,
-    processes: () => running,
-    restart: async () => {
-      await Promise.all(running.map((child) => testbed.end(child)));
-      start();
-    },
-  };
+    start: () => [
+      testbed.start(server, 'nginx', ['-c', configs.server, '-e', '/dev/null']),
+      testbed.start(client, 'nginx', ['-c', configs.client, '-e', '/dev/null']),
+    ],
+  });
 }
 
 function config({ folder, threads }: Testbed, side: 'client' | 'server', servers: string): string {
