@@ -27,6 +27,21 @@ export interface EndpointSpec {
   readonly health: HealthStatus;
 }
 
+/** A healthy endpoint of which no more than its address is known. */
+export function endpointAt(address: SocketAddress): EndpointSpec {
+  return {
+    address,
+    additionalAddresses: [],
+    hostname: '',
+    metadata: new Map(),
+    locality: { region: '', zone: '', subZone: '' },
+    localityWeight: undefined,
+    priority: 0,
+    weight: 1,
+    health: 'healthy',
+  };
+}
+
 /** How the hosts of a cluster start, by its clock. */
 export interface HostSlowStart {
   readonly config: SlowStart;

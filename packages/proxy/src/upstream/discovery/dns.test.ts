@@ -2,20 +2,10 @@ import { describe, expect, it } from '@jest/globals';
 import { ManualClock } from '@weft/telemetry';
 import type { DnsFamily } from '../config/cluster-config.ts';
 import { type Endpoints, noEndpoints } from '../config/endpoints.ts';
-import type { EndpointSpec } from '../host.ts';
+import { endpointAt } from '../host.ts';
 import { discoverByDns, type ResolvedAddress } from './dns.ts';
 
-const spec: EndpointSpec = {
-  address: { kind: 'ip', ip: 'svc.example', port: 80 },
-  additionalAddresses: [],
-  hostname: '',
-  metadata: new Map(),
-  locality: { region: '', zone: '', subZone: '' },
-  localityWeight: undefined,
-  priority: 0,
-  weight: 1,
-  health: 'healthy',
-};
+const spec = endpointAt({ kind: 'ip', ip: 'svc.example', port: 80 });
 const v4 = (address: string): ResolvedAddress => ({ address, family: 4 });
 const v6 = (address: string): ResolvedAddress => ({ address, family: 6 });
 

@@ -1,6 +1,6 @@
 import type { Clock } from '@weft/telemetry';
 import { formatAddress, type SocketAddress, type UpstreamContext } from '../../engine/types.ts';
-import { Host } from '../host.ts';
+import { endpointAt, Host } from '../host.ts';
 
 /** Where a connection or request goes; undefined where it doesn't say. */
 export type AddressOf = (context: UpstreamContext) => SocketAddress | undefined;
@@ -78,18 +78,5 @@ export class OnDemandHosts {
 }
 
 function hostAt(address: SocketAddress): Host {
-  return new Host(
-    {
-      address,
-      additionalAddresses: [],
-      hostname: '',
-      metadata: new Map(),
-      locality: { region: '', zone: '', subZone: '' },
-      localityWeight: undefined,
-      priority: 0,
-      weight: 1,
-      health: 'healthy',
-    },
-    { hashByHostname: false },
-  );
+  return new Host(endpointAt(address), { hashByHostname: false });
 }
