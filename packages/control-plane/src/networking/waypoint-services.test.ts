@@ -8,13 +8,17 @@ const entry = (namespace: string, created: string, address: string): string =>
 const uses = (namespace: string): string =>
   `{ kind: Namespace, metadata: { name: ${namespace}, labels: { istio.io/use-waypoint: wp, istio.io/use-waypoint-namespace: infra } } }`;
 
+const sharedWaypoint = [
+  '{ kind: GatewayClass, metadata: { name: istio-waypoint }, spec: { controllerName: istio.io/mesh-controller } }',
+  `{ kind: Gateway, metadata: { name: wp, namespace: infra }, status: { addresses: [{ value: 10.0.0.1 }] }, spec: { gatewayClassName: istio-waypoint,
+     listeners: [{ name: mesh, port: 15008, protocol: HBONE, allowedRoutes: { namespaces: { from: All } } }] } }`,
+];
+
 describe('a waypoint of several namespaces', () => {
   it('has no ServiceEntry take the address of a Service of another namespace', () => {
     const mesh = createMesh();
     mesh.apply(
-      '{ kind: GatewayClass, metadata: { name: istio-waypoint }, spec: { controllerName: istio.io/mesh-controller } }',
-      `{ kind: Gateway, metadata: { name: wp, namespace: infra }, status: { addresses: [{ value: 10.0.0.1 }] }, spec: { gatewayClassName: istio-waypoint,
-         listeners: [{ name: mesh, port: 15008, protocol: HBONE, allowedRoutes: { namespaces: { from: All } } }] } }`,
+      ...sharedWaypoint,
       uses('a'),
       uses('shop'),
       entry('a', '2020-01-01', '10.96.0.1'),
@@ -37,9 +41,7 @@ describe('a waypoint of several namespaces', () => {
   it('serves the canonical of the services of one name', () => {
     const mesh = createMesh();
     mesh.apply(
-      '{ kind: GatewayClass, metadata: { name: istio-waypoint }, spec: { controllerName: istio.io/mesh-controller } }',
-      `{ kind: Gateway, metadata: { name: wp, namespace: infra }, status: { addresses: [{ value: 10.0.0.1 }] }, spec: { gatewayClassName: istio-waypoint,
-         listeners: [{ name: mesh, port: 15008, protocol: HBONE, allowedRoutes: { namespaces: { from: All } } }] } }`,
+      ...sharedWaypoint,
       uses('a'),
       uses('b'),
       entry('a', '2026-01-02', '198.51.100.1'),
