@@ -11,6 +11,20 @@ skipIf(Sandbox.unavailable, describe)(
     let sandbox: Sandbox | undefined;
     afterEach(() => sandbox?.stop());
 
+    it.each(['iptables-nft', 'nftables'])(
+      'notices a sandbox made anew past the plugin though the former one’s namespace keeps the address, with %s',
+      async (backend) => {
+        sandbox = Sandbox.start(new URL('./testing/chaos.scenario.js', import.meta.url));
+        expect(await sandbox.call('restartsPastPlugin', backend)).toEqual({
+          before: '',
+          after: '',
+          held: '1 1',
+          log: expect.stringContaining('fault="NamespaceReplaced"'),
+        });
+      },
+      SLOW_MACHINE_MS,
+    );
+
     it.each([
       ['iptables-nft', 100],
       ['nftables', 20],

@@ -1,6 +1,24 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Sandbox, skipIf } from '@weft/linux/testing';
 
+/** How the damages of `redirectsAndRestores` are told. */
+const told: Readonly<Record<string, readonly unknown[]>> = {
+  iptables: [
+    'IPv4 nat ISTIO_OUTPUT lacks "-d 169.254.7.127/32 -p tcp -j ACCEPT"',
+    expect.stringMatching(/^IPv4 nat ISTIO_PRERT lacks "-s [^"]*", "[^"]* -j REDIRECT --to-ports 15006"$/),
+    'IPv4 nat OUTPUT has "-p tcp -j ACCEPT" before "-j ISTIO_OUTPUT"',
+    'IPv4 mangle PREROUTING has "-j ISTIO_PRERT" 0 times, not once',
+    'IPv6 routing rule 32764 for 0x111/0xfff is missing',
+  ],
+  nftables: [
+    expect.stringMatching(
+      /^table istio-ambient-nat lacks "chain istio-output: ip daddr .* redirect to :15001"$/,
+    ),
+    'table istio-ambient-nat should not have "chain output: meta l4proto tcp accept"',
+    'table istio-ambient-mangle is missing',
+    'IPv4 routing table 100 lacks "local default"',
+  ],
+};
 const backends = ['iptables-nft', 'iptables-legacy', 'nftables'];
 
 skipIf(Sandbox.unavailable, describe)('redirection in the kernel', () => {
@@ -20,7 +38,7 @@ skipIf(Sandbox.unavailable, describe)('redirection in the kernel', () => {
       expect(await sandbox.call('redirectsAndRestores', name)).toEqual({
         inForce: true,
         idempotent: true,
-        unnoticed: [],
+        told: told[name === 'nftables' ? name : 'iptables'],
         unrepaired: [],
         dnsLeft: false,
         left: '',
@@ -74,13 +92,20 @@ skipIf(Sandbox.unavailable, describe)('redirection in the kernel', () => {
     },
   );
 
-  it('finds a pod’s namespace by cgroup or by name, and only if it owns the pod’s address', async () => {
+  it('finds a pod’s namespace by cgroup or by name, if it owns the pod’s address, and notices when there is another', async () => {
     expect(await sandbox.call('findsByCgroup')).toEqual({
       byCgroup: true,
       strangerAddress: false,
       strangerUid: false,
       byName: true,
       byNameStranger: false,
+      current: {
+        keptByProcess: true,
+        keptByName: true,
+        keptByUs: true,
+        withoutAddress: false,
+        succeeded: false,
+      },
     });
   });
 });

@@ -11,7 +11,7 @@ const captured: CaptureObservation = {
   namespaceIsCurrent: true,
   listening: new Set([15001, 15006, 15008]),
   redirect: 'redirected',
-  rulesInForce: true,
+  ruleDifferences: [],
   identity: { kind: 'issued', spiffeId: 'spiffe://td/ns/shop/sa/sa', validUntilMs: 2 },
   namespace: 'shop',
   serviceAccount: 'sa',
@@ -24,7 +24,7 @@ describe('a pod', () => {
     ['has a namespace made anew', { namespaceIsCurrent: false }, 'NamespaceReplaced', 'namespace'],
     ['has no listener on 15006', { listening: new Set([15001, 15008]) }, 'NotListening', 'ztunnel'],
     ['has nobody who answers its DNS', { dnsCapture: true }, 'NotListening', 'ztunnel'],
-    ['has other rules', { rulesInForce: false, redirect: 'not-redirected' }, 'RulesDiffer', 'rules'],
+    ['has other rules', { ruleDifferences: ['a'], redirect: 'not-redirected' }, 'RulesDiffer', 'rules'],
     ['is not redirected whatever its rules', { redirect: 'not-redirected' }, 'NotRedirected', 'rules'],
     ['has no certificate', { identity: { kind: 'none', reason: 'ECONNRESET' } }, 'NoIdentity', 'wait'],
     [
@@ -83,7 +83,7 @@ describe('the audit', () => {
     const world = {
       ...captured,
       identity: { kind: 'issued', spiffeId: 'x/ns/shop/sa/sa', validUntilMs: Number.MAX_VALUE } as const,
-      rulesInForce: true as boolean,
+      ruleDifferences: [] as readonly string[],
       reportFails: false,
     };
     let expected: ExpectedPod[] = [
@@ -97,12 +97,12 @@ describe('the audit', () => {
     ];
     const probes: CaptureProbes = {
       hold: (netns) => netns,
-      ownsAddress: () => world.namespaceIsCurrent ?? true,
+      namespaceCheck: () => () => world.namespaceIsCurrent ?? true,
       listeningPorts: () => world.listening ?? new Set(),
       redirect: () => Promise.resolve(world.redirect ?? 'redirected'),
-      rulesInForce: () => {
+      ruleDifferences: () => {
         log.push('compare rules');
-        return world.rulesInForce;
+        return world.ruleDifferences;
       },
       identity: () => {
         log.push('ask for the certificate');
@@ -144,7 +144,7 @@ describe('the audit', () => {
     const { audit, log, world, clock } = setUp();
     await audit.round();
     log.length = 0;
-    Object.assign(world, { redirect: 'not-redirected', rulesInForce: false });
+    Object.assign(world, { redirect: 'not-redirected', ruleDifferences: ['nat OUTPUT is missing'] });
     await audit.round();
     expect(log).toEqual(['compare rules', 'repair rules of a', 'report RulesDiffer']);
     expect(audit.uncaptured).toEqual(['shop/a']);
@@ -152,7 +152,7 @@ describe('the audit', () => {
     await clock.advance(1_000);
     await audit.round();
     expect(log).not.toContain('report RulesDiffer');
-    Object.assign(world, { redirect: 'redirected', rulesInForce: true });
+    Object.assign(world, { redirect: 'redirected', ruleDifferences: [] });
     await audit.round();
     expect(log.at(-1)).toBe('report captured');
     expect(audit.uncaptured).toEqual([]);

@@ -7,14 +7,16 @@ import type { IdentityResult, RedirectResult } from './capture-probes.ts';
 import { judgeCapture, type CaptureObservation, type CaptureVerdict } from './capture-verdict.ts';
 import { podTitle, type ExpectedPod } from './enrolled-pod.ts';
 import type { NodeAgent } from './node-agent.ts';
+import type { NamespaceCheck } from './pod-network-namespace.ts';
 
 /** How the audit looks at a pod; the tests put fakes here. */
 export interface CaptureProbes {
   /** A descriptor of our own: a step of the agent may close its one while we wait. */
   hold(netns: NetworkNamespace): NetworkNamespace;
-  ownsAddress(netns: NetworkNamespace, addresses: readonly string[]): boolean;
+  /** For one round: it looks at the node once. */
+  namespaceCheck(): NamespaceCheck;
   listeningPorts(netns: NetworkNamespace): ReadonlySet<number>;
-  rulesInForce(netns: NetworkNamespace, options: PodRuleOptions): boolean;
+  ruleDifferences(netns: NetworkNamespace, options: PodRuleOptions): readonly string[];
   redirect(netns: NetworkNamespace, addresses: readonly string[]): Promise<RedirectResult>;
   identity(netns: NetworkNamespace): Promise<IdentityResult>;
   /** Makes the verdict known on the pod. */
@@ -71,7 +73,8 @@ export class CaptureAudit {
       const expected = agent.expected;
       const uids = new Set(expected.map(({ uid }) => uid));
       for (const uid of this.records.keys()) if (!uids.has(uid)) this.records.delete(uid);
-      for (const pod of expected) await this.look(pod);
+      const isCurrentNamespace = this.options.probes.namespaceCheck();
+      for (const pod of expected) await this.look(pod, isCurrentNamespace);
       await agent.forgetUnseen();
     } finally {
       this.running = false;
@@ -92,12 +95,12 @@ export class CaptureAudit {
       .map((r) => r.title);
   }
 
-  private async look(expected: ExpectedPod): Promise<void> {
+  private async look(expected: ExpectedPod, isCurrentNamespace: NamespaceCheck): Promise<void> {
     const { clock, logger, agent, onFault } = this.options;
     const record = this.recordOf(expected);
     let verdict: CaptureVerdict;
     try {
-      verdict = judgeCapture(await this.observe(expected, record), clock.now());
+      verdict = judgeCapture(await this.observe(expected, isCurrentNamespace, record), clock.now());
     } catch (error) {
       logger.debug('pod not audited', { pod: record.title, error: describeError(error) });
       return; // it went while we looked, or the next round meets the same
@@ -128,7 +131,8 @@ export class CaptureAudit {
   }
 
   private async observe(
-    { pod, enrolled, rules, failure }: ExpectedPod,
+    { uid, pod, enrolled, rules, failure }: ExpectedPod,
+    isCurrentNamespace: NamespaceCheck,
     record: AuditRecord,
   ): Promise<CaptureObservation> {
     const { probes } = this.options;
@@ -140,14 +144,21 @@ export class CaptureAudit {
     if (enrolled?.state !== 'added') return { ...base, enrolment: { kind: 'pending', failure } };
     const netns = probes.hold(enrolled.netns);
     try {
-      return await this.observeInside(base, netns, enrolled.addresses, rules, record);
+      const namespaceIsCurrent = isCurrentNamespace(netns, uid, enrolled.addresses);
+      return await this.observeInside(
+        { ...base, namespaceIsCurrent },
+        netns,
+        enrolled.addresses,
+        rules,
+        record,
+      );
     } finally {
       netns.close();
     }
   }
 
   private async observeInside(
-    base: Pick<CaptureObservation, 'serviceAccount' | 'namespace' | 'dnsCapture'>,
+    base: Pick<CaptureObservation, 'serviceAccount' | 'namespace' | 'dnsCapture' | 'namespaceIsCurrent'>,
     netns: NetworkNamespace,
     addresses: readonly string[],
     rules: PodRuleOptions,
@@ -157,15 +168,14 @@ export class CaptureAudit {
     const seen: CaptureObservation = {
       ...base,
       enrolment: { kind: 'added' },
-      namespaceIsCurrent: probes.ownsAddress(netns, addresses),
       listening: probes.listeningPorts(netns),
       redirect: await probes.redirect(netns, addresses),
     };
     const now = clock.now();
     if (judgeCapture(seen, now).kind === 'uncaptured' && seen.redirect !== 'not-redirected') return seen;
-    let rulesInForce: boolean | undefined;
+    let ruleDifferences: readonly string[] | undefined;
     if (seen.redirect === 'not-redirected' || now - record.rulesCheckedMs >= RULES_EVERY_MS) {
-      rulesInForce = probes.rulesInForce(netns, rules);
+      ruleDifferences = probes.ruleDifferences(netns, rules);
       record.rulesCheckedMs = now;
     }
     let identity: IdentityResult | undefined;
@@ -175,7 +185,7 @@ export class CaptureAudit {
     }
     return {
       ...seen,
-      ...(rulesInForce === undefined ? {} : { rulesInForce }),
+      ...(ruleDifferences === undefined ? {} : { ruleDifferences }),
       ...(identity === undefined ? {} : { identity }),
     };
   }

@@ -24,7 +24,7 @@ import { nodeEffects, redirectionOf } from './node-effects.ts';
 import { enrolNriPod } from './nri-pods.ts';
 import { listenForPluginLogs } from './plugin-log-server.ts';
 import { listenForPlugins } from './plugin-server.ts';
-import { ownsAddress } from './pod-network-namespace.ts';
+import { namespaceCheck } from './pod-network-namespace.ts';
 import { ZdsServer } from './zds-server.ts';
 
 /** A pod that has just been enrolled is audited before the next round is due; so are those that come with it. */
@@ -64,6 +64,7 @@ export async function startCapture(o: CaptureRuntimeOptions): Promise<CaptureRun
 
   const synced = { pods: deferred(), namespaces: deferred() };
   const allSynced = Promise.all([synced.pods.promise, synced.namespaces.promise]);
+  const node = { procDir: config.procDir, netnsDir: config.netnsDir };
   const redirection = { ...settings, scopedLocking: config.scopedLocking };
   let onEnrolled = (): void => undefined;
   const policy: EnrolmentPolicy = {
@@ -76,7 +77,7 @@ export async function startCapture(o: CaptureRuntimeOptions): Promise<CaptureRun
     effects: nodeEffects({
       client,
       zds: () => zds,
-      node: { procDir: config.procDir, netnsDir: config.netnsDir },
+      node,
       hostRules,
       redirection,
       ...(usesBranchRoutes(config, host, logger) ? { probeRoutes: new BranchEniRoutes(host) } : {}),
@@ -139,9 +140,9 @@ export async function startCapture(o: CaptureRuntimeOptions): Promise<CaptureRun
     agent,
     probes: {
       hold: duplicateNetworkNamespace,
-      ownsAddress,
+      namespaceCheck: () => namespaceCheck(node),
       listeningPorts,
-      rulesInForce: (netns, options) => redirectionOf(netns, redirection).inForce(options),
+      ruleDifferences: (netns, options) => redirectionOf(netns, redirection).differences(options),
       redirect: (netns, addresses) => probeRedirect(netns, addresses.some((a) => versionOf(a) === 4) ? 4 : 6),
       identity: probeIdentity,
       report: (pod, verdict) => reportCapture(client, config.nodeName, pod, verdict),

@@ -11,7 +11,8 @@ export interface CaptureObservation {
   readonly listening?: ReadonlySet<number>;
   readonly dnsCapture: boolean;
   readonly redirect?: RedirectResult;
-  readonly rulesInForce?: boolean;
+  /** What of the rules and routes is otherwise than it should be, in words. */
+  readonly ruleDifferences?: readonly string[];
   readonly identity?: IdentityResult;
   readonly serviceAccount: string;
   readonly namespace: string;
@@ -35,6 +36,9 @@ export type CaptureVerdict =
       readonly message: string;
       readonly repair: 'rules' | 'ztunnel' | 'namespace' | 'wait';
     };
+
+/** An event's message has room for 1,024 bytes. */
+const MAX_DIFFERENCES_CHARS = 500;
 
 const ztunnelPorts: readonly number[] = [Port.outboundCapture, Port.inboundCapture, Port.hbone];
 
@@ -62,12 +66,8 @@ export function judgeCapture(o: CaptureObservation, nowMs: number): CaptureVerdi
       `ztunnel does not listen on ${silent.join(', ')} in the pod`,
       'ztunnel',
     );
-  if (o.rulesInForce === false)
-    return uncaptured(
-      'RulesDiffer',
-      'the netfilter rules or routes in the pod are not as they should be',
-      'rules',
-    );
+  if (o.ruleDifferences !== undefined && o.ruleDifferences.length > 0)
+    return uncaptured('RulesDiffer', describeDifferences(o.ruleDifferences), 'rules');
   if (o.redirect === 'not-redirected')
     return uncaptured('NotRedirected', 'a connection from inside the pod does not reach ztunnel', 'rules');
   if (o.identity?.kind === 'none')
@@ -80,4 +80,10 @@ export function judgeCapture(o: CaptureObservation, nowMs: number): CaptureVerdi
       return uncaptured('NoIdentity', `the certificate of ${spiffeId} has expired`, 'wait');
   }
   return { kind: 'captured' };
+}
+
+function describeDifferences(differences: readonly string[]): string {
+  const text = differences.join('; ');
+  const told = text.length > MAX_DIFFERENCES_CHARS ? `${text.slice(0, MAX_DIFFERENCES_CHARS)}…` : text;
+  return `the netfilter rules or routes in the pod are not as they should be: ${told}`;
 }

@@ -1,4 +1,4 @@
-import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
+import { readFileSync, readdirSync, readlinkSync, statSync } from 'node:fs';
 import { networkInterfaces, type NetworkInterfaceInfo } from 'node:os';
 import path from 'node:path';
 import { inNetworkNamespace, openNetworkNamespace, type NetworkNamespace } from '@weft/linux';
@@ -35,12 +35,41 @@ export function findPodNetworkNamespace(
   return undefined;
 }
 
+/** Whether a namespace that we hold as a pod's still is that. */
+export type NamespaceCheck = (
+  held: Pick<NetworkNamespace, 'fd' | 'id'>,
+  uid: string,
+  addresses: readonly string[],
+) => boolean;
+
+/**
+ * A sandbox that is made anew past us leaves its namespace to whoever holds it, and where nobody takes the interface
+ * away, the address stays in there as well. So what neither a process nor a name keeps any more counts only until
+ * the pod has another one. All the checks together cost one pass over the processes of the node.
+ */
+export function namespaceCheck(node: NodeView): NamespaceCheck {
+  let inUse: ReadonlySet<string> | undefined;
+  return (held, uid, addresses) => {
+    if (!ownsAddress(held, addresses)) return false;
+    inUse ??= namespacesInUse(node);
+    if (inUse.has(held.id)) return true;
+    const found = findPodNetworkNamespace(node, uid, addresses);
+    found?.close();
+    return found === undefined || found.id === held.id;
+  };
+}
+
+/** Ids of the namespaces that a process or a name keeps. */
+function namespacesInUse({ procDir, netnsDir }: NodeView): ReadonlySet<string> {
+  const ofProcesses = processes(procDir).map((pid) => path.join(procDir, pid, 'ns/net'));
+  return new Set([...ofProcesses, ...named(netnsDir)].flatMap((file) => fileId(file) ?? []));
+}
+
 /** Namespace paths of the pod's processes, oldest first: the sandbox outlives its containers. */
 function byCgroup(procDir: string, uid: string): readonly string[] {
   const spellings = [uid, uid.replaceAll('-', '_')];
   const found: { path: string; startTime: number }[] = [];
-  for (const pid of list(procDir).slice(0, MAX_PROCESSES)) {
-    if (!/^\d+$/.test(pid)) continue;
+  for (const pid of processes(procDir)) {
     const cgroup = read(path.join(procDir, pid, 'cgroup'));
     if (!spellings.some((s) => cgroup.includes(s))) continue;
     found.push({
@@ -49,6 +78,12 @@ function byCgroup(procDir: string, uid: string): readonly string[] {
     });
   }
   return found.sort((a, b) => a.startTime - b.startTime).map((f) => f.path);
+}
+
+function processes(procDir: string): readonly string[] {
+  return list(procDir)
+    .filter((name) => /^\d+$/.test(name))
+    .slice(0, MAX_PROCESSES);
 }
 
 function named(netnsDir: string): readonly string[] {
@@ -68,12 +103,12 @@ export function addressesIn(namespace: NetworkNamespace): readonly string[] {
     .map(({ address }) => address);
 }
 
-function interfaceAddresses(namespace: NetworkNamespace): readonly NetworkInterfaceInfo[] {
+function interfaceAddresses(namespace: Pick<NetworkNamespace, 'fd'>): readonly NetworkInterfaceInfo[] {
   return inNetworkNamespace(namespace, () => Object.values(networkInterfaces()).flatMap((i) => i ?? []));
 }
 
 /** Whether an interface in the namespace has one of the addresses. */
-export function ownsAddress(namespace: NetworkNamespace, addresses: readonly string[]): boolean {
+function ownsAddress(namespace: Pick<NetworkNamespace, 'fd'>, addresses: readonly string[]): boolean {
   try {
     // A pod may have its address on the loopback device, as some CNIs with policy routing give it.
     const own = interfaceAddresses(namespace).map(({ address }) => address);
@@ -96,6 +131,16 @@ function namespaceId(file: string): string | undefined {
     return readlinkSync(file);
   } catch {
     return undefined; // a named namespace is a mount, not a link
+  }
+}
+
+/** As in `NetworkNamespace`. */
+function fileId(file: string): string | undefined {
+  try {
+    const { dev, ino } = statSync(file, { bigint: true });
+    return `${dev}:${ino}`;
+  } catch {
+    return undefined; // the process has ended meanwhile
   }
 }
 

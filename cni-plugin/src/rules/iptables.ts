@@ -1,7 +1,14 @@
 import type { CommandRunner } from './command.ts';
 import { iptablesChains, type ChainRules } from './iptables-form.ts';
 import { everyPodChain, guardrails, podRules, type PodRuleOptions } from './pod-rules.ts';
-import { isInForce, parseSaved, present, removalInput, restoreInput, type SavedRules } from './restore.ts';
+import {
+  differencesFrom,
+  parseSaved,
+  present,
+  removalInput,
+  restoreInput,
+  type SavedRules,
+} from './restore.ts';
 import type { HookRules, IpVersion, RuleSettings } from './rule.ts';
 import type { PodNetfilter } from './pod-redirection.ts';
 
@@ -28,9 +35,11 @@ export class IptablesPodRules implements PodNetfilter {
     this.settings = settings;
   }
 
-  inForce(options: PodRuleOptions): boolean {
-    return this.settings.versions.every((version) =>
-      isInForce(this.chains(podRules(options), version), this.ours(version), this.saved(version)),
+  differences(options: PodRuleOptions): readonly string[] {
+    return this.settings.versions.flatMap((version) =>
+      differencesFrom(this.chains(podRules(options), version), this.ours(version), this.saved(version)).map(
+        (difference) => `IPv${version} ${difference}`,
+      ),
     );
   }
 
@@ -38,7 +47,7 @@ export class IptablesPodRules implements PodNetfilter {
     for (const version of this.settings.versions) {
       const wanted = this.chains(podRules(options), version);
       const saved = this.saved(version);
-      if (!isInForce(wanted, this.ours(version), saved))
+      if (differencesFrom(wanted, this.ours(version), saved).length > 0)
         this.restore(version, restoreInput(wanted, this.ours(version), saved));
     }
   }

@@ -1,4 +1,5 @@
 import { MARK_MASK } from '@weft/api';
+import { ruleDifferences } from './rule-differences.ts';
 import {
   addressOf,
   type Action,
@@ -60,6 +61,27 @@ export function deletionInput(names: readonly string[]): string {
 export function tableText({ name, chains }: NftTable): string {
   const body = chains.map((c) => `\tchain ${c.name} {\n${c.lines.map((l) => `\t\t${l}\n`).join('')}\t}\n`);
   return `table inet ${name} {\n${body.join('\n')}}\n`;
+}
+
+/** What is otherwise than wanted in a table, in words. Both texts are canonical; undefined stands for no table. */
+export function nftTableDifferences(
+  name: string,
+  wanted: string | undefined,
+  actual: string | undefined,
+): readonly string[] {
+  if (wanted === actual) return [];
+  if (actual === undefined) return [`table ${name} is missing`];
+  if (wanted === undefined) return [`table ${name} should not be there`];
+  return ruleDifferences(`table ${name}`, linesWithChain(wanted), linesWithChain(actual));
+}
+
+function linesWithChain(canonical: string): readonly string[] {
+  let block = '';
+  return canonical.split('\n').map((line) => {
+    const opened = /^(.*) \{$/.exec(line)?.[1];
+    block = opened ?? block;
+    return opened === undefined ? `${block}: ${line}` : line;
+  });
 }
 
 /** Versions of `nft` pad and bracket differently. */

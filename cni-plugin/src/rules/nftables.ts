@@ -4,6 +4,7 @@ import {
   deletionInput,
   nftTableNames,
   nftTables,
+  nftTableDifferences,
   replacementInput,
   tableText,
   type NftTable,
@@ -22,13 +23,13 @@ export class NftPodRules implements PodNetfilter {
     this.settings = settings;
   }
 
-  inForce(options: PodRuleOptions): boolean {
-    return this.differing(nftTables(podRules(options), this.settings)).length === 0;
+  differences(options: PodRuleOptions): readonly string[] {
+    return [...this.compare(nftTables(podRules(options), this.settings)).values()].flat();
   }
 
   apply(options: PodRuleOptions): void {
     const wanted = nftTables(podRules(options), this.settings);
-    const differing = this.differing(wanted);
+    const differing = [...this.compare(wanted).keys()];
     if (differing.length === 0) return;
     const stale = differing.filter((name) => !wanted.some((table) => table.name === name));
     this.load(replacementInput(wanted) + deletionInput(stale));
@@ -58,12 +59,15 @@ export class NftPodRules implements PodNetfilter {
     if (listed.size > 0) this.load(deletionInput([...listed.keys()]));
   }
 
-  /** Names of our tables that are not as wanted, missing, or there without being wanted. */
-  private differing(wanted: readonly NftTable[]): readonly string[] {
+  /** By table, what is otherwise than wanted, in words; tables that are as wanted are not in it. */
+  private compare(wanted: readonly NftTable[]): ReadonlyMap<string, readonly string[]> {
     const listed = this.listed();
-    const wrong = wanted.filter((t) => listed.get(t.name) !== canonicalNft(tableText(t))).map((t) => t.name);
-    const stale = [...listed.keys()].filter((name) => !wanted.some((t) => t.name === name));
-    return [...wrong, ...stale];
+    const names = new Set([...wanted.map(({ name }) => name), ...listed.keys()]);
+    const compared = [...names].map((name): readonly [string, readonly string[]] => {
+      const table = wanted.find((t) => t.name === name);
+      return [name, nftTableDifferences(name, table && canonicalNft(tableText(table)), listed.get(name))];
+    });
+    return new Map(compared.filter(([, differences]) => differences.length > 0));
   }
 
   /** Our tables as the kernel has them. */

@@ -1,12 +1,13 @@
 import { netfilterOf, type Backend } from './backend.ts';
 import type { CommandRunner } from './command.ts';
-import { addRoutes, removeRoutes, routesInForce } from './policy-routes.ts';
+import { addRoutes, removeRoutes, routeDifferences } from './policy-routes.ts';
 import type { PodRuleOptions } from './pod-rules.ts';
 import type { RuleSettings } from './rule.ts';
 
 /** One back end's rules in one pod. */
 export interface PodNetfilter {
-  inForce(options: PodRuleOptions): boolean;
+  /** What is otherwise than it should be, in words for the user; nothing if all is in force. */
+  differences(options: PodRuleOptions): readonly string[];
   /** Makes the rules those of `options`; guardrails go. Nothing happens if they are so already. */
   apply(options: PodRuleOptions): void;
   /** Puts the guardrails up. */
@@ -48,18 +49,19 @@ export class PodRedirection {
    */
   reconcile(options: PodRuleOptions): 'in-force' | 'repaired' {
     const foreign = this.foreign();
-    if (foreign.length === 0 && this.inForce(options)) return 'in-force';
+    if (foreign.length === 0 && this.differences(options).length === 0) return 'in-force';
     this.netfilter.guard();
     for (const rules of foreign) rules.remove();
     this.apply(options);
     return 'repaired';
   }
 
-  inForce(options: PodRuleOptions): boolean {
-    return (
-      this.settings.versions.every((version) => routesInForce(this.runner, version)) &&
-      this.netfilter.inForce(options)
-    );
+  /** What is otherwise than it should be, in words for the user. */
+  differences(options: PodRuleOptions): readonly string[] {
+    return [
+      ...this.settings.versions.flatMap((version) => routeDifferences(this.runner, version)),
+      ...this.netfilter.differences(options),
+    ];
   }
 
   stopRedirecting(): void {

@@ -16,11 +16,19 @@ export function addRoutes(runner: CommandRunner, version: IpVersion): void {
     runner.run('ip', [family, 'rule', 'add', 'pref', preference, 'fwmark', fwmark, 'lookup', table]);
 }
 
-export function routesInForce(runner: CommandRunner, version: IpVersion): boolean {
-  if (isSwitchedOff(runner, version)) return true;
+/** What is otherwise than it should be, in words for the user. */
+export function routeDifferences(runner: CommandRunner, version: IpVersion): readonly string[] {
+  if (isSwitchedOff(runner, version)) return [];
   // The table does not exist before its first route.
   const { stdout } = runner.tryRun('ip', [`-${version}`, 'route', 'show', 'table', table]);
-  return /^local default dev lo\b/m.test(stdout) && hasRule(runner, version);
+  return [
+    ...(/^local default dev lo\b/m.test(stdout)
+      ? []
+      : [`IPv${version} routing table ${table} lacks "local default"`]),
+    ...(hasRule(runner, version)
+      ? []
+      : [`IPv${version} routing rule ${preference} for ${fwmark} is missing`]),
+  ];
 }
 
 /** Removing what isn't there is how it should be. */

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { HOST_PROBE_SNAT_IPV4, HOST_PROBE_SNAT_IPV6 } from '@weft/api';
 import { iptablesChains } from './iptables-form.ts';
 import { everyPodChain, guardrails, podRules } from './pod-rules.ts';
-import { isInForce, parseSaved, removalInput, restoreInput } from './restore.ts';
+import { differencesFrom, parseSaved, removalInput, restoreInput } from './restore.ts';
 
 const chains = (rules: typeof everyPodChain) =>
   iptablesChains(rules, 4, { 4: HOST_PROBE_SNAT_IPV4, 6: HOST_PROBE_SNAT_IPV6 });
@@ -25,13 +25,15 @@ describe('a restore', () => {
     expect(input).toContain(
       '*mangle\n:ISTIO_PRERT - [0:0]\n:ISTIO_OUTPUT - [0:0]\n-I PREROUTING 1 -j ISTIO_PRERT\n',
     );
-    expect(isInForce(wanted, ours, parseSaved(savedForm(input)))).toBe(true);
+    expect(differencesFrom(wanted, ours, parseSaved(savedForm(input)))).toEqual([]);
   });
 
   it('takes out jumps that are there already', () => {
     const once = savedForm(restoreInput(wanted, ours, nothing));
     const twice = parseSaved(once.replace(/(\*nat[^*]*)COMMIT/, '$1-A OUTPUT -j ISTIO_OUTPUT\nCOMMIT'));
-    expect(isInForce(wanted, ours, twice)).toBe(false);
+    expect(differencesFrom(wanted, ours, twice)).toEqual([
+      'nat OUTPUT has "-j ISTIO_OUTPUT" 2 times, not once',
+    ]);
     expect(restoreInput(wanted, ours, twice).match(/^-D OUTPUT -j ISTIO_OUTPUT$/gm)).toHaveLength(3);
   });
 
@@ -39,23 +41,50 @@ describe('a restore', () => {
     [
       'a rule is missing',
       (s: string) => s.replace('-A ISTIO_OUTPUT -p tcp -m mark --mark 0x111/0xfff -j ACCEPT\n', ''),
+      ['nat ISTIO_OUTPUT lacks "-p tcp -m mark --mark 0x111/0xfff -j ACCEPT"'],
     ],
-    ['a rule is changed', (s: string) => s.replace('15006', '15007')],
+    [
+      'a rule is changed',
+      (s: string) => s.replace('--mark 0x111/0xfff -j ACCEPT', '--mark 0x112/0xfff -j ACCEPT'),
+      [
+        'nat ISTIO_OUTPUT lacks "-p tcp -m mark --mark 0x111/0xfff -j ACCEPT"',
+        'nat ISTIO_OUTPUT should not have "-p tcp -m mark --mark 0x112/0xfff -j ACCEPT"',
+      ],
+    ],
     [
       'two rules are swapped',
       (s: string) => s.replace(/(-A ISTIO_OUTPUT -d [^\n]*\n)(-A ISTIO_OUTPUT [^\n]*\n)/, '$2$1'),
+      ['nat ISTIO_OUTPUT has its rules in another order'],
     ],
-    ['a jump is missing', (s: string) => s.replace('-A PREROUTING -j ISTIO_PRERT\n', '')],
+    [
+      'a jump is missing',
+      (s: string) => s.replace('-A PREROUTING -j ISTIO_PRERT\n', ''),
+      ['mangle PREROUTING has "-j ISTIO_PRERT" 0 times, not once'],
+    ],
+    [
+      'chains are missing',
+      (s: string) => s.replaceAll(/^.*ISTIO_OUTPUT.*\n/gm, ''),
+      ['mangle ISTIO_OUTPUT is missing', 'nat ISTIO_OUTPUT is missing'],
+    ],
     [
       'somebody’s rule comes first',
       (s: string) => s.replace('-A OUTPUT -j', '-A OUTPUT -j ACCEPT\n-A OUTPUT -j'),
+      ['mangle OUTPUT has "-j ACCEPT" before "-j ISTIO_OUTPUT"'],
     ],
-    ['guardrails are up', (s: string) => `${s}${savedForm(restoreInput(chains(guardrails), [], nothing))}`],
-    ['DNS is captured and should not be', (s: string) => `${s}*raw\n:ISTIO_OUTPUT - [0:0]\nCOMMIT\n`],
-  ])('is needed when %s, and mends that', (_what, damage) => {
+    [
+      'guardrails are up',
+      (s: string) => `${s}${savedForm(restoreInput(chains(guardrails), [], nothing))}`,
+      chains(guardrails).map(({ chain }) => `filter ${chain} should not be there`),
+    ],
+    [
+      'DNS is captured and should not be',
+      (s: string) => `${s}*raw\n:ISTIO_OUTPUT - [0:0]\nCOMMIT\n`,
+      ['raw ISTIO_OUTPUT should not be there'],
+    ],
+  ])('is needed when %s, and says so', (_what, damage, told) => {
     const good = savedForm(restoreInput(wanted, ours, nothing));
     expect(damage(good)).not.toBe(good);
-    expect(isInForce(wanted, ours, parseSaved(damage(good)))).toBe(false);
+    expect(differencesFrom(wanted, ours, parseSaved(damage(good)))).toEqual(told);
   });
 
   it('is not needed for the other spelling of the same rules', () => {
@@ -63,7 +92,7 @@ describe('a restore', () => {
       '-p tcp -j ACCEPT',
       '-p tcp -m tcp -j ACCEPT',
     );
-    expect(isInForce(wanted, ours, parseSaved(saved))).toBe(true);
+    expect(differencesFrom(wanted, ours, parseSaved(saved))).toEqual([]);
   });
 
   it('leaves the rules of others, behind ours', () => {

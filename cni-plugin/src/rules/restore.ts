@@ -1,4 +1,5 @@
 import type { ChainRules } from './iptables-form.ts';
+import { ruleDifferences } from './rule-differences.ts';
 
 /** What `iptables-save` says: the rules of each chain by `table chain`, hooks and chains of others included. */
 export type SavedRules = ReadonlyMap<string, readonly string[]>;
@@ -23,25 +24,30 @@ export function parseSaved(text: string): SavedRules {
 }
 
 /**
- * True when the kernel has exactly the wanted rules, each chain reached by one jump that comes before everybody else's
- * rules, and none of our chains (`ours`) that are not wanted.
+ * What is otherwise, in words. Nothing when the kernel has exactly the wanted rules, each chain reached by one jump that
+ * comes before everybody else's rules, and none of our chains (`ours`) that are not wanted.
  */
-export function isInForce(
+export function differencesFrom(
   wanted: readonly ChainRules[],
   ours: readonly ChainRules[],
   saved: SavedRules,
-): boolean {
-  const everyWanted = wanted.every((chain) => {
-    const actual = saved.get(chainKey(chain));
-    return (
-      actual !== undefined &&
-      saved.get(hookKey(chain))?.[0] === jumpTo(chain) &&
-      countJumps(chain, saved) === 1 &&
-      actual.length === chain.rules.length &&
-      actual.every((rule, i) => sameRule(rule, chain.rules[i] ?? ''))
-    );
-  });
-  return everyWanted && present(unwanted(wanted, ours), saved).length === 0;
+): readonly string[] {
+  return [
+    ...wanted.flatMap((chain) => {
+      const actual = saved.get(chainKey(chain));
+      if (actual === undefined) return [`${chainKey(chain)} is missing`];
+      const inChain = ruleDifferences(chainKey(chain), chain.rules.map(plain), actual.map(plain));
+      return [...jumpDifferences(chain, saved), ...inChain];
+    }),
+    ...present(unwanted(wanted, ours), saved).map((chain) => `${chainKey(chain)} should not be there`),
+  ];
+}
+
+function jumpDifferences(chain: ChainRules, saved: SavedRules): readonly string[] {
+  const count = countJumps(chain, saved);
+  if (count !== 1) return [`${hookKey(chain)} has "${jumpTo(chain)}" ${count} times, not once`];
+  const [first] = saved.get(hookKey(chain)) ?? [];
+  return first === jumpTo(chain) ? [] : [`${hookKey(chain)} has "${first}" before "${jumpTo(chain)}"`];
 }
 
 /** Chains of ours that the kernel has. */
@@ -50,9 +56,8 @@ export function present(ours: readonly ChainRules[], saved: SavedRules): readonl
 }
 
 /** The nft back end leaves out `-m tcp` where no option needs it; both spellings mean the same. */
-function sameRule(a: string, b: string): boolean {
-  const plain = (rule: string): string => rule.replaceAll(/ -m (tcp|udp)/g, '').replaceAll(/\s+/g, ' ');
-  return plain(a) === plain(b);
+function plain(rule: string): string {
+  return rule.replaceAll(/ -m (tcp|udp)/g, '').replaceAll(/\s+/g, ' ');
 }
 
 /**

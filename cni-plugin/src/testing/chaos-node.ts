@@ -1,8 +1,10 @@
 import { execFileSync, spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import {
+  appendFileSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   readdirSync,
   readlinkSync,
   rmSync,
@@ -105,6 +107,22 @@ export class ChaosNode {
     this.startZtunnel();
   }
 
+  /** Into the log of the agent, between what it says itself. */
+  note(what: string): void {
+    appendFileSync(path.join(this.dir, 'agent.log'), `${new Date().toISOString()}\ttest\t${what}\n`);
+  }
+
+  /** What the agent said and the test did, as far as it concerns the node or one of the pods. */
+  logOf(pods: readonly string[]): string {
+    const lines = readFileSync(path.join(this.dir, 'agent.log'), 'utf8').split('\n');
+    return lines
+      .filter((line) => {
+        const pod = /\bp\d+\b/.exec(line)?.[0];
+        return pod === undefined || pods.includes(pod);
+      })
+      .join('\n');
+  }
+
   /** Runs the plugin for a pod, and kills it at some moment with the given probability. */
   async plugin(pod: string, netns: string, address: string, killed: number): Promise<boolean> {
     const child = spawn(process.execPath, [compiled('../plugin/main.js')], {
@@ -135,36 +153,37 @@ export class ChaosNode {
     const [code] = (await once(child, 'exit')) as [number | null];
     children.delete(child);
     if (code === 0) this.started++;
+    this.note(`${pod}: plugin ended with ${code} in ${readlinkSync(netns)}`);
     return code === 0;
   }
 
   async killSomething(): Promise<void> {
     if (this.random() < 0.5) {
       if (this.agent !== undefined) await end(this.agent);
+      this.note('agent killed');
       await sleep(this.random() * 300);
       this.startAgent();
     } else {
       if (this.ztunnel !== undefined) await end(this.ztunnel);
+      this.note('ztunnel killed');
       await sleep(this.random() * 300);
       this.startZtunnel();
     }
   }
 
-  /** Network namespaces that the agent and ztunnel hold, beside their own. */
-  heldNamespaces(): string {
-    return [this.agent, this.ztunnel]
-      .map((child) => {
-        const fds = `/proc/${child?.pid}/fd`;
-        const links = readdirSync(fds).map((fd) => {
-          try {
-            return readlinkSync(path.join(fds, fd));
-          } catch {
-            return ''; // closed meanwhile
-          }
-        });
-        return new Set(links.filter((link) => link.startsWith('net:'))).size;
-      })
-      .join(' ');
+  /** Links of the network namespaces that the agent holds, beside its own, and of those that ztunnel holds. */
+  heldNamespaces(): readonly ReadonlySet<string>[] {
+    return [this.agent, this.ztunnel].map((child) => {
+      const fds = `/proc/${child?.pid}/fd`;
+      const links = readdirSync(fds).map((fd) => {
+        try {
+          return readlinkSync(path.join(fds, fd));
+        } catch {
+          return ''; // closed meanwhile
+        }
+      });
+      return new Set(links.filter((link) => link.startsWith('net:')));
+    });
   }
 
   async close(): Promise<void> {
@@ -205,6 +224,10 @@ export class ChaosPod {
     return `/proc/${this.sandbox?.pid}/ns/net`;
   }
 
+  get netnsLink(): string {
+    return readlinkSync(this.netns);
+  }
+
   /** As a kubelet does: a new sandbox for each try, until the plugin says yes. */
   async start(labelled: boolean, killed: number): Promise<void> {
     this.node.api.putPod(this.object('Pending', labelled));
@@ -218,11 +241,13 @@ export class ChaosPod {
   }
 
   label(labelled: boolean): void {
+    this.node.note(`${this.name}: ${labelled ? 'labelled' : 'label taken away'}`);
     this.node.api.putPod({ ...this.object('Running', labelled), metadata: this.latest(labelled) });
   }
 
   /** Its sandbox dies and is made again, with the plugin or past it. */
   async restart(withPlugin: boolean): Promise<void> {
+    this.node.note(`${this.name}: sandbox made anew ${withPlugin ? 'with' : 'past'} the plugin`);
     await this.endSandbox();
     await this.makeSandbox();
     if (!withPlugin) return;
@@ -230,6 +255,7 @@ export class ChaosPod {
   }
 
   async stop(completes: boolean): Promise<void> {
+    this.node.note(`${this.name}: stops`);
     this.alive = false;
     const pod = this.node.api.pod(this.name);
     if (completes && pod !== undefined)
@@ -259,6 +285,7 @@ export class ChaosPod {
     child.once('exit', () => children.delete(child));
     await once(child.stdout, 'data');
     this.sandbox = child;
+    this.node.note(`${this.name}: sandbox ${this.netnsLink}`);
     symlinkSync(this.netns, path.join(this.node.dir, 'netns', this.name));
   }
 

@@ -1,5 +1,4 @@
-import { readFileSync, rmSync } from 'node:fs';
-import path from 'node:path';
+import { rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Port } from '@weft/api';
 import { openNetworkNamespace } from '@weft/linux';
@@ -18,6 +17,14 @@ const rules = { bypassInbound: false, dnsCapture: true, virtualInterfaces: [] };
 
 function isLabelled(node: ChaosNode, pod: ChaosPod): boolean {
   return node.api.pod(pod.name)?.metadata.labels?.['istio.io/dataplane-mode'] === 'ambient';
+}
+
+/** How many namespaces the agent and ztunnel hold. */
+function heldCounts(node: ChaosNode): string {
+  return node
+    .heldNamespaces()
+    .map((held) => held.size)
+    .join(' ');
 }
 
 /** What is wrong with what the API says of a pod. */
@@ -44,8 +51,11 @@ function kernelFault(node: ChaosNode, pod: ChaosPod, backend: string): string | 
       if (left !== '') return `${pod.name}: not labelled, but has ${left.split('\n')[0]}`;
       return ports.size > 0 ? `${pod.name}: not labelled, but served` : undefined;
     }
-    if (!new PodRedirection(runner, settingsFor(backend)).inForce(rules))
-      return `${pod.name}: rules differ:\n${residue(runner)}`;
+    const differences = new PodRedirection(runner, settingsFor(backend)).differences(rules);
+    if (differences.length > 0) {
+      const holders = node.heldNamespaces().map((held) => held.has(pod.netnsLink));
+      return `${pod.name}: held by agent and ztunnel: ${holders.join()}; ${differences.join('; ')}`;
+    }
     const silent = [Port.outboundCapture, Port.inboundCapture, Port.hbone].filter((port) => !ports.has(port));
     return silent.length > 0 ? `${pod.name}: nobody on ${silent.join()}` : undefined;
   } finally {
@@ -128,12 +138,12 @@ export async function chaos(
       (p) => p === expected,
     );
     const held = await settled(
-      () => node.heldNamespaces(),
+      () => heldCounts(node),
       (h) => h === `${wanted.length} ${wanted.length}`,
     );
     for (const pod of alive) await pod.stop(false);
     const heldAfter = await settled(
-      () => node.heldNamespaces(),
+      () => heldCounts(node),
       (h) => h === '0 0',
     );
     const probesAfter = await settled(
@@ -141,7 +151,6 @@ export async function chaos(
       (p) => p === '',
     );
     await node.close();
-    const log = readFileSync(path.join(node.dir, 'agent.log'), 'utf8');
     return {
       faults,
       probedAsWanted: probes === expected,
@@ -152,8 +161,36 @@ export async function chaos(
       pods: pods.length,
       // Not asserted, shown.
       story: `${kills} kills in ${busyMs} ms, ${alive.length} pods alive at the end, ${wanted.length} of them labelled`,
-      log: faults.length > 0 ? log.split('\n').slice(-60).join('\n') : '',
+      log: faults.length > 0 ? node.logOf(faults.map((fault) => fault.split(/[:,]/)[0] ?? '')) : '',
     };
+  } finally {
+    children.forEach((child) => child.kill('SIGKILL'));
+    rmSync(node.dir, { recursive: true, force: true });
+  }
+}
+
+/**
+ * The sandbox of a captured pod is made anew past the plugin, with the same address, while nobody dies. Its former
+ * namespace lives on with its interface, held by agent and ztunnel.
+ */
+export async function restartsPastPlugin(backend: string): Promise<Record<string, unknown>> {
+  const node = new ChaosNode(0, backend);
+  try {
+    await node.open();
+    const pod = new ChaosPod(node, 1);
+    await pod.start(true, 0);
+    const faultOf = (): string | undefined => kernelFault(node, pod, backend) ?? apiFault(node, pod);
+    const isNone = (fault: string | undefined): boolean => fault === undefined;
+    const before = await settled(faultOf, isNone);
+    await pod.restart(false);
+    const after = await settled(faultOf, isNone);
+    const held = await settled(
+      () => heldCounts(node),
+      (h) => h === '1 1',
+    );
+    await pod.stop(false);
+    await node.close();
+    return { before: before ?? '', after: after ?? '', held, log: node.logOf([pod.name]) };
   } finally {
     children.forEach((child) => child.kill('SIGKILL'));
     rmSync(node.dir, { recursive: true, force: true });

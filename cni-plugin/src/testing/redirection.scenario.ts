@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { Socket, createServer } from 'node:net';
-import { mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { HOST_PROBE_SNAT_IPV4, HOST_PROBE_SNAT_IPV6, ZTUNNEL_MARK } from '@weft/api';
@@ -12,7 +12,7 @@ import {
   inNetworkNamespace,
   type NetworkNamespace,
 } from '@weft/linux';
-import { findPodNetworkNamespace } from '../agent/pod-network-namespace.ts';
+import { findPodNetworkNamespace, namespaceCheck } from '../agent/pod-network-namespace.ts';
 import { netfilterOf, type Backend } from '../rules/backend.ts';
 import { commandRunner, type CommandRunner } from '../rules/command.ts';
 import { IptablesHostRules } from '../rules/host-iptables.ts';
@@ -105,17 +105,17 @@ export function redirectsAndRestores(name: string): Record<string, boolean | str
   const redirection = new PodRedirection(runner, settingsFor(name));
   redirection.apply(options);
   const first = residue(runner);
-  const inForce = redirection.inForce(options);
+  const inForce = redirection.differences(options).length === 0;
   redirection.apply(options);
   const second = residue(runner);
-  const unnoticed: string[] = [];
+  const told: string[] = [];
   const unrepaired: string[] = [];
   for (const damage of damages[name === 'nftables' ? name : 'iptables'] ?? []) {
     const [program = '', ...args] = damage.map((word) => word.replace('%', name));
     runner.run(program, args);
-    if (redirection.inForce(options)) unnoticed.push(damage.join(' '));
+    told.push(redirection.differences(options).join('; '));
     redirection.reconcile(options);
-    if (!redirection.inForce(options)) unrepaired.push(damage.join(' '));
+    if (redirection.differences(options).length > 0) unrepaired.push(damage.join(' '));
   }
   const withoutDns = { ...options, dnsCapture: false };
   redirection.apply(withoutDns);
@@ -126,7 +126,7 @@ export function redirectsAndRestores(name: string): Record<string, boolean | str
     .trim();
   redirection.remove();
   namespace.close();
-  return { inForce, idempotent: first === second, unnoticed, unrepaired, dnsLeft, left };
+  return { inForce, idempotent: first === second, told, unrepaired, dnsLeft, left };
 }
 
 /** Rules of one back end, taken over by an agent that uses another one. */
@@ -152,7 +152,7 @@ export function survivesGuardrails(name: string): Record<string, boolean | strin
   const redirection = new PodRedirection(runner, settings);
   redirection.apply(options);
   netfilterOf(settings.backend, runner, settings).guard();
-  const noticed = !redirection.inForce(options);
+  const noticed = redirection.differences(options).length > 0;
   const guarded = /drop/i.test(residue(runner));
   redirection.reconcile(options);
   const lifted = !/drop/i.test(residue(runner));
@@ -232,8 +232,11 @@ export function keepsProbeSet(name: string): Record<string, string | boolean> {
   return { installs, afterTakeover, afterRestart, afterRetain, afterRepair, empty, left };
 }
 
-/** A process in a namespace with an address, and a fake /proc that names it by its pod's UID. */
-export async function findsByCgroup(): Promise<Record<string, boolean>> {
+/**
+ * A process in a namespace with an address, and a fake /proc that names it by its pod's UID. Then it dies, and the pod
+ * gets another namespace, with the same address.
+ */
+export async function findsByCgroup(): Promise<Record<string, unknown>> {
   const namespace = podNamespace();
   const runner = commandRunner(namespace);
   runner.run('ip', ['addr', 'add', '10.1.1.1/32', 'dev', 'lo']);
@@ -266,9 +269,31 @@ export async function findsByCgroup(): Promise<Record<string, boolean>> {
   writeFileSync(path.join(netnsDir, 'not-a-namespace'), '');
   const byName = search('00000000-0000-0000-0000-000000000000', '10.1.1.1');
   const byNameStranger = search('00000000-0000-0000-0000-000000000000', '10.1.1.2');
+  const isCurrent = (address = '10.1.1.1'): boolean =>
+    namespaceCheck({ procDir, netnsDir })(namespace, uid, [address]);
+  rmSync(path.join(netnsDir, 'cni-1'));
+  const keptByProcess = isCurrent();
+  const withoutAddress = isCurrent('10.1.1.2');
   child.kill('SIGKILL');
+  await once(child, 'exit');
+  const keptByUs = isCurrent();
+  const successor = podNamespace();
+  commandRunner(successor).run('ip', ['addr', 'add', '10.1.1.1/32', 'dev', 'lo']);
+  symlinkSync(`/proc/self/fd/${successor.fd}`, path.join(netnsDir, 'cni-2'));
+  const succeeded = isCurrent();
+  symlinkSync(`/proc/self/fd/${namespace.fd}`, path.join(netnsDir, 'cni-3'));
+  const keptByName = isCurrent();
+  successor.close();
   namespace.close();
-  return { byCgroup, strangerAddress, strangerUid, byName, byNameStranger };
+  rmSync(root, { recursive: true });
+  return {
+    byCgroup,
+    strangerAddress,
+    strangerUid,
+    byName,
+    byNameStranger,
+    current: { keptByProcess, keptByName, keptByUs, withoutAddress, succeeded },
+  };
 }
 
 /**
