@@ -1,6 +1,6 @@
-import { getHeapStatistics } from 'node:v8';
+import { getHeapSpaceStatistics, getHeapStatistics } from 'node:v8';
 import { describe, expect, it } from '@jest/globals';
-import { garbageCollector, isWorthCollecting } from './idle-memory.ts';
+import { collectGarbage, isWorthCollecting } from './idle-memory.ts';
 
 const MIB = 2 ** 20;
 
@@ -16,16 +16,25 @@ describe('memory of an idle thread', () => {
     expect(isWorthCollecting({ ...memory, ...change })).toBe(isWorth);
   });
 
-  it('is what nobody refers to any more', () => {
-    const collect = garbageCollector();
+  it('is what nobody refers to any more', async () => {
     const used = (): number => getHeapStatistics().used_heap_size;
-    collect();
+    await collectGarbage();
     const before = used();
     let garbage: string[] = Array.from({ length: 200_000 }, (_, i) => `garbage ${i}`);
     expect(used() - before).toBeGreaterThan(5 * MIB);
     garbage = garbage.slice(0, 1);
-    collect();
+    await collectGarbage();
     expect(used() - before).toBeLessThan(2 * MIB);
     expect(garbage).toHaveLength(1);
+  });
+
+  it('is the room for new objects, too', async () => {
+    const room = (): number =>
+      getHeapSpaceStatistics().find(({ space_name: name }) => name === 'new_space')?.space_size ?? Number.NaN;
+    const survivors = Array.from({ length: 200_000 }, (_, i) => [i]);
+    expect(room()).toBeGreaterThan(2 * MIB);
+    await collectGarbage();
+    expect(room()).toBeLessThanOrEqual(2 * MIB);
+    expect(survivors).toHaveLength(200_000);
   });
 });

@@ -1,12 +1,12 @@
+import { Session } from 'node:inspector/promises';
 import { performance, type EventLoopUtilization } from 'node:perf_hooks';
-import { getHeapStatistics, setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
+import { getHeapStatistics } from 'node:v8';
 
 /** How long a thread has to be idle. */
 const CHECK_MS = 2_000;
 /** The part of that time that it may work all the same. */
 const IDLE_UTILIZATION = 0.02;
-/** To collect a larger heap would hold the thread up for more than some milliseconds: V8 does that bit by bit. */
+/** To collect a larger heap would hold the thread up for more than some tens of milliseconds: V8 does that bit by bit. */
 const MAX_HEAP_BYTES = 32 * 2 ** 20;
 /** Less isn't worth it. */
 const MIN_GROWTH_BYTES = 2 * 2 ** 20;
@@ -31,12 +31,18 @@ export function isWorthCollecting({
   return isIdle && usedBytes <= MAX_HEAP_BYTES && heapBytes - settledBytes >= MIN_GROWTH_BYTES;
 }
 
-/** What gives this thread's free memory back to the system. */
-export function garbageCollector(): () => void {
-  setFlagsFromString('--expose-gc');
-  // The only way to the function when the process wasn't started with the flag.
-  const collect = runInNewContext('gc') as (how: object) => void;
-  return () => collect({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+/**
+ * Collects all garbage of this thread and shrinks its young generation, which V8's `gc()` does only from Node 22 on and
+ * V8 by itself after half a minute, or never.
+ */
+export async function collectGarbage(): Promise<void> {
+  const session = new Session();
+  session.connect();
+  try {
+    await session.post('HeapProfiler.collectGarbage');
+  } finally {
+    session.disconnect();
+  }
 }
 
 /**
@@ -45,16 +51,16 @@ export function garbageCollector(): () => void {
  * @param onCollected what else the process can give back
  */
 export function collectWhenIdle(onCollected: () => void): void {
-  const collect = garbageCollector();
   let settledBytes = 0;
   let last: EventLoopUtilization = performance.eventLoopUtilization();
-  setInterval(() => {
+  const check = async (): Promise<void> => {
     const { utilization } = performance.eventLoopUtilization(last);
     last = performance.eventLoopUtilization();
     const { used_heap_size: usedBytes, total_heap_size: heapBytes } = getHeapStatistics();
     if (!isWorthCollecting({ utilization, usedBytes, heapBytes, settledBytes })) return;
-    collect();
+    await collectGarbage();
     settledBytes = getHeapStatistics().total_heap_size;
     onCollected();
-  }, CHECK_MS).unref();
+  };
+  setInterval(() => void check(), CHECK_MS).unref();
 }
