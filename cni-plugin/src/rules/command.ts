@@ -22,7 +22,8 @@ export interface CommandRunner {
 
 /**
  * A runner for a namespace, or for the one this process is in. A child starts where the thread that forks it is,
- * so no `nsenter` is needed. Synchronous: rules of one pod must never be changed by two commands at once.
+ * so no `nsenter` is needed. Synchronous: rules of one pod must never be changed by two commands at once. Nor does a
+ * command of an agent that was killed come behind its successor's: it dies with the PID namespace of their container.
  */
 export function commandRunner(
   namespace?: Pick<NetworkNamespace, 'fd'>,

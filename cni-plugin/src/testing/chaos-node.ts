@@ -16,25 +16,8 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Pod } from '@weft/kubernetes';
+import { ContainedProcess, end, track } from './chaos-process.ts';
 import { FakeKubernetes } from './fake-kubernetes.ts';
-
-/** Whatever was started and may still run. */
-export const children = new Set<ChildProcess>();
-process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
-
-function start(program: string, args: readonly string[]): ChildProcess {
-  const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'inherit'] });
-  children.add(child);
-  child.once('exit', () => children.delete(child));
-  return child;
-}
-
-async function end(child: ChildProcess, signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL'): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const ended = once(child, 'exit');
-  child.kill(signal);
-  await ended;
-}
 
 /** Small and good enough; the seed makes the plan of kills and pods, not the scheduling of the kernel, repeatable. */
 function randomFrom(seed: number): () => number {
@@ -57,8 +40,8 @@ export class ChaosNode {
   /** How often the plugin said yes. */
   started = 0;
   private readonly backend: string;
-  private agent: ChildProcess | undefined;
-  private ztunnel: ChildProcess | undefined;
+  private agent: ContainedProcess | undefined;
+  private ztunnel: ContainedProcess | undefined;
   private port = 0;
 
   constructor(seed: number, backend: string) {
@@ -135,7 +118,7 @@ export class ChaosNode {
         CNI_ARGS: `K8S_POD_NAMESPACE=chaos;K8S_POD_NAME=${pod}`,
       },
     });
-    children.add(child);
+    track(child);
     child.stdin.on('error', () => undefined);
     child.stdin.end(
       JSON.stringify({
@@ -151,7 +134,6 @@ export class ChaosNode {
     );
     if (this.random() < killed) setTimeout(() => child.kill('SIGKILL'), this.random() * 300).unref();
     const [code] = (await once(child, 'exit')) as [number | null];
-    children.delete(child);
     if (code === 0) this.started++;
     this.note(`${pod}: plugin ended with ${code} in ${readlinkSync(netns)}`);
     return code === 0;
@@ -159,12 +141,12 @@ export class ChaosNode {
 
   async killSomething(): Promise<void> {
     if (this.random() < 0.5) {
-      if (this.agent !== undefined) await end(this.agent);
+      await this.agent?.end('SIGKILL');
       this.note('agent killed');
       await sleep(this.random() * 300);
       this.startAgent();
     } else {
-      if (this.ztunnel !== undefined) await end(this.ztunnel);
+      await this.ztunnel?.end('SIGKILL');
       this.note('ztunnel killed');
       await sleep(this.random() * 300);
       this.startZtunnel();
@@ -173,27 +155,28 @@ export class ChaosNode {
 
   /** Links of the network namespaces that the agent holds, beside its own, and of those that ztunnel holds. */
   heldNamespaces(): readonly ReadonlySet<string>[] {
-    return [this.agent, this.ztunnel].map((child) => {
-      const fds = `/proc/${child?.pid}/fd`;
-      const links = readdirSync(fds).map((fd) => {
+    return [this.agent, this.ztunnel].map((contained) => {
+      const proc = `/proc/${contained?.pid}`;
+      const links = readdirSync(`${proc}/fd`).map((fd) => {
         try {
-          return readlinkSync(path.join(fds, fd));
+          return readlinkSync(`${proc}/fd/${fd}`);
         } catch {
           return ''; // closed meanwhile
         }
       });
-      return new Set(links.filter((link) => link.startsWith('net:')));
+      const own = readlinkSync(`${proc}/ns/net`);
+      return new Set(links.filter((link) => link.startsWith('net:') && link !== own));
     });
   }
 
   async close(): Promise<void> {
-    if (this.ztunnel !== undefined) await end(this.ztunnel);
-    if (this.agent !== undefined) await end(this.agent, 'SIGTERM');
+    await this.ztunnel?.end('SIGKILL');
+    await this.agent?.end('SIGTERM');
     this.api.close();
   }
 
   private startAgent(): void {
-    this.agent = start(process.execPath, [
+    this.agent = new ContainedProcess(process.execPath, [
       compiled('./chaos-agent.js'),
       this.dir,
       String(this.port),
@@ -202,7 +185,7 @@ export class ChaosNode {
   }
 
   private startZtunnel(): void {
-    this.ztunnel = start(process.execPath, [compiled('./chaos-ztunnel.js'), this.dir]);
+    this.ztunnel = new ContainedProcess(process.execPath, [compiled('./chaos-ztunnel.js'), this.dir]);
   }
 }
 
@@ -281,8 +264,7 @@ export class ChaosPod {
         stdio: ['ignore', 'pipe', 'inherit'],
       },
     );
-    children.add(child);
-    child.once('exit', () => children.delete(child));
+    track(child);
     await once(child.stdout, 'data');
     this.sandbox = child;
     this.node.note(`${this.name}: sandbox ${this.netnsLink}`);
