@@ -5,6 +5,7 @@ export * from './headers/traceparent.ts';
 export * from './http2/constants.ts';
 export { defaultHttp2Limits, type Http2Limits } from './http2/limits.ts';
 export { defaultFloodLimits, type FloodLimits } from './http2/flood-guard.ts';
+export { Cancellation, type CancelSignal } from './transport/cancellation.ts';
 export type { ConnectRequest, HeaderFields } from './transport/connect-request.ts';
 export { defaultKeepalive, type KeepaliveOptions } from './transport/keepalive.ts';
 export { ConnectRefusedError } from './transport/connect-response.ts';

@@ -45,17 +45,29 @@ export function duplicateNetworkNamespace({ fd }: Pick<NetworkNamespace, 'fd'>):
  */
 export function inNetworkNamespace<T>(namespace: { readonly fd: number | undefined }, work: () => T): T {
   if (namespace.fd === undefined) return work();
-  const home = openSync('/proc/thread-self/ns/net', 'r');
+  const outer = present ?? home();
+  check('setns', libc().setns(namespace.fd, CLONE_NEWNET));
+  const before = present;
+  present = namespace.fd;
   try {
-    check('setns', libc().setns(namespace.fd, CLONE_NEWNET));
-    try {
-      return work();
-    } finally {
-      if (libc().setns(home, CLONE_NEWNET) !== 0) process.abort();
-    }
+    return work();
   } finally {
-    closeSync(home);
+    present = before;
+    if (libc().setns(outer, CLONE_NEWNET) !== 0) process.abort();
   }
+}
+
+/** Where the thread is, by a descriptor, while it isn't at home. */
+let present: number | undefined;
+let ownNamespace: number | undefined;
+
+/** The namespace that the thread was started in, opened once: each connection to a pod needs it. */
+function home(): number {
+  if (ownNamespace !== undefined) return ownNamespace;
+  const fd = openSync('/proc/thread-self/ns/net', 'r');
+  // Descriptors are the process's; a thread that ends has to give back its own.
+  process.once('exit', () => closeSync(fd));
+  return (ownNamespace = fd);
 }
 
 /** A new, empty network namespace that lives as long as its descriptor or a socket in it. */

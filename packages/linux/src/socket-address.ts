@@ -5,6 +5,8 @@ export const AF_INET = 2;
 export const AF_INET6 = 10;
 
 const SUN_PATH_BYTES = 108;
+const DOT = 0x2e;
+const ZERO = 0x30;
 
 /** `struct sockaddr_in` or `sockaddr_in6` of an address in text. Throws TypeError if it is none. */
 export function encodeSocketAddress(address: string, port: number): Buffer {
@@ -12,7 +14,7 @@ export function encodeSocketAddress(address: string, port: number): Buffer {
     const raw = Buffer.alloc(16);
     raw.writeUInt16LE(AF_INET, 0);
     raw.writeUInt16BE(port, 2);
-    ipv4Bytes(address).copy(raw, 4);
+    writeIpv4(address, raw, 4);
     return raw;
   }
   if (isIPv6(address) && !address.includes('%')) {
@@ -29,7 +31,7 @@ export function encodeSocketAddress(address: string, port: number): Buffer {
 export function decodeSocketAddress(raw: Buffer): { address: string; port: number } | undefined {
   const family = raw.readUInt16LE(0);
   const port = raw.readUInt16BE(2);
-  if (family === AF_INET) return { address: raw.subarray(4, 8).join('.'), port };
+  if (family === AF_INET) return { address: formatIpv4(raw, 4), port };
   if (family === AF_INET6) return { address: formatIpv6(raw.subarray(8, 24)), port };
   return undefined;
 }
@@ -45,13 +47,35 @@ export function encodeUnixAddress(path: string): Buffer {
   return raw;
 }
 
-function ipv4Bytes(address: string): Buffer {
-  return Buffer.from(address.split('.').map(Number));
+/** Each connection has some: digits are added up, without a list of them. */
+function writeIpv4(address: string, raw: Buffer, offset: number): void {
+  let at = offset;
+  let byte = 0;
+  for (let i = 0; i < address.length; i++) {
+    const code = address.charCodeAt(i);
+    if (code !== DOT) {
+      byte = byte * 10 + code - ZERO;
+      continue;
+    }
+    raw[at++] = byte;
+    byte = 0;
+  }
+  raw[at] = byte;
+}
+
+function formatIpv4(raw: Buffer, at: number): string {
+  return `${raw[at]}.${raw[at + 1]}.${raw[at + 2]}.${raw[at + 3]}`;
+}
+
+function ipv4Hex(address: string): string {
+  const raw = Buffer.alloc(4);
+  writeIpv4(address, raw, 0);
+  return raw.toString('hex');
 }
 
 function ipv6Bytes(address: string): Buffer {
   const dotted = address.lastIndexOf('.') < 0 ? undefined : address.slice(address.lastIndexOf(':') + 1);
-  const tail = dotted === undefined ? undefined : ipv4Bytes(dotted).toString('hex');
+  const tail = dotted === undefined ? undefined : ipv4Hex(dotted);
   const text =
     dotted === undefined || tail === undefined
       ? address
@@ -67,7 +91,7 @@ function ipv6Bytes(address: string): Buffer {
 function formatIpv6(bytes: Buffer): string {
   const isMapped =
     bytes.readUIntBE(0, 6) === 0 && bytes.readUInt32BE(6) === 0 && bytes.readUInt16BE(10) === 0xffff;
-  if (isMapped) return bytes.subarray(12).join('.');
+  if (isMapped) return formatIpv4(bytes, 12);
   const groups = Array.from({ length: 8 }, (_, i) => bytes.readUInt16BE(2 * i).toString(16));
   // RFC 5952: the longest run of two or more zero groups, the first of equals, becomes "::".
   let start = -1;

@@ -18,10 +18,12 @@ export function trySetOption(fd: number, level: number, option: number, value: n
   return setNumber(fd, level, option, value) === 0;
 }
 
+/** An int for one call at a time: a buffer for each would be most of what an option costs. */
+const scratch = Buffer.allocUnsafeSlow(4);
+
 function setNumber(fd: number, level: number, option: number, value: number): number {
-  const raw = Buffer.alloc(4);
-  raw.writeInt32LE(value, 0);
-  return libc().setsockopt(fd, level, option, raw, raw.length);
+  scratch.writeInt32LE(value, 0);
+  return libc().setsockopt(fd, level, option, scratch, scratch.length);
 }
 
 /** `close` sends RST and throws away what was not sent yet: SO_LINGER with a time of 0. */

@@ -42,11 +42,13 @@ export interface TcpListenerOptions {
   readonly reusePort?: boolean;
   /** Whether the listener may accept connections to addresses that aren't local (IP_TRANSPARENT). */
   readonly transparent?: 'required' | 'best-effort' | 'never';
+  /** Of the connections, which inherit them. */
+  readonly tcp?: TcpOptions;
 }
 
 /**
  * A listening socket in the thread's present network namespace, for `server.listen({ fd })`. Accepted sockets
- * inherit the mark. Throws a SystemError; `transparent` tells whether IP_TRANSPARENT was granted.
+ * inherit the mark and the options. Throws a SystemError; `transparent` tells whether IP_TRANSPARENT was granted.
  */
 export function createTcpListener(options: TcpListenerOptions): { fd: number; transparent: boolean } {
   const { host, port, backlog = 128, mark, reusePort = false, transparent: wanted = 'never' } = options;
@@ -61,6 +63,7 @@ export function createTcpListener(options: TcpListenerOptions): { fd: number; tr
     let transparent = false;
     if (wanted === 'required') transparent = setOption(fd, SOL_IP, IP_TRANSPARENT, 1);
     if (wanted === 'best-effort') transparent = trySetOption(fd, SOL_IP, IP_TRANSPARENT, 1);
+    if (options.tcp !== undefined) setTcpOptions(fd, options.tcp);
     const address = encodeSocketAddress(host, port);
     check(`bind ${host}:${port}`, libc().bind(fd, address, address.length));
     check('listen', libc().listen(fd, backlog));
@@ -102,7 +105,7 @@ export function createTcpSocket(options: TcpSocketOptions): { fd: number; spoofe
 }
 
 function bindTransparently(fd: number, family: 4 | 6, bindAddress: string): boolean {
-  if (isIPv6(bindAddress) !== (family === 6)) return false;
+  if (bindAddress.includes(':') !== (family === 6)) return false;
   const granted =
     family === 6
       ? trySetOption(fd, SOL_IPV6, IPV6_TRANSPARENT, 1) && trySetOption(fd, SOL_IPV6, IPV6_FREEBIND, 1)
@@ -114,10 +117,13 @@ function bindTransparently(fd: number, family: 4 | 6, bindAddress: string): bool
   return libc().bind(fd, address, address.length) === 0;
 }
 
+/** A `struct sockaddr` and its length, for one call at a time. */
+const sockaddr = Buffer.allocUnsafeSlow(28);
+const sockaddrLength = Buffer.allocUnsafeSlow(4);
+
 /** Where a redirected connection was meant to go, or undefined if it wasn't redirected or isn't tracked. */
 export function originalDestination(fd: number): { address: string; port: number } | undefined {
-  const raw = Buffer.alloc(28);
-  const length = Buffer.alloc(4);
+  const [raw, length] = [sockaddr, sockaddrLength];
   for (const level of [SOL_IP, SOL_IPV6]) {
     length.writeUInt32LE(raw.length, 0);
     if (libc().getsockopt(fd, level, SO_ORIGINAL_DST, raw, length) === 0) return decodeSocketAddress(raw);

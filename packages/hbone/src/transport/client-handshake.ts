@@ -4,6 +4,7 @@ import { connect, type SecureContext } from 'node:tls';
 import type { TlsContext } from '@weft/linux';
 import type { WorkloadCertificate } from '@weft/spiffe';
 import { WeftError } from '@weft/telemetry/errors';
+import type { CancelSignal } from './cancellation.ts';
 import { certifiedNames } from './peer-certificate.ts';
 import { ReactorContexts } from './reactor/reactor-contexts.ts';
 import { ReactorSocket } from './reactor/reactor-socket.ts';
@@ -44,7 +45,7 @@ export class TlsClient {
   async secure(
     socket: Duplex | ReactorSocket,
     server: ServerToVerify,
-    signal: AbortSignal,
+    signal: CancelSignal,
   ): Promise<VerifiedConnection> {
     const { certificate } = server;
     const verified =
@@ -63,7 +64,7 @@ async function secureOnReactor(
   socket: ReactorSocket,
   server: ServerToVerify,
   context: TlsContext,
-  signal: AbortSignal,
+  signal: CancelSignal,
 ): Promise<VerifiedConnection> {
   const tls = new ReactorTls(socket, context, 'client');
   const onAbort = (): void => tls.destroy();
@@ -109,7 +110,7 @@ function connectTls(
   socket: Duplex,
   server: ServerToVerify,
   secureContext: SecureContext,
-  signal: AbortSignal,
+  signal: CancelSignal,
 ): Promise<VerifiedConnection> {
   return new Promise((resolve, reject) => {
     const tls = connect({

@@ -1,5 +1,6 @@
 import type { X509Certificate } from 'node:crypto';
 import type { SpiffeId } from '@weft/spiffe';
+import { Cancellation, type CancelSignal } from './cancellation.ts';
 import type { Authority } from '../headers/authority.ts';
 import type { FlatFields } from '../http2/hpack/decoder.ts';
 import type { RequestHead } from '../http2/message-head.ts';
@@ -23,7 +24,7 @@ export interface ConnectRequest {
   readonly localAddress: string;
   readonly localPort: number;
   /** Aborted when the client gives up before the answer, or its connection is lost. */
-  readonly signal: AbortSignal;
+  readonly signal: CancelSignal;
   /** Answers 200. The stream of a client that is already gone reports its close when it is attached. */
   accept(headers?: HeaderFields): TunnelStream;
   /** Answers with the status alone. */
@@ -40,7 +41,7 @@ export class SessionConnectRequest implements ConnectRequest {
   readonly session: TunnelSession;
   private readonly stream: SessionStream;
   private answered = false;
-  private abort: AbortController | undefined;
+  readonly signal = new Cancellation();
 
   constructor(session: TunnelSession, stream: SessionStream, head: RequestHead, target: Authority) {
     this.session = session;
@@ -50,7 +51,7 @@ export class SessionConnectRequest implements ConnectRequest {
     this.headers = head.headers;
     stream.onAbandoned = () => {
       this.settle();
-      this.abort?.abort();
+      this.signal.abort(new Error('the client gave up'));
     };
   }
 
@@ -71,14 +72,6 @@ export class SessionConnectRequest implements ConnectRequest {
   }
   get localPort(): number {
     return this.session.localPort;
-  }
-
-  get signal(): AbortSignal {
-    if (this.abort === undefined) {
-      this.abort = new AbortController();
-      if (this.stream.closed) this.abort.abort();
-    }
-    return this.abort.signal;
   }
 
   accept(headers: HeaderFields = {}): TunnelStream {

@@ -1,4 +1,5 @@
 import { WeftError } from '@weft/telemetry/errors';
+import type { CancelSignal } from './cancellation.ts';
 import { ErrorCode, errorCodeName } from '../http2/constants.ts';
 import type { FlatFields } from '../http2/hpack/decoder.ts';
 import type { ResponseHead } from '../http2/message-head.ts';
@@ -27,7 +28,7 @@ export function connectFields(authority: string, headers: HeaderFields): FlatFie
 }
 
 /** Waits for the answer; an abort resets the stream. */
-export function responseOf(stream: SessionStream, signal: AbortSignal | undefined): Promise<ConnectOutcome> {
+export function responseOf(stream: SessionStream, signal: CancelSignal | undefined): Promise<ConnectOutcome> {
   return new Promise((resolve) => {
     const onAbort = (): void => {
       stream.response = undefined;
@@ -73,7 +74,7 @@ export function dialError(error: unknown, target: string): WeftError {
   return new WeftError('WEFT1209', `connecting to ${target}`, { cause: error });
 }
 
-export function abortReason(signal: AbortSignal | undefined): unknown {
+export function abortReason(signal: CancelSignal | undefined): unknown {
   return signal?.reason ?? new WeftError('WEFT1212', 'aborted');
 }
 

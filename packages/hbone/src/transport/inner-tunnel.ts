@@ -1,5 +1,6 @@
 import type { SpiffeId, WorkloadCertificate } from '@weft/spiffe';
 import { WeftError } from '@weft/telemetry/errors';
+import { Cancellation, type CancelSignal } from './cancellation.ts';
 import type { TlsClient } from './client-handshake.ts';
 import type { HeaderFields } from './connect-request.ts';
 import { closeError, connectFields, ConnectRefusedError, responseOf } from './connect-response.ts';
@@ -15,7 +16,7 @@ export interface InnerTunnelRequest {
   readonly acceptable: readonly string[];
   readonly authority: string;
   readonly headers: HeaderFields;
-  readonly signal: AbortSignal;
+  readonly signal: CancelSignal;
 }
 
 export interface InnerTunnelOptions {
@@ -37,7 +38,11 @@ export async function openInnerTunnel(
   const name = `${authority} by ${outer.session.remoteAddress}`;
   const wire = outer.stream.toDuplex();
   wire.on('error', () => undefined); // TLS reports it
-  const inTime = AbortSignal.any([signal, AbortSignal.timeout(limits.dialTimeoutMs)]);
+  const inTime = new Cancellation();
+  const onAbort = (): void => inTime.abort(signal.reason);
+  signal.addEventListener('abort', onAbort, { once: true });
+  if (signal.aborted) onAbort();
+  const timer = setTimeout(() => inTime.abort(new Error('no answer in time')), limits.dialTimeoutMs);
   const verified = await certificateFor(source)
     .then((certificate) => tls.secure(wire, { name, acceptable, certificate }, inTime))
     .catch((error: unknown) => {
@@ -45,6 +50,10 @@ export async function openInnerTunnel(
       throw inTime.aborted && !signal.aborted
         ? new WeftError('WEFT1205', `TLS handshake with ${name}`, { cause: error })
         : error;
+    })
+    .finally(() => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', onAbort);
     });
   let isOpened = false;
   const session = new TunnelSession({

@@ -151,7 +151,9 @@ describe('our server with a node:http2 client', () => {
   it('sees the reset that its client sent', async () => {
     let aborted: Promise<unknown> | undefined;
     const pair = await tunnelPair((request) => {
-      aborted = once(request.signal, 'abort');
+      aborted = new Promise<void>((resolve) =>
+        request.signal.addEventListener('abort', resolve, { once: true }),
+      );
     });
     closers.push(() => pair.close());
     const session = nodeClient(pair);

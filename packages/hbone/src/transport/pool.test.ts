@@ -132,7 +132,9 @@ describe('the pool', () => {
     const pair = await pairOf({
       limits: { dialTimeoutMs: 30 },
       dial: (_key, signal) =>
-        new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
+        new Promise((_, reject) =>
+          signal.addEventListener('abort', () => reject(signal.reason), { once: true }),
+        ),
     });
     await expect(pair.pool.connect(pair.request())).rejects.toMatchObject({ code: 'WEFT1205' });
   });
@@ -156,7 +158,9 @@ describe('the pool', () => {
     await until(() => pair.requests.length === 1);
     const [request] = pair.requests;
     if (request === undefined) throw new Error('no request');
-    const gone = once(request.signal, 'abort');
+    const gone = new Promise<void>((resolve) =>
+      request.signal.addEventListener('abort', resolve, { once: true }),
+    );
     abort.abort(new Error('enough'));
     await expect(connecting).rejects.toThrow('enough');
     await gone;

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { SpiffeId, WorkloadCertificate } from '@weft/spiffe';
 import { WeftError } from '@weft/telemetry/errors';
+import type { CancelSignal } from './cancellation.ts';
 import { ErrorCode } from '../http2/constants.ts';
 import type { FlatFields } from '../http2/hpack/decoder.ts';
 import { TlsClient, type VerifyPeer } from './client-handshake.ts';
@@ -38,7 +39,7 @@ export interface TunnelRequest extends PoolKey {
   /** Of the CONNECT. */
   readonly authority: string;
   readonly headers: HeaderFields;
-  readonly signal?: AbortSignal;
+  readonly signal?: CancelSignal;
 }
 
 export interface Tunnel {
@@ -51,7 +52,7 @@ export interface Tunnel {
 
 export interface HbonePoolOptions {
   /** Makes a connected TCP socket in the right namespace, with the right mark. */
-  readonly dial: (key: PoolKey, signal: AbortSignal) => Promise<Socket | ReactorSocket>;
+  readonly dial: (key: PoolKey, signal: CancelSignal) => Promise<Socket | ReactorSocket>;
   readonly certificateFor: (source: SpiffeId) => Promise<WorkloadCertificate>;
   readonly verifyPeer?: VerifyPeer;
   readonly tls?: TlsSettings;

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { resetSocket } from '@weft/linux';
+import type { CancelSignal } from './cancellation.ts';
 import { ErrorCode } from '../http2/constants.ts';
 import { ReactorSocket } from './reactor/reactor-socket.ts';
 import { isCleanEnd, type TunnelStream } from './tunnel-stream.ts';
@@ -59,7 +60,7 @@ export function relay(
   downstream: RelayEnd,
   upstream: RelayEnd,
   counts: RelayRecord,
-  signal: AbortSignal,
+  signal: CancelSignal,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     let failure: { readonly error: unknown } | undefined;

@@ -1,4 +1,4 @@
-import type { ByteCounts } from '@weft/hbone';
+import { Cancellation, type ByteCounts, type CancelSignal } from '@weft/hbone';
 import type { ConnectionId, Failure, Order, Question, ToControl } from './messages.ts';
 
 /** Why a connection is cut: the control thread said so, its client is gone, or its pod. */
@@ -37,21 +37,21 @@ export class Connection implements ByteCounts {
   sent = 0;
   /** What was reported of both. */
   reported = { received: 0, sent: 0 };
-  private readonly controller = new AbortController();
+  private readonly cancellation = new Cancellation();
   private give: ((order: Order) => void) | undefined;
 
   constructor(id: ConnectionId) {
     this.id = id;
   }
 
-  get signal(): AbortSignal {
-    return this.controller.signal;
+  get signal(): CancelSignal {
+    return this.cancellation;
   }
 
   /** Resolves with the control thread's order; rejects when cut meanwhile. */
   order(): Promise<Order> {
     return new Promise((resolve, reject) => {
-      this.signal.throwIfAborted();
+      if (this.signal.aborted) throw this.signal.reason;
       this.give = resolve;
       this.signal.addEventListener('abort', () => reject(this.signal.reason), { once: true });
     });
@@ -63,7 +63,7 @@ export class Connection implements ByteCounts {
   }
 
   cut(failure: Failure): void {
-    this.controller.abort(new Cut(failure));
+    this.cancellation.abort(new Cut(failure));
   }
 }
 

@@ -1,5 +1,5 @@
 import { Socket } from 'node:net';
-import { connectSocket, type Reactor, type ReactorSocket } from '@weft/hbone';
+import { connectSocket, type CancelSignal, type Reactor, type ReactorSocket } from '@weft/hbone';
 import { createTcpSocket, inNetworkNamespace, setTcpOptions } from '@weft/linux';
 import { ipFamily, type IpAddress, type SocketAddress } from '../state/ip-address.ts';
 import type { SocketSettings } from './messages.ts';
@@ -11,7 +11,7 @@ export interface DialRequest {
   readonly target: SocketAddress;
   readonly bindSource?: IpAddress | undefined;
   readonly settings: SocketSettings;
-  readonly signal: AbortSignal;
+  readonly signal: CancelSignal;
 }
 
 /** A failure to connect, in place of Node's, which says less about a timeout. */
@@ -28,7 +28,7 @@ export class DialError extends Error {
 export function dial(request: DialRequest): Promise<Socket> {
   const { target, signal } = request;
   return new Promise((resolve, reject) => {
-    signal.throwIfAborted();
+    if (signal.aborted) throw signal.reason;
     const fd = openSocket(request);
     const socket = new Socket({ fd, allowHalfOpen: true });
     // It may fail before whoever gets it listens, while a certificate is waited for; they learn of it by its close.
@@ -57,7 +57,7 @@ export function dial(request: DialRequest): Promise<Socket> {
 /** The same on a reactor. */
 export async function dialOnReactor(reactor: Reactor, request: DialRequest): Promise<ReactorSocket> {
   const { target, signal } = request;
-  signal.throwIfAborted();
+  if (signal.aborted) throw signal.reason;
   const timeout = { ms: CONNECT_TIMEOUT_MS, error: timedOut };
   try {
     return await connectSocket(reactor, openSocket(request), { ...target, signal, timeout });

@@ -1,4 +1,4 @@
-import { type ConnectRequest, type RelayEnd, tunnelEnd } from '@weft/hbone';
+import { type CancelSignal, type ConnectRequest, type RelayEnd, tunnelEnd } from '@weft/hbone';
 import type { Connection } from './connection.ts';
 import type { ConnectionId, HeaderList } from './messages.ts';
 import { move } from './move.ts';
@@ -15,7 +15,7 @@ export interface IncomingTunnel {
   /** The connection of this proxy that it was made for, when its bytes stay in the process. */
   readonly relayOf: ConnectionId | undefined;
   /** Aborted when the client gives up before the answer. */
-  readonly signal: AbortSignal;
+  readonly signal: CancelSignal;
   /** Answers 200. What it gives back moves the bytes, until both ends have closed. */
   accept(headers: HeaderList, upstream: RelayEnd, connection: Connection): () => Promise<void>;
   /** Answers with the status alone. */

@@ -48,7 +48,15 @@ export async function openListener(
     readonly error: (error: Error) => void;
   },
 ): Promise<Listener> {
-  const { mark, reusePort, transparent, ipv6 } = sockets;
+  const { mark, reusePort, transparent, ipv6, keepAlive, userTimeoutMs } = sockets;
+  // What connections inherit; tunnels have PINGs of their own.
+  const tcp =
+    kind === 'hbone'
+      ? {}
+      : {
+          ...(keepAlive === undefined ? {} : { keepAlive }),
+          ...(userTimeoutMs === undefined ? {} : { userTimeoutMs }),
+        };
   const open = (host: string): { fd: number; transparent: boolean } =>
     createTcpListener({
       host,
@@ -56,6 +64,7 @@ export async function openListener(
       backlog: LISTEN_BACKLOG,
       reusePort,
       transparent,
+      tcp: { noDelay: true, ...tcp },
       ...(mark === undefined ? {} : { mark }),
     });
   const make = (): { fd: number; transparent: boolean } => {

@@ -1,4 +1,10 @@
-import { ConnectRefusedError, failedBehindTunnel, type RelayEnd, type RelayRecord } from '@weft/hbone';
+import {
+  Cancellation,
+  ConnectRefusedError,
+  failedBehindTunnel,
+  type RelayEnd,
+  type RelayRecord,
+} from '@weft/hbone';
 import { WeftError } from '@weft/telemetry/errors';
 import type { Connection } from './connection.ts';
 import { failureOf } from './failure.ts';
@@ -41,7 +47,8 @@ export class LocalTunnel implements IncomingTunnel {
   private readonly targetName: string;
   private readonly near: Connection;
   private far: Connection | undefined;
-  private readonly abandoned = new AbortController();
+  /** Called off when the client gives up before the answer. */
+  readonly signal = new Cancellation();
   private answer:
     | { readonly accepted: (end: Accepted) => void; readonly refused: (error: unknown) => void }
     | undefined;
@@ -58,20 +65,16 @@ export class LocalTunnel implements IncomingTunnel {
     this.near = near;
   }
 
-  get signal(): AbortSignal {
-    return this.abandoned.signal;
-  }
-
   /**
    * Resolves, when the pod has accepted, with what moves the bytes.
    * @throws WEFT1206 refused, or the reason of the near end's signal
    */
   async connect(server: TunnelServer): Promise<(downstream: RelayEnd) => Promise<void>> {
     const { signal } = this.near;
-    signal.throwIfAborted();
+    if (signal.aborted) throw signal.reason;
     const onCut = (): void => {
       this.settled()?.refused(signal.reason);
-      this.abandoned.abort();
+      this.signal.abort(signal.reason);
     };
     signal.addEventListener('abort', onCut, { once: true });
     const accepted = new Promise<Accepted>((resolve, reject) => {
@@ -120,13 +123,13 @@ export class LocalTunnel implements IncomingTunnel {
   private async move(downstream: RelayEnd, { upstream, far }: Accepted): Promise<void> {
     const { near, farEnd } = this;
     const record = new SharedRecord(near, far);
-    const cut = new AbortController();
+    const cut = new Cancellation();
     const signals = [near.signal, far.signal];
-    const onCut = (): void => cut.abort();
+    const onCut = (): void => cut.abort(signals.find(({ aborted }) => aborted)?.reason);
     for (const signal of signals) signal.addEventListener('abort', onCut, { once: true });
     if (signals.some(({ aborted }) => aborted)) onCut();
     try {
-      await move(downstream, upstream, record, cut.signal);
+      await move(downstream, upstream, record, cut);
       farEnd?.ended();
     } catch (error) {
       const [isNearCut, isFarCut] = [near.signal.aborted, far.signal.aborted];

@@ -1,11 +1,18 @@
-import { ReactorSocket, relay, spliceRelay, type RelayEnd, type RelayRecord } from '@weft/hbone';
+import {
+  ReactorSocket,
+  relay,
+  spliceRelay,
+  type CancelSignal,
+  type RelayEnd,
+  type RelayRecord,
+} from '@weft/hbone';
 
 /** Relays; between two plain sockets of a reactor no byte has to be seen. */
 export function move(
   downstream: RelayEnd,
   upstream: RelayEnd,
   record: RelayRecord,
-  signal: AbortSignal,
+  signal: CancelSignal,
 ): Promise<void> {
   return downstream instanceof ReactorSocket && upstream instanceof ReactorSocket
     ? spliceRelay(downstream, upstream, record, signal)

@@ -10,7 +10,7 @@ import {
   type RelayEnd,
   type TunnelResources,
 } from '@weft/hbone';
-import { inNetworkNamespace, originalDestination, setTcpOptions, sourceAddressTowards } from '@weft/linux';
+import { inNetworkNamespace, originalDestination, sourceAddressTowards } from '@weft/linux';
 import type { SpiffeId, WorkloadCertificate } from '@weft/spiffe';
 import { ipFamily, parseIp, socketAddress, type IpAddress, type SocketAddress } from '../state/ip-address.ts';
 import { type ApplicationSocket, descriptorOf, onceGone, reset } from './application-socket.ts';
@@ -172,16 +172,12 @@ export class PodProxy implements LocalPodEnd {
     kind: 'outbound' | 'inbound-plaintext',
   ): Promise<void> {
     const fd = descriptorOf(socket);
-    const local = socketAddress(socket.localAddress, socket.localPort);
+    const original = fd === undefined ? undefined : originalDestination(fd);
+    const destination =
+      (original && socketAddress(original.address, original.port)) ??
+      socketAddress(socket.localAddress, socket.localPort);
     // The client may be gone again before its connection was accepted here.
-    if (fd === undefined || local === undefined) return void socket.destroy();
-    const { keepAlive, userTimeoutMs } = this.options.pod.sockets;
-    setTcpOptions(fd, {
-      ...(keepAlive === undefined ? {} : { keepAlive }),
-      ...(userTimeoutMs === undefined ? {} : { userTimeoutMs }),
-    });
-    const original = originalDestination(fd);
-    const destination = (original && socketAddress(original.address, original.port)) ?? local;
+    if (destination === undefined) return void socket.destroy();
     await this.serveSocket(socket, kind, destination);
   }
 

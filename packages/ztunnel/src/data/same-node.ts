@@ -1,4 +1,4 @@
-import type { MemoryHandshake, ProvenPair, RelayEnd } from '@weft/hbone';
+import type { CancelSignal, MemoryHandshake, ProvenPair, RelayEnd } from '@weft/hbone';
 import type { SpiffeId, WorkloadCertificate } from '@weft/spiffe';
 import type { WeftError } from '@weft/telemetry';
 import type { Connection } from './connection.ts';
@@ -166,7 +166,7 @@ export class SameNodeTunnels {
 }
 
 /** Who waits doesn't wait longer than its connection lives. */
-function unlessAborted<T>(promise: Promise<T> | T, signal: AbortSignal): Promise<T> {
+function unlessAborted<T>(promise: Promise<T> | T, signal: CancelSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const onAbort = (): void => reject(signal.reason);
     signal.addEventListener('abort', onAbort, { once: true });

@@ -1,4 +1,4 @@
-import { acceptQueued, closeDescriptor, setTcpOptions } from '@weft/linux';
+import { acceptQueued, closeDescriptor } from '@weft/linux';
 import type { Reactor, ReactorHandler } from './reactor.ts';
 import { ReactorSocket } from './reactor-socket.ts';
 
@@ -12,7 +12,7 @@ export interface ReactorListenerEvents {
   error(error: Error): void;
 }
 
-/** Accepts on a listening descriptor, which it owns. */
+/** Accepts on a listening descriptor, which it owns and whose options the connections inherit. */
 export class ReactorListener implements ReactorHandler {
   private readonly reactor: Reactor;
   private readonly fd: number;
@@ -64,7 +64,6 @@ export class ReactorListener implements ReactorHandler {
     if (fd === undefined) return false;
     let socket: ReactorSocket;
     try {
-      setTcpOptions(fd, { noDelay: true });
       socket = new ReactorSocket(this.reactor, fd);
     } catch {
       closeDescriptor(fd); // its client is gone again

@@ -1,10 +1,15 @@
-import { EpollEvent, ForeignBuffer } from '@weft/linux';
+import { EpollEvent, ForeignBuffer, MAX_TLS_WRITE_BYTES } from '@weft/linux';
+import type { CancelSignal } from '../cancellation.ts';
+import { FRAME_HEADER_BYTES } from '../../http2/constants.ts';
 import type { EndHandler, RelayEnd } from '../relay.ts';
 import { END_EVENTS, READ_EVENTS, type Reactor, type ReactorHandler } from './reactor.ts';
 import { SendQueue } from './send-queue.ts';
 
-/** What one read takes from a plain socket, so that what it becomes in a tunnel fits into one batch. */
-const READ_BYTES = 64 * 1024;
+/**
+ * What one read takes from a plain socket: with its frame's header it fills whole TLS records. Nine bytes more would be a
+ * record and a packet of their own, and a sliver at the other end.
+ */
+const READ_BYTES = MAX_TLS_WRITE_BYTES - FRAME_HEADER_BYTES;
 
 /**
  * A plain TCP socket on a reactor, and one end of a relay.
@@ -18,13 +23,11 @@ export class ReactorSocket implements ReactorHandler, RelayEnd {
   readonly reactor: Reactor;
   readonly remoteAddress: string;
   readonly remotePort: number;
-  readonly localAddress: string;
-  readonly localPort: number;
   /** Called once if it closes before anybody reads. */
   onGone: (() => void) | undefined;
   private readonly queue: SendQueue;
   private handler: EndHandler | undefined;
-  private readable = true;
+  private readable: boolean;
   private endIsNear = false;
   private paused = false;
   private asked = false;
@@ -36,20 +39,34 @@ export class ReactorSocket implements ReactorHandler, RelayEnd {
   failure: Error | undefined;
   private state: 'open' | 'closed' | 'handed-over' = 'open';
 
-  /** Takes over a connected descriptor. @throws Error if it is gone already; the descriptor stays the caller's */
-  constructor(reactor: Reactor, fd: number) {
+  /**
+   * Takes over a connected descriptor. One that is registered already doesn't tell again that it is readable.
+   * @throws Error if it is gone already; the descriptor stays the caller's
+   */
+  constructor(reactor: Reactor, fd: number, { isReadable = false } = {}) {
     const remote = reactor.io.remoteAddress(fd);
-    const local = reactor.io.localAddress(fd);
-    if (remote === undefined || local === undefined) throw new Error('closed before it was accepted');
+    if (remote === undefined) throw new Error('closed before it was accepted');
     this.reactor = reactor;
     this.fd = fd;
     this.remoteAddress = remote.address;
     this.remotePort = remote.port;
-    this.localAddress = local.address;
-    this.localPort = local.port;
+    this.readable = isReadable;
     this.queue = new SendQueue(reactor.io, fd);
     reactor.register(fd, this);
   }
+
+  /** Asked for when it is needed, as most connections don't; `undefined` once it is closed. */
+  get localAddress(): string | undefined {
+    return this.local?.address;
+  }
+  get localPort(): number | undefined {
+    return this.local?.port;
+  }
+  private get local(): { address: string; port: number } | undefined {
+    if (this.state !== 'closed') this.known ??= this.reactor.io.localAddress(this.fd);
+    return this.known;
+  }
+  private known: { address: string; port: number } | undefined;
 
   get destroyed(): boolean {
     return this.state === 'closed';
@@ -67,7 +84,7 @@ export class ReactorSocket implements ReactorHandler, RelayEnd {
     if (this.state === 'closed') {
       const error = this.failure ?? new Error('closed before its end');
       queueMicrotask(() => handler.onClose({ kind: 'failed', error }));
-    } else this.askAgain();
+    } else if (this.readable) this.askAgain();
   }
 
   write(chunk: Buffer): boolean {
@@ -231,7 +248,7 @@ export class ReactorSocket implements ReactorHandler, RelayEnd {
 export interface ConnectOptions {
   readonly ip: string;
   readonly port: number;
-  readonly signal: AbortSignal;
+  readonly signal: CancelSignal;
   /** How long it may take, and what it is rejected with then. */
   readonly timeout: { readonly ms: number; readonly error: () => Error };
 }
@@ -270,7 +287,7 @@ export function connectSocket(
         if (isSettled || (events & (EpollEvent.writable | EpollEvent.error)) === 0) return;
         const error = reactor.io.takeError(fd, 'connect');
         if (error !== undefined) return fail(error);
-        const socket = new ReactorSocket(reactor, fd);
+        const socket = new ReactorSocket(reactor, fd, { isReadable: (events & READ_EVENTS) !== 0 });
         settle();
         resolve(socket);
       },

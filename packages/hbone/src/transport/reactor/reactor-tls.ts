@@ -61,7 +61,7 @@ export class ReactorTls implements ReactorHandler, SecureConnection {
     this.remoteAddress = canonicalAddress(socket.remoteAddress);
     this.remotePort = socket.remotePort;
     this.localAddress = canonicalAddress(socket.localAddress);
-    this.localPort = socket.localPort;
+    this.localPort = socket.localPort ?? 0;
     this.tls = new TlsSession(context, role, fd, reactor.ring);
     this.queue = new SendQueue(reactor.io, fd);
     socket.detach();

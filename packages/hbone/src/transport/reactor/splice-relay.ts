@@ -1,4 +1,5 @@
 import { EpollEvent, type Pipe, PIPE_BYTES, WOULD_BLOCK } from '@weft/linux';
+import type { CancelSignal } from '../cancellation.ts';
 import type { ByteCounts, EndName, RelayRecord } from '../relay.ts';
 import { END_EVENTS, READ_EVENTS, type Reactor, type ReactorHandler } from './reactor.ts';
 import type { ReactorSocket } from './reactor-socket.ts';
@@ -18,7 +19,7 @@ export function spliceRelay(
   downstream: ReactorSocket,
   upstream: ReactorSocket,
   counts: RelayRecord,
-  signal: AbortSignal,
+  signal: CancelSignal,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     new SpliceRelay(downstream, upstream, counts, signal, (error) =>
@@ -82,7 +83,7 @@ class Direction implements ReactorHandler {
 class SpliceRelay {
   private readonly reactor: Reactor;
   private readonly counts: RelayRecord;
-  private readonly signal: AbortSignal;
+  private readonly signal: CancelSignal;
   private readonly settle: (error?: { readonly cause: unknown }) => void;
   private readonly down: Direction;
   private readonly up: Direction;
@@ -94,7 +95,7 @@ class SpliceRelay {
     downstream: ReactorSocket,
     upstream: ReactorSocket,
     counts: RelayRecord,
-    signal: AbortSignal,
+    signal: CancelSignal,
     settle: (error?: { readonly cause: unknown }) => void,
   ) {
     this.reactor = downstream.reactor;
