@@ -1,6 +1,7 @@
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
 import { Bare, LogLevels, MAX_LOG_BUFFER, createLogger, stdoutSink } from './logger.ts';
 
@@ -58,6 +59,21 @@ describe('logger', () => {
 });
 
 describe('the output', () => {
+  it('writes the lines of a turn together, without being told to', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'weft-log-'));
+    try {
+      const path = join(folder, 'log');
+      const sink = stdoutSink(openSync(path, 'w'));
+      sink.write('first\n');
+      sink.write('second\n');
+      expect(readFileSync(path, 'utf8')).toBe('');
+      while (readFileSync(path, 'utf8') === '') await setImmediate();
+      expect(readFileSync(path, 'utf8')).toBe('first\nsecond\n');
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
   it('waits for its reader when its buffer is full, and loses no line', () => {
     const folder = mkdtempSync(join(tmpdir(), 'weft-log-'));
     try {

@@ -66,7 +66,6 @@ skipIf(Sandbox.unavailable, describe)('ztunnel between pods', () => {
       tunnelled: hello('server', 'fd00::a00:101'),
       plain: hello('server', 'fd00::a00:202'),
       outwards: hello('outsider', 'fd00::a00:101'),
-      logged: true,
     });
   });
 

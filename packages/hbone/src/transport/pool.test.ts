@@ -1,5 +1,4 @@
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
-import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import type { WorkloadCertificate } from '@weft/spiffe';
 import { dialTcp, tunnelPair, type TunnelPair } from '../testing/tunnel-pair.ts';

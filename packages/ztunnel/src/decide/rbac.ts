@@ -60,13 +60,15 @@ function testsOf({ sourceIdentity, sourceIp, destinationIp, destinationPort }: P
   // The principal is the identity without its scheme.
   const [, principal, namespace = '', serviceAccount] =
     /^spiffe:\/\/([^/]+\/ns\/([^/]+)\/sa\/([^/]+))$/.exec(sourceIdentity ?? '') ?? [];
-  const [from, to] = [ipBytes(sourceIp), ipBytes(destinationIp)];
+  // Most policies ask for neither.
+  let from: Uint8Array | undefined;
+  let to: Uint8Array | undefined;
   return {
     namespace: (match) => stringHolds(match, namespace),
     principal: (match) => principal !== undefined && stringHolds(match, principal),
     account: (match) => match.serviceAccount === serviceAccount && match.namespace === namespace,
-    source: (prefix) => prefix.containsBytes(from),
-    destination: (prefix) => prefix.containsBytes(to),
+    source: (prefix) => prefix.containsBytes((from ??= ipBytes(sourceIp))),
+    destination: (prefix) => prefix.containsBytes((to ??= ipBytes(destinationIp))),
     port: (port) => port === destinationPort,
   };
 }

@@ -1,3 +1,4 @@
+import { isIPv4 } from 'node:net';
 import ipaddr from 'ipaddr.js';
 
 /** An address in canonical text: dotted IPv4, or RFC 5952 IPv6. Never a v4-mapped one. */
@@ -18,7 +19,7 @@ export function parseIp(text: string): IpAddress | undefined {
   // Dual-stack sockets report IPv4 peers like this; the common case needs no parser.
   const plain =
     text.startsWith(MAPPED_PREFIX) && text.includes('.') ? text.slice(MAPPED_PREFIX.length) : text;
-  if (ipaddr.IPv4.isValidFourPartDecimal(plain)) return plain as IpAddress; // just checked
+  if (isIPv4(plain)) return plain as IpAddress; // just checked, and it allows one spelling only
   if (!plain.includes(':') || plain.includes('%') || !ipaddr.IPv6.isValid(plain)) return undefined;
   const parsed = ipaddr.IPv6.parse(plain);
   return (
@@ -37,6 +38,7 @@ export function ipFromBytes(bytes: Uint8Array): IpAddress | undefined {
 }
 
 export function ipBytes(ip: IpAddress): Uint8Array {
+  if (ipFamily(ip) === 4) return Uint8Array.from(ip.split('.'), Number);
   return Uint8Array.from(ipaddr.parse(ip).toByteArray());
 }
 

@@ -1,4 +1,4 @@
-import { Bare, type LogFields, type Logger } from '@weft/telemetry';
+import { Bare, type Logger } from '@weft/telemetry';
 import type { Failure } from '../data/messages.ts';
 import { formatSocketAddress, type SocketAddress } from '../state/ip-address.ts';
 import type { TrafficDescription } from './traffic-labels.ts';
@@ -36,13 +36,15 @@ export class AccessLog {
     if (!this.logger.enabled(level)) return;
     // "Sent" is what the reporter's side sent: for a source, the bytes that it received from its application.
     const isSource = connection.direction === 'outbound';
-    this.logger[level]('connection complete', {
-      ...fields(connection),
-      bytes_sent: isSource ? counts.received : counts.sent,
-      bytes_recv: isSource ? counts.sent : counts.received,
-      duration: `${Math.floor(durationMs)}ms`,
-      ...(failure && { error: failure.message, code: failure.code }),
-    });
+    const line = fields(connection);
+    line['bytes_sent'] = isSource ? counts.received : counts.sent;
+    line['bytes_recv'] = isSource ? counts.sent : counts.received;
+    line['duration'] = `${Math.floor(durationMs)}ms`;
+    if (failure !== undefined) {
+      line['error'] = failure.message;
+      line['code'] = failure.code;
+    }
+    this.logger[level]('connection complete', line);
   }
 
   /** Refused before anything was known of it. */
@@ -62,7 +64,13 @@ export class AccessLog {
   }
 }
 
-function fields({ direction, traffic, source, destination, hboneTarget }: LoggedConnection): LogFields {
+function fields({
+  direction,
+  traffic,
+  source,
+  destination,
+  hboneTarget,
+}: LoggedConnection): Record<string, unknown> {
   const from = traffic.source;
   const to = traffic.destination;
   const known = (text: string | undefined): string | undefined => (text === '' ? undefined : text);

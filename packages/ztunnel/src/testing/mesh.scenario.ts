@@ -66,7 +66,6 @@ export async function byIpv6(): Promise<{
   tunnelled: string;
   plain: string;
   outwards: string;
-  logged: boolean;
 }> {
   const both = (pod: keyof typeof ips): Uint8Array[] => [bytesOf(ips[pod]), bytesOf(ipv6Of(ips[pod]))];
   mesh.describe('server', { addresses: both('server'), services: inWeb });
@@ -78,10 +77,11 @@ export async function byIpv6(): Promise<{
   const tunnelled = await mesh.talk('client', server, 8080);
   const plain = await mesh.talk('outsider', server, 8080);
   const outwards = await mesh.talk('client', ipv6Of(ips.outsider), 8080);
-  const logged = mesh.log('node-2').includes(`dst.hbone_addr=[${server}]:8080`);
+  const isLogged = (): boolean => mesh.log('node-2').includes(`dst.hbone_addr=[${server}]:8080`);
+  await eventually('the access log', () => Promise.resolve(isLogged()));
   mesh.describe('server', { services: inWeb });
   mesh.describe('client');
-  return { tunnelled, plain, outwards, logged };
+  return { tunnelled, plain, outwards };
 }
 
 /** Goes to a destination by SOCKS, from the client's loopback. */
