@@ -1,9 +1,10 @@
-import forge from 'node-forge';
+import type forge from 'node-forge';
+// Not all of node-forge: its other forty files would be 1.5 MB of heap in every process.
+import asn1 from 'node-forge/lib/asn1.js';
 
 /** DER by node-forge, with Buffers at the border instead of its binary strings. */
 export type Asn1 = forge.asn1.Asn1;
 
-const { asn1 } = forge;
 // @types/node-forge knows only the older form of the second parameter, a boolean.
 const fromDer = asn1.fromDer as unknown as (
   bytes: string,
@@ -101,7 +102,7 @@ export function bitStringBytes(value: Asn1 | undefined): Buffer {
 
 export function oidOf(value: Asn1 | undefined): string {
   if (!isUniversal(value, Type.OID)) throw new Error('expected an OBJECT IDENTIFIER');
-  return asn1.derToOid(forge.util.createBuffer(content(value).toString('latin1')));
+  return asn1.derToOid(content(value).toString('latin1'));
 }
 
 /** The class counts as well: `[PRIVATE 3]` is no BIT STRING although its number is. */
