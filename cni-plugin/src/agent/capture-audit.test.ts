@@ -43,6 +43,17 @@ describe('a pod', () => {
     expect(judgeCapture({ ...captured, ...change }, 1)).toMatchObject({ kind: 'uncaptured', fault, repair });
   });
 
+  it('with other rules is said to have these, in as many words as an event takes', () => {
+    const messageOf = (ruleDifferences: readonly string[]): string => {
+      const verdict = judgeCapture({ ...captured, ruleDifferences }, 1);
+      return verdict.kind === 'uncaptured' ? verdict.message : '';
+    };
+    expect(messageOf(['nat OUTPUT is missing', 'no route'])).toMatch(/: nat OUTPUT is missing; no route$/);
+    expect(messageOf(Array.from({ length: 100 }, (_, i) => `nat CHAIN${i} is missing`)).length).toBeLessThan(
+      1024,
+    );
+  });
+
   it.each<[string, Partial<CaptureObservation>]>([
     ['of which everything was seen', {}],
     ['that can reach nobody', { redirect: 'no-route' }],

@@ -54,8 +54,8 @@ function kernelFault(node: ChaosNode, pod: ChaosPod, backend: string): string | 
     }
     const differences = new PodRedirection(runner, settingsFor(backend)).differences(rules);
     if (differences.length > 0) {
-      const holders = node.heldNamespaces().map((held) => held.has(pod.netnsLink));
-      return `${pod.name}: held by agent and ztunnel: ${holders.join()}; ${differences.join('; ')}`;
+      const [agent, ztunnel] = node.heldNamespaces().map((held) => held.has(pod.netnsLink));
+      return `${pod.name}: namespace held by agent: ${agent}, by ztunnel: ${ztunnel}; ${differences.join('; ')}`;
     }
     const silent = [Port.outboundCapture, Port.inboundCapture, Port.hbone].filter((port) => !ports.has(port));
     return silent.length > 0 ? `${pod.name}: nobody on ${silent.join()}` : undefined;
