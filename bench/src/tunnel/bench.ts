@@ -85,7 +85,7 @@ export async function* benchTunnel(o: TunnelBenchOptions): AsyncGenerator<Result
     for (const path of names) {
       const seen = (await sandbox.call('addPath', path)) as Handshake | null; // what addPath() returns
       if (seen !== null) handshakes.set(path, seen);
-      const cold = measuredOf((await sandbox.call('warm', path, o.seconds)) as unknown as Measured); // as warm() returns it
+      const cold = (await sandbox.call('warm', path, o.seconds)) as unknown as Measured; // as warm() returns it
       keep(path, 0, cold);
       for (const metric of Object.keys(cold.metrics)) coldMetrics.add(metric);
       const handshake = seen === null ? '' : ` (${describeHandshake(seen)})`;
@@ -102,7 +102,7 @@ export async function* benchTunnel(o: TunnelBenchOptions): AsyncGenerator<Result
             ? idleWithPods()
             : sandbox
                 .call('measure', path, measurement, o.seconds)
-                .then((value) => measuredOf(value as unknown as Measured))
+                .then((value) => value as unknown as Measured)
           ) // as measure() returns it
             .catch((error: unknown): Measured => {
               o.onProgress(describeError(error));
@@ -141,18 +141,6 @@ export function describeHandshake({ version, cipher, group }: Handshake): string
 function rotate<T>(items: readonly T[], by: number): readonly T[] {
   const at = by % items.length;
   return [...items.slice(at), ...items.slice(0, at)];
-}
-
-/** As it was: JSON, by which it came out of the sandbox, says null where nothing could be measured. */
-function measuredOf({
-  metrics,
-  errors,
-}: {
-  metrics: Readonly<Record<string, number | null>>;
-  errors: number;
-}): Measured {
-  const values = Object.entries(metrics).map(([metric, value]) => [metric, value ?? Number.NaN]);
-  return { metrics: Object.fromEntries(values) as Measured['metrics'], errors };
 }
 
 /** By round, with NaN for rounds that failed, so that rounds of different paths stay beside each other. */

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Port } from '@weft/api';
 import { inNetworkNamespace } from '@weft/linux';
 import { eventually, sleep } from '@weft/ztunnel/testing';
 import { answers, ask, open, openIdle, request } from './client.ts';
@@ -8,7 +9,7 @@ import { iperf3 } from './load/iperf3.ts';
 import type { Target } from './load/run-in.ts';
 import { wrk } from './load/wrk.ts';
 import type { MeasurementName } from './plan.ts';
-import { type BenchPath, HBONE_PORT, START_TIMEOUT_MS } from './paths/bench-path.ts';
+import { type BenchPath, START_TIMEOUT_MS } from './paths/bench-path.ts';
 import { LARGE_PATH } from './testbed.ts';
 import { cpuSeconds, residentMebibytes } from './usage.ts';
 
@@ -182,7 +183,7 @@ async function restart(path: BenchPath): Promise<void> {
 /** HBONE connections that the server's pod has now. */
 function establishedTunnels({ server }: BenchPath): number {
   const ESTABLISHED = '01';
-  const port = HBONE_PORT.toString(16).toUpperCase();
+  const port = Port.hbone.toString(16).toUpperCase();
   const tables = inNetworkNamespace(server, () =>
     ['tcp', 'tcp6'].map((table) => readFileSync(`/proc/thread-self/net/${table}`, 'utf8')),
   );

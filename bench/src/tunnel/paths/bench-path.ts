@@ -20,7 +20,6 @@ export interface BenchPath {
 
 export const HTTP_PORT = 80;
 export const IPERF_PORT = 5201;
-export const HBONE_PORT = 15_008;
 /** A busy machine takes its time to start proxies. */
 export const START_TIMEOUT_MS = 60_000;
 /** Whose certificates these paths show: service accounts of one namespace. */

@@ -1,4 +1,5 @@
-import { HBONE_PORT, TRUSTED_PREFIX } from './bench-path.ts';
+import { Port } from '@weft/api';
+import { TRUSTED_PREFIX } from './bench-path.ts';
 import { identityOf, type TlsFiles } from './certificates.ts';
 
 /** Bootstraps of Envoy in ProtoJSON, for the work that ztunnel and waypoint do. */
@@ -8,6 +9,8 @@ const STREAM_WINDOW_BYTES = 4_194_304;
 const STREAMS_PER_TUNNEL = 100;
 /** Envoy's own is 1,024 of each, less than what is asked of it here. */
 const UNLIMITED = 1_000_000;
+const SOL_SOCKET = 1;
+const SO_MARK = 36;
 
 const typed = (name: string, type: string, fields: object = {}): object => ({
   name,
@@ -51,25 +54,33 @@ export interface EnvoySide {
   readonly tls: TlsFiles;
   /** Service account of the other end. */
   readonly peer: string;
+  /** Of its own connections, so that the pod's rules let them through. */
+  readonly mark?: number;
   /** Has its tunnels take AES-256, as ztunnel's do; both ends need that, and keys on P-384. */
   readonly aes256?: boolean;
 }
 
-/** Takes plain TCP on each port of the loopback address and tunnels it to the same port of the server. */
+/** Takes the connections that the pod's rules redirect, and tunnels each to the port of the server that it was for. */
 export function hboneClientBootstrap(side: EnvoySide): object {
   return {
     static_resources: {
-      listeners: side.ports.map((port) => ({
-        name: `outbound-${port}`,
-        address: socketAddress('127.0.0.1', port),
-        filter_chains: [{ filters: [tunnellingProxy(`${side.serverIp}:${port}`)] }],
-      })),
+      listeners: [
+        {
+          name: 'outbound',
+          address: socketAddress('0.0.0.0', Port.outboundCapture),
+          listener_filters: [filter('listener.original_dst', 'v3.OriginalDst', {})],
+          filter_chains: side.ports.map((port) => ({
+            filter_chain_match: { destination_port: port },
+            filters: [tunnellingProxy(`${side.serverIp}:${port}`)],
+          })),
+        },
+      ],
       clusters: [hboneCluster(side)],
     },
   };
 }
 
-/** Ends the tunnels and connects to the same port of the pod's loopback address. */
+/** Ends the tunnels and connects to the same port of the pod. */
 export function hboneServerBootstrap(side: EnvoySide): object {
   const { serverIp, ports } = side;
   const virtualHosts = ports.map((port) => ({
@@ -80,7 +91,7 @@ export function hboneServerBootstrap(side: EnvoySide): object {
   return {
     static_resources: {
       listeners: [hboneListener(side, virtualHosts)],
-      clusters: ports.map((port) => staticCluster(`local-${port}`, socketAddress('127.0.0.1', port))),
+      clusters: ports.map((port) => staticCluster(`local-${port}`, socketAddress(serverIp, port), side)),
     },
   };
 }
@@ -147,7 +158,7 @@ function connectRoute(cluster: string): object {
 function hboneListener(side: EnvoySide, virtualHosts: readonly object[]): object {
   return {
     name: 'hbone',
-    address: socketAddress('0.0.0.0', HBONE_PORT),
+    address: socketAddress('0.0.0.0', Port.hbone),
     filter_chains: [
       {
         transport_socket: typed(
@@ -181,7 +192,7 @@ function internalListener(name: string, networkFilter: object): object {
 
 function hboneCluster(side: EnvoySide): object {
   return {
-    ...staticCluster('hbone', socketAddress(side.serverIp, HBONE_PORT)),
+    ...staticCluster('hbone', socketAddress(side.serverIp, Port.hbone), side),
     typed_extension_protocol_options: {
       'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
         '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
@@ -196,10 +207,15 @@ function hboneCluster(side: EnvoySide): object {
   };
 }
 
-function staticCluster(name: string, address: object): object {
+function staticCluster(name: string, address: object, { mark }: Pick<EnvoySide, 'mark'> = {}): object {
   return {
     name,
     type: 'STATIC',
+    ...(mark === undefined
+      ? {}
+      : {
+          upstream_bind_config: { socket_options: [{ level: SOL_SOCKET, name: SO_MARK, int_value: mark }] },
+        }),
     connect_timeout: '5s',
     circuit_breakers: {
       thresholds: [{ max_connections: UNLIMITED, max_pending_requests: UNLIMITED, max_requests: UNLIMITED }],

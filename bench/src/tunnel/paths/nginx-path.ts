@@ -40,6 +40,7 @@ export async function nginxPath(testbed: Testbed, subnet: number): Promise<Bench
     name: 'nginx',
     client,
     server,
+    ip: '127.0.0.1',
     start: () => [
       testbed.start(server, 'nginx', ['-c', configs.server, '-e', '/dev/null']),
       testbed.start(client, 'nginx', ['-c', configs.client, '-e', '/dev/null']),

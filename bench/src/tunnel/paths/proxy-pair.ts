@@ -3,23 +3,25 @@ import type { NetworkNamespace } from '@weft/linux';
 import type { Testbed } from '../testbed.ts';
 import type { BenchPath } from './bench-path.ts';
 
-/** A proxy in the client's pod and one in the server's. The client talks to a port of its own pod. */
+/** A proxy in the client's pod and one in the server's. */
 export function proxyPair(
   testbed: Testbed,
   o: {
     readonly name: string;
     readonly client: NetworkNamespace;
     readonly server: NetworkNamespace;
+    /** What the client connects to. */
+    readonly ip: string;
     readonly start: () => readonly ChildProcess[];
   },
 ): BenchPath {
-  const { name, client, server } = o;
+  const { name, client, server, ip } = o;
   let running = o.start();
   return {
     name,
     client,
     server,
-    ip: '127.0.0.1',
+    ip,
     carriesBytes: true,
     processes: () => running,
     restart: async () => {

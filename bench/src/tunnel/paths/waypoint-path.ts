@@ -1,8 +1,9 @@
 import { fileURLToPath } from 'node:url';
+import { Port } from '@weft/api';
 import { istio } from '@weft/api/workload';
 import { bytesOf } from '@weft/ztunnel/testing';
 import type { Testbed } from '../testbed.ts';
-import { type BenchPath, HBONE_PORT, HTTP_PORT } from './bench-path.ts';
+import { type BenchPath, HTTP_PORT } from './bench-path.ts';
 import { waypointBootstrap } from './envoy-config.ts';
 import { startEnvoy } from './envoy-path.ts';
 import { weftPath } from './weft-paths.ts';
@@ -39,7 +40,7 @@ export async function waypointPath(
     hostname,
     addresses: [{ network: '', address: bytesOf(vip) }],
     ports: [{ servicePort: HTTP_PORT, targetPort: HTTP_PORT }],
-    waypoint: { address: { network: '', address: bytesOf(ip) }, hboneMtlsPort: HBONE_PORT },
+    waypoint: { address: { network: '', address: bytesOf(ip) }, hboneMtlsPort: Port.hbone },
   });
   await mesh.untilKnown(({ services }) => services.some((known) => known.name === name));
   const certificate = await mesh.controlPlane.certificate(`spiffe://cluster.local/ns/default/sa/${account}`);

@@ -18,7 +18,7 @@ interface Answer {
 
 /**
  * A process in user, mount and network namespaces of its own, so that tests have the rights of root there
- * whoever runs them. It calls functions exported by a scenario module; arguments and results are JSON.
+ * whoever runs them. It calls functions exported by a scenario module; arguments and results are plain values.
  */
 export class Sandbox {
   private readonly child: ChildProcess;
@@ -58,7 +58,8 @@ export class Sandbox {
       env: process.env,
       execPath: 'unshare',
       execArgv: ['-Urnm', process.execPath],
-      serialization: 'json',
+      // JSON would say null for a number that couldn't be measured.
+      serialization: 'advanced',
     });
     return new Sandbox(child);
   }

@@ -127,6 +127,11 @@ export class MeshSandbox {
     });
   }
 
+  /** A captured pod's rules, for a proxy that isn't ours and needs no agent. */
+  redirect(name: string): void {
+    inNetworkNamespace(this.pod(name).namespace, () => applyInPodRules());
+  }
+
   addPod(name: string, node: string, ip: string): void {
     const link = `link${this.nextLink}`;
     this.pods.set(name, { name, node, ip, link, namespace: this.addNamespace(ip), isCaptured: false });
@@ -157,7 +162,7 @@ export class MeshSandbox {
   /** What the CNI agent does for a labelled pod. */
   async capture(name: string, more: istio.workload.Workload.$Properties = {}): Promise<void> {
     const pod = this.pod(name);
-    inNetworkNamespace(pod.namespace, () => applyInPodRules());
+    this.redirect(name);
     pod.isCaptured = true;
     const answer = await this.node(pod.node).agent.add(pod);
     if (answer !== '') throw new Error(answer);
