@@ -8,7 +8,7 @@ describe('memory of an idle thread', () => {
   it.each([
     ['after a burst', { heapBytes: 20 * MIB }, true],
     ['as long as there is work', { utilization: 0.05, heapBytes: 20 * MIB }, false],
-    ['when there is little to gain', { heapBytes: 11 * MIB }, false],
+    ['when there is little to gain', { heapBytes: 13 * MIB }, false],
     ['when it would take long', { usedBytes: 33 * MIB, heapBytes: 60 * MIB }, false],
     ['at first', { settledBytes: 0 }, true],
   ])('is given back %s: %j', (_when, change, isWorth) => {

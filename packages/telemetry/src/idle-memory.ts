@@ -8,8 +8,8 @@ const CHECK_MS = 2_000;
 const IDLE_UTILIZATION = 0.02;
 /** To collect a larger heap would hold the thread up for more than some tens of milliseconds: V8 does that bit by bit. */
 const MAX_HEAP_BYTES = 32 * 2 ** 20;
-/** Less isn't worth it. */
-const MIN_GROWTH_BYTES = 2 * 2 ** 20;
+/** Less isn't worth it: code that was optimised for what is collected has to be compiled again. */
+const MIN_GROWTH_BYTES = 4 * 2 ** 20;
 
 export interface ThreadMemory {
   /** Part of the last interval in which the thread worked. */
