@@ -16,7 +16,7 @@ const TALKERS = 6;
 const CERTIFICATE_TTL_MS = 60_000;
 /** As in the chart; and it tells of collections, which `NODE_OPTIONS` has no way to ask for. */
 const MEMORY = {
-  NODE_OPTIONS: `--max-semi-space-size=2 --import=${new URL('./trace-gc.js', import.meta.url).href}`,
+  NODE_OPTIONS: `--max-semi-space-size=8 --import=${new URL('./trace-gc.js', import.meta.url).href}`,
   MALLOC_ARENA_MAX: '2',
 };
 const FOREIGN_WORKLOADS = 200;

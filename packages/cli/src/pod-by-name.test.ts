@@ -36,6 +36,7 @@ describe('podByName', () => {
     const get = async (): Promise<never> => {
       throw new KubernetesError('GET /api/v1/namespaces/shop/pods/web', 404, {});
     };
+    // All of the client that is used.
     await expect(podByName({ get } as never, 'web', 'shop')).rejects.toMatchObject({
       code: 'WEFT1903',
       message: 'there is no pod "web" in namespace shop; deploy/web would mean a pod of that Deployment',

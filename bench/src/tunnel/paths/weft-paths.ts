@@ -5,7 +5,7 @@ import type { Testbed } from '../testbed.ts';
 import { type BenchPath, START_TIMEOUT_MS, TRUSTED_PREFIX } from './bench-path.ts';
 
 /** As the chart sets it. */
-export const CHART_ENVIRONMENT = { NODE_OPTIONS: '--max-semi-space-size=2', MALLOC_ARENA_MAX: '2' };
+export const CHART_ENVIRONMENT = { NODE_OPTIONS: '--max-semi-space-size=8', MALLOC_ARENA_MAX: '2' };
 export const RULES = 1_000;
 
 export interface WeftPathOptions {

@@ -26,7 +26,7 @@ function connectionOf(thread: number): number {
     kind: 'outbound',
     podUid: 'p',
     peer: { ip: '10.0.0.1' as never, port: 1 }, // not looked at here
-    destination: { ip: '10.0.0.1' as never, port: 1 },
+    destination: { ip: '10.0.0.1' as never, port: 1 }, // canonical
   });
   connection?.cut({ code: 'WEFT1325', message: '', flag: '-' });
   return connection?.id ?? Number.NaN;

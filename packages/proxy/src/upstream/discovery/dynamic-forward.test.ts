@@ -58,6 +58,7 @@ describe('the destination that a client names', () => {
     const compiled = sniDynamicForwardProxy.compile(config, testContext(), '');
     if (compiled.kind !== 'filter') throw new Error('not terminal');
     // The filter doesn't look at the connection.
+    // Nothing of the connection is looked at.
     compiled.create().onNewConnection?.({} as never, context.info);
     const { filterState } = context.info.connection;
     expect(destination({ info: { ...context.info, filterState } })).toEqual({
