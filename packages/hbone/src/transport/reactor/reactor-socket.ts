@@ -27,6 +27,7 @@ export class ReactorSocket implements ReactorHandler, RelayEnd {
   onGone: (() => void) | undefined;
   private readonly queue: SendQueue;
   private handler: EndHandler | undefined;
+  private knownLocal: { address: string; port: number } | undefined;
   private readable: boolean;
   private endIsNear = false;
   private paused = false;
@@ -55,7 +56,7 @@ export class ReactorSocket implements ReactorHandler, RelayEnd {
     reactor.register(fd, this);
   }
 
-  /** Asked for when it is needed, as most connections don't; `undefined` once it is closed. */
+  /** The kernel is asked when somebody needs it, as most connections don't; undefined if it has another owner by then. */
   get localAddress(): string | undefined {
     return this.local?.address;
   }
@@ -63,10 +64,9 @@ export class ReactorSocket implements ReactorHandler, RelayEnd {
     return this.local?.port;
   }
   private get local(): { address: string; port: number } | undefined {
-    if (this.state !== 'closed') this.known ??= this.reactor.io.localAddress(this.fd);
-    return this.known;
+    if (this.state === 'open') this.knownLocal ??= this.reactor.io.localAddress(this.fd);
+    return this.knownLocal;
   }
-  private known: { address: string; port: number } | undefined;
 
   get destroyed(): boolean {
     return this.state === 'closed';
