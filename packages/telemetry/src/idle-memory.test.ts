@@ -9,7 +9,7 @@ describe('memory of an idle thread', () => {
     ['after a burst', { heapBytes: 20 * MIB }, true],
     ['as long as there is work', { utilization: 0.05, heapBytes: 20 * MIB }, false],
     ['when there is little to gain', { heapBytes: 13 * MIB }, false],
-    ['when it would take long', { usedBytes: 33 * MIB, heapBytes: 60 * MIB }, false],
+    ['when it would take long', { usedBytes: 49 * MIB, heapBytes: 60 * MIB }, false],
     ['at first', { settledBytes: 0 }, true],
   ])('is given back %s: %j', (_when, change, isWorth) => {
     const memory = { utilization: 0.001, usedBytes: 8 * MIB, heapBytes: 10 * MIB, settledBytes: 10 * MIB };

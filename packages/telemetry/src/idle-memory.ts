@@ -6,8 +6,8 @@ import { getHeapStatistics } from 'node:v8';
 const CHECK_MS = 2_000;
 /** The part of that time that it may work all the same. */
 const IDLE_UTILIZATION = 0.02;
-/** To collect a larger heap would hold the thread up for more than some tens of milliseconds: V8 does that bit by bit. */
-const MAX_HEAP_BYTES = 32 * 2 ** 20;
+/** To collect a larger heap would hold the thread up for more than a tenth of a second: V8 does that bit by bit. */
+const MAX_HEAP_BYTES = 48 * 2 ** 20;
 /** Less isn't worth it: code that was optimised for what is collected has to be compiled again. */
 const MIN_GROWTH_BYTES = 4 * 2 ** 20;
 

@@ -29,7 +29,7 @@ export async function start(podCount: number, env: Readonly<Record<string, strin
 
 /** Resident memory of the idle proxy in MiB, after a moment of rest. */
 export async function residentMib(): Promise<{ rss: number; anonymous: number; fds: number }> {
-  await sleep(3_000);
+  await sleep(5_000);
   const status = readFileSync(`/proc/${mesh.ztunnel(NODE).pid}/status`, 'utf8');
   const mib = (field: string): number =>
     Math.round(Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(status)?.[1] ?? Number.NaN) / 1024);
