@@ -32,8 +32,8 @@ export function isWorthCollecting({
 }
 
 /**
- * Collects all garbage of this thread and shrinks its young generation, which V8's `gc()` does only from Node 22 on and
- * V8 by itself after half a minute, or never.
+ * Collects all garbage of this thread and shrinks its young generation. V8's `gc()` does neither on Node 20, and V8 by
+ * itself does it after half a minute, or never.
  */
 export async function collectGarbage(): Promise<void> {
   const session = new Session();
