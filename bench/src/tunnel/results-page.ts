@@ -42,7 +42,8 @@ ${results.flatMap((result) => goalRow(result)).join('\n')}
 | Suite | Metric | Ours | Peer | | Ratio |
 |---|---|---|---|---|---|
 ${results
-  .filter(({ peerName }) => peerName !== 'goal')
+  // A peer that never ended has its empty cell in the table of paths.
+  .filter(({ peerName, ratio }) => peerName !== 'goal' && !Number.isNaN(ratio))
   .map((result) => `| ${result.suite} | ${cells(result)} |`)
   .join('\n')}
 
