@@ -15,7 +15,7 @@ if (missing.length > 0) {
 }
 
 /** A run that hangs, on a handle that a test left open, is a failure and not a wait for ever. */
-const MAX_RUN_MS = 15 * 60_000;
+const MAX_RUN_MINUTES = 18;
 
 const failures = [];
 const totals = { passed: 0, failed: 0, skipped: 0 };
@@ -36,7 +36,7 @@ function check(name, command, args) {
 function jest(name, args) {
   console.log(`\n${name}`);
   const outputFile = path.join(tmpdir(), `weft-jest-${process.pid}.json`);
-  const { status } = spawnSync(
+  const { status, error } = spawnSync(
     process.execPath,
     [
       '--experimental-vm-modules',
@@ -46,11 +46,15 @@ function jest(name, args) {
       '--json',
       `--outputFile=${outputFile}`,
     ],
-    { stdio: ['ignore', 'ignore', 'inherit'], timeout: MAX_RUN_MS, killSignal: 'SIGKILL' },
+    { stdio: ['ignore', 'ignore', 'inherit'], timeout: MAX_RUN_MINUTES * 60_000, killSignal: 'SIGKILL' },
   );
   if (!existsSync(outputFile)) {
     totals.failed++;
-    failures.push(`${name}: jest ended with ${status}`);
+    const how =
+      error === undefined
+        ? `ended with ${status}`
+        : `did not end within ${MAX_RUN_MINUTES} min (${error.code})`;
+    failures.push(`${name}: jest ${how}`);
     return [];
   }
   const result = JSON.parse(readFileSync(outputFile, 'utf8'));
