@@ -2,6 +2,7 @@ import { closeSync, fstatSync, openSync } from 'node:fs';
 import { check, libc } from './libc.ts';
 
 const CLONE_NEWNET = 0x4000_0000;
+const OWN_NAMESPACE = '/proc/thread-self/ns/net';
 
 export interface NetworkNamespace {
   /** -1 once closed: the number may be somebody else's descriptor by then. */
@@ -45,42 +46,42 @@ export function duplicateNetworkNamespace({ fd }: Pick<NetworkNamespace, 'fd'>):
  */
 export function inNetworkNamespace<T>(namespace: { readonly fd: number | undefined }, work: () => T): T {
   if (namespace.fd === undefined) return work();
-  const outer = present ?? home();
+  const outer = present;
+  const back = present ?? home();
   check('setns', libc().setns(namespace.fd, CLONE_NEWNET));
-  const before = present;
   present = namespace.fd;
   try {
     return work();
   } finally {
-    present = before;
-    if (libc().setns(outer, CLONE_NEWNET) !== 0) process.abort();
+    present = outer;
+    returnTo(back);
+  }
+}
+
+/** A new, empty network namespace that lives as long as its descriptor or a socket in it. */
+export function createNetworkNamespace(): NetworkNamespace {
+  const back = present ?? home();
+  check('unshare', libc().unshare(CLONE_NEWNET));
+  try {
+    return openNetworkNamespace(OWN_NAMESPACE);
+  } finally {
+    returnTo(back);
   }
 }
 
 /** Where the thread is, by a descriptor, while it isn't at home. */
 let present: number | undefined;
-let ownNamespace: number | undefined;
+let homeFd: number | undefined;
 
 /** The namespace that the thread was started in, opened once: each connection to a pod needs it. */
 function home(): number {
-  if (ownNamespace !== undefined) return ownNamespace;
-  const fd = openSync('/proc/thread-self/ns/net', 'r');
+  if (homeFd !== undefined) return homeFd;
+  const fd = openSync(OWN_NAMESPACE, 'r');
   // Descriptors are the process's; a thread that ends has to give back its own.
   process.once('exit', () => closeSync(fd));
-  return (ownNamespace = fd);
+  return (homeFd = fd);
 }
 
-/** A new, empty network namespace that lives as long as its descriptor or a socket in it. */
-export function createNetworkNamespace(): NetworkNamespace {
-  const home = openSync('/proc/thread-self/ns/net', 'r');
-  try {
-    check('unshare', libc().unshare(CLONE_NEWNET));
-    try {
-      return openNetworkNamespace('/proc/thread-self/ns/net');
-    } finally {
-      if (libc().setns(home, CLONE_NEWNET) !== 0) process.abort();
-    }
-  } finally {
-    closeSync(home);
-  }
+function returnTo(fd: number): void {
+  if (libc().setns(fd, CLONE_NEWNET) !== 0) process.abort();
 }
