@@ -8,8 +8,13 @@ skipIf(Sandbox.unavailable, describe)('network namespaces', () => {
   });
   afterAll(() => sandbox.stop());
 
-  it('runs work in another namespace and returns the thread, also after an exception', async () => {
-    expect(await sandbox.call('returnsHome')).toEqual({ same: true, inside: true, afterThrow: true });
+  it('runs work in another namespace and returns the thread, also into one around it and after an exception', async () => {
+    expect(await sandbox.call('returnsHome')).toEqual({
+      same: true,
+      inside: true,
+      outOfAnother: true,
+      afterThrow: true,
+    });
   });
 
   it('listens and connects in another namespace, invisibly to its own', async () => {

@@ -33,12 +33,23 @@ function namespaceWithLoopback(): NetworkNamespace {
   return namespace;
 }
 
-export function returnsHome(): { same: boolean; inside: boolean; afterThrow: boolean } {
+export function returnsHome(): {
+  same: boolean;
+  inside: boolean;
+  outOfAnother: boolean;
+  afterThrow: boolean;
+} {
   const here = (): string => readlinkSync('/proc/thread-self/ns/net');
   const home = here();
   const namespace = createNetworkNamespace();
   const inside = inNetworkNamespace(namespace, here);
   const same = here() === home;
+  const outOfAnother = inNetworkNamespace(namespace, () => {
+    const another = createNetworkNamespace();
+    const inAnother = inNetworkNamespace(another, here);
+    another.close();
+    return inAnother !== inside && here() === inside;
+  });
   try {
     inNetworkNamespace(namespace, () => {
       throw new Error('expected');
@@ -47,7 +58,7 @@ export function returnsHome(): { same: boolean; inside: boolean; afterThrow: boo
     // The point is what namespace the thread is in now.
   }
   namespace.close();
-  return { same, inside: inside !== home, afterThrow: here() === home };
+  return { same, inside: inside !== home, outOfAnother, afterThrow: here() === home };
 }
 
 /** Listens and connects in another namespace, with a mark on both sockets. */
